@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# `make test` and what else runs the program: boot tests, conformance, fuzzers, benchmarks.
+
+.PHONY: test-run test-boot
+test:
+	$(Q)tools/install-packages run test
+	$(Q)$(MAKE) --no-print-directory $(parallel) all guest guests $O/unit-tests $O/unit-tests-linux conformance-build
+	$(Q)$(MAKE) --no-print-directory test-run
+
+# A folder of tests with a program `run` in it needs no other rule than to be there.
+other_runs := $(filter-out tests/boot/run tests/conformance/run,$(wildcard tests/*/run)) $(wildcard tests/bad-input)
+
+# Everything is built by now; the guest of the boot tests is the one of `make run`.
+test-run:
+	$(Q)export LODGE=$O/lodge LODGE_GUEST_DIR=$(guest) O=$O; tools/sum-results \
+		"unit tests:$O/unit-tests" "unit tests on Linux:$O/unit-tests-linux" \
+		"guests:tests/run-guests $O/guests" \
+		$(if $(wildcard tests/conformance/run),"conformance:tests/conformance/run") \
+		$(foreach t,$(other_runs),"$(patsubst tests/%/run,%,$t):$t") \
+		"boot:tests/boot/run"
+
+test-boot: $O/lodge guest
+	$(Q)LODGE=$O/lodge LODGE_GUEST_DIR=$(guest) tests/boot/run
+
+bench: all guest
+	$(Q)tools/install-packages bench
+	$(Q)if [ -x bench/run ]; then LODGE=$O/lodge LODGE_GUEST_DIR=$(guest) bench/run; \
+		else echo "there is no bench/run" >&2; exit 1; fi
+
+# mk/conformance.mk, where it is there, says what is built for tests/conformance/run.
+.PHONY: conformance-build
+conformance-build:
+conformance: all conformance-build
+	$(Q)if [ -x tests/conformance/run ]; then LODGE=$O/lodge O=$O tests/conformance/run; \
+		else echo "there is no tests/conformance/run" >&2; exit 1; fi
+
+# Each tests/fuzz/NAME.c defines LLVMFuzzerTestOneInput and is linked with everything freestanding
+# and the host `fake`. What it finds stays in build/fuzz/.
+FUZZ_SECONDS ?= 20
+fuzz_names   := $(basename $(notdir $(wildcard tests/fuzz/*.c)))
+fuzz_flags   := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -I.
+clang_include = $(shell $(CLANG) -print-file-name=include)
+fuzz_objects  = $(call objects_in,$O/fuzz/obj,$1)
+# As fake_sources, which unit.mk sets only after this file has been read.
+fuzz_sources := $(sort $(wildcard src/hosts/fake/*.c) \
+                       $(foreach s,$(filter %.c,$(program_sources)),$(if $(call is_hosted,$s),,$s)))
+
+$O/fuzz/obj/%.o: %.c
+	$(say) FUZZ-CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(common) $(fuzz_flags) $(subst $(freestanding_include),$(clang_include),$(filter-out \
+		-mgeneral-regs-only,$(call world,$<))) -MMD -MP -c -o $@ $<
+$O/fuzz/fake.a: $(call fuzz_objects,$(fuzz_sources))
+	$(Q)rm -f $@ && ar rcs $@ $^
+$O/fuzz/%: $O/fuzz/obj/tests/fuzz/%.o $O/fuzz/fake.a
+	$(Q)$(CLANG) -g -fsanitize=fuzzer,address,undefined -o $@ $^
+-include $(wildcard $O/fuzz/obj/*/*.d $O/fuzz/obj/*/*/*.d $O/fuzz/obj/*/*/*/*.d)
+
+fuzz:
+	$(Q)tools/install-packages fuzz
+	$(Q)$(MAKE) --no-print-directory $(parallel) $(fuzz_names:%=$O/fuzz/%)
+	$(Q)tools/sum-results $(foreach f,$(fuzz_names),"fuzz $f:mkdir -p $O/fuzz/$f.corpus; $O/fuzz/$f \
+		-max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 \
+		-artifact_prefix=$O/fuzz/$f. $O/fuzz/$f.corpus $(wildcard tests/fuzz/$f.seeds)")

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/memory.h"
+
+#include "core/engine.h"
+#include "core/vm.h"
+#include "lib/bits.h"
+#include "lib/bytes.h"
+#include "lib/checked.h"
+#include "lib/error.h"
+
+#define FOUR_GIB (UINT64_C(4) << 30)
+#define GRANULE	 (UINT64_C(2) << 20)
+
+static void range_add(struct memory *memory, uint64_t base, uint64_t size)
+{
+	struct memory_range *range = &memory->range[memory->count];
+
+	range->base = base;
+	range->size = size;
+	range->offset = memory->count ? range[-1].offset + range[-1].size : 0;
+	memory->count++;
+}
+
+int memory_init(struct memory *memory, uint64_t size, uint64_t hole_base)
+{
+	uint64_t low = size < hole_base ? size : hole_base;
+
+	if (!size || !hole_base || hole_base > FOUR_GIB || !is_aligned(size | hole_base, GRANULE))
+		return -EINVAL;
+	*memory = (struct memory){.size = size, .handle = -1};
+	memory->base = host_guest_memory(size, &memory->handle);
+	if (!memory->base)
+		return -ENOMEM;
+	range_add(memory, 0, low);
+	if (size > low)
+		range_add(memory, FOUR_GIB, size - low);
+	return 0;
+}
+
+void memory_destroy(struct memory *memory)
+{
+	if (memory->base)
+		host_guest_memory_free(memory->base, memory->size, memory->handle);
+	*memory = (struct memory){.handle = -1};
+}
+
+static const struct memory_range *range_find(const struct memory *memory, uint64_t address)
+{
+	for (unsigned i = 0; i < memory->count; i++)
+		if (address - memory->range[i].base < memory->range[i].size)
+			return &memory->range[i];
+	return NULL;
+}
+
+uint64_t memory_offset(const struct memory *memory, uint64_t address)
+{
+	const struct memory_range *range = range_find(memory, address);
+
+	return range ? range->offset + (address - range->base) : UINT64_MAX;
+}
+
+void *vm_slice(struct vm *vm, gpa_t address, uint64_t length)
+{
+	const struct memory *memory = &vm->memory;
+	const struct memory_range *range = range_find(memory, address.value);
+
+	if (!range || length == 0 ||
+	    !range_within(address.value - range->base, length, range->size))
+		return NULL;
+	return memory->base + range->offset + (address.value - range->base);
+}
+
+/* Whether all of it is RAM; neighbouring ranges count as one. */
+static bool is_ram(const struct memory *memory, uint64_t address, uint64_t length)
+{
+	while (length > 0) {
+		const struct memory_range *range = range_find(memory, address);
+		uint64_t here;
+
+		if (!range)
+			return false;
+		here = range->size - (address - range->base);
+		if (here >= length)
+			return true;
+		address += here;
+		length -= here;
+	}
+	return true;
+}
+
+static void copy(struct vm *vm, uint64_t address, uint8_t *bytes, uint64_t length, bool write)
+{
+	while (length > 0) {
+		const struct memory_range *range = range_find(&vm->memory, address);
+		uint64_t inside = address - range->base;
+		uint64_t here = range->size - inside < length ? range->size - inside : length;
+		uint8_t *ram = vm->memory.base + range->offset + inside;
+
+		bytes_copy(write ? ram : bytes, write ? bytes : ram, here);
+		address += here;
+		bytes += here;
+		length -= here;
+	}
+}
+
+int vm_read(struct vm *vm, gpa_t address, void *bytes, uint64_t length)
+{
+	if (!is_ram(&vm->memory, address.value, length))
+		return -EFAULT;
+	copy(vm, address.value, bytes, length, false);
+	return 0;
+}
+
+int vm_write(struct vm *vm, gpa_t address, const void *bytes, uint64_t length)
+{
+	if (!is_ram(&vm->memory, address.value, length))
+		return -EFAULT;
+	copy(vm, address.value, (uint8_t *)bytes, length, true);
+	vm_written(vm, address, length);
+	return 0;
+}
+
+void vm_written(struct vm *vm, gpa_t address, uint64_t length)
+{
+	if (vm->engine && vm->engine->written && length > 0)
+		vm->engine->written(vm, address.value, length);
+}

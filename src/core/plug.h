@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Plugs to the outside: what a device calls, and the completion that it is called back with. A
+ * device holds one, the host's side (storage, network, hosts) implements it.
+ */
+#ifndef CORE_PLUG_H
+#define CORE_PLUG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A piece of host memory, laid out as POSIX struct iovec. */
+struct slice {
+	void *base;
+	size_t length;
+};
+
+enum disk_operation { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_WRITE_ZEROES };
+
+/* What submit says of a request that done() will be called for. */
+#define DISK_PENDING 1
+
+/*
+ * One request, owned by the device, which keeps it (and its slices' memory) until it is done: until
+ * submit() returned something else than DISK_PENDING, or done() is called. done() is never called
+ * from within submit().
+ */
+struct disk_request {
+	enum disk_operation operation;
+	uint64_t offset; /* bytes, multiple of 512 */
+	uint64_t length; /* bytes; for read and write the sum of the slices */
+	bool unmap;	 /* with DISK_WRITE_ZEROES: space may be given back */
+	const struct slice *slices;
+	unsigned slice_count;
+	/* result: 0 or a negative errno. Called on any thread without the vm's lock. */
+	void (*done)(struct disk_request *request, int result);
+	struct disk_request *next; /* the disk's, while it has the request */
+};
+
+struct disk;
+struct disk_ops {
+	/*
+	 * Begins the request; never blocks. DISK_PENDING: done() will be called. Otherwise it is
+	 * done already, and this is the result (0 or a negative errno): done() is not called. Flush
+	 * covers all requests done before it was submitted. Any thread, with the vm's lock or not.
+	 */
+	int (*submit)(struct disk *disk, struct disk_request *request);
+	/*
+	 * Waits until done() has been called, and has returned, for everything submitted. Vm's lock
+	 * not held. For whoever resets, saves or ends the machine while no vcpu runs.
+	 */
+	void (*drain)(struct disk *disk);
+	/* Drains, and releases the disk. Vm's lock not held. */
+	void (*close)(struct disk *disk);
+};
+struct disk {
+	const struct disk_ops *ops;
+	uint64_t size;	     /* bytes, multiple of 512 */
+	uint32_t block_size; /* preferred, for alignment: 512 or 4096 */
+	bool read_only;
+	bool can_discard;
+	char serial[21];
+};
+
+/* Ethernet frames without checksum. */
+struct netport;
+struct netport_ops {
+	/* Guest to world. Vm's lock held; the frame is copied or sent before it returns; never
+	 * blocks (drops when full). Its checksums are right. */
+	void (*send)(struct netport *port, const struct slice *slices, unsigned count);
+	/* The device has room again after receive() returned false. Vm's lock held. */
+	void (*receive_ready)(struct netport *port);
+	void (*close)(struct netport *port);
+};
+struct netport {
+	const struct netport_ops *ops;
+	uint8_t mac[6];
+	unsigned mtu;
+	/* The largest frame that send() takes, 0 for mtu + 14. Larger than that: TCP segments over
+	 * IPv4 and IPv6 may come as large as this, and the world cuts them up if it has to. */
+	unsigned send_max;
+	/* Frames given to receive() are known to be whole: the guest need not check their sums. */
+	bool receive_checked;
+	/* Set by the device. World to guest: true if taken, false if there is no room now. Vm's
+	 * lock held. */
+	bool (*receive)(void *device, const void *frame, size_t length);
+	void *device;
+};
+
+/* A stream of bytes, both ways: a serial port's or virtio console's other end. */
+struct console;
+struct console_ops {
+	/* Guest to world; returns how many bytes were taken (fewer when it is full). Vm's lock
+	 * held. */
+	size_t (*write)(struct console *console, const void *bytes, size_t length);
+	/* The device can take input again. Vm's lock held. */
+	void (*input_ready)(struct console *console);
+	void (*close)(struct console *console);
+};
+struct console {
+	const struct console_ops *ops;
+	/* Set by the device. World to guest: how many bytes were taken. Vm's lock held. */
+	size_t (*input)(void *device, const void *bytes, size_t length);
+	/* Room for output again after write() took less. Vm's lock held. May be NULL. */
+	void (*output_ready)(void *device);
+	/* Window size changed (columns, rows); NULL where it means nothing. Vm's lock held. */
+	void (*resized)(void *device, uint16_t columns, uint16_t rows);
+	void *device;
+};
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio network device: virtio 1.2, section 5.1. One pair of queues.
+ *
+ * The checksum that a driver leaves open is filled in here: at the host's full speed, which the
+ * guest does not have on every engine.
+ *
+ * Not modelled: the control queue (so no filters: all frames are received), several queue pairs,
+ * notification coalescing, receiving segments larger than the MTU, UDP segmentation.
+ */
+#include "devices/virtio/net.h"
+
+#include "core/vm.h"
+#include "lib/bytes.h"
+
+#define F_CSUM	     (1ull << 0)
+#define F_GUEST_CSUM (1ull << 1)
+#define F_MTU	     (1ull << 3)
+#define F_MAC	     (1ull << 5)
+#define F_HOST_TSO4  (1ull << 11)
+#define F_HOST_TSO6  (1ull << 12)
+#define F_HOST_ECN   (1ull << 13)
+#define F_MRG_RXBUF  (1ull << 15)
+#define F_STATUS     (1ull << 16)
+
+enum { QUEUE_RECEIVE = 0, QUEUE_TRANSMIT = 1 };
+enum { CONFIG_MAC = 0, CONFIG_STATUS = 6, CONFIG_MTU = 10, STATUS_LINK_UP = 1 };
+
+/* struct virtio_net_hdr (5.1.6). */
+enum {
+	HEADER_FLAGS = 0,
+	HEADER_GSO_TYPE = 1,
+	HEADER_CSUM_START = 6,
+	HEADER_CSUM_OFFSET = 8,
+	HEADER_NUM_BUFFERS = 10,
+	HEADER_SIZE = 12,
+};
+enum { FLAG_NEEDS_CSUM = 1, FLAG_DATA_VALID = 2 };
+enum { GSO_NONE = 0, GSO_TCPV4 = 1, GSO_TCPV6 = 4, GSO_ECN = 0x80 };
+enum { ETHERNET_HEADER = 14 };
+
+uint16_t virtio_net_fold(uint64_t sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+uint64_t virtio_net_sum(uint64_t sum, const void *bytes, size_t length, bool odd)
+{
+	const uint8_t *from = bytes;
+	uint64_t own = 0;
+	uint16_t folded;
+
+	/* Words of 32 bits in a 64-bit sum: it can't overflow below 16 GiB. */
+	for (; length >= 4; from += 4, length -= 4)
+		own += bytes_load32(from);
+	if (length & 2) {
+		own += bytes_load16(from);
+		from += 2;
+	}
+	if (length & 1)
+		own += *from;
+	folded = (uint16_t)~virtio_net_fold(own);
+	return sum + (odd ? (uint16_t)(folded << 8 | folded >> 8) : folded);
+}
+
+/* Guest to world. */
+
+static size_t frame_max(const struct virtio_net *net)
+{
+	return net->port->send_max ? net->port->send_max : net->port->mtu + ETHERNET_HEADER;
+}
+
+static bool segments_allowed(const struct virtio_net *net, uint8_t type)
+{
+	switch (type & ~GSO_ECN) {
+	case GSO_NONE:
+		return true;
+	case GSO_TCPV4:
+		return virtio_accepted(&net->virtio, F_HOST_TSO4);
+	case GSO_TCPV6:
+		return virtio_accepted(&net->virtio, F_HOST_TSO6);
+	default:
+		return false;
+	}
+}
+
+/*
+ * Fills in the checksum of a frame whose driver summed up only the pseudo header. The driver's
+ * memory is not ours to write, so the headers move to net->front. False if the header makes no
+ * sense.
+ */
+static bool complete_checksum(struct virtio_net *net, struct virtqueue_chain *chain,
+			      const uint8_t *header)
+{
+	size_t start = bytes_load16(header + HEADER_CSUM_START);
+	size_t place = start + bytes_load16(header + HEADER_CSUM_OFFSET);
+	size_t front = place + 2, at;
+	uint64_t sum;
+	uint16_t check;
+
+	if (front > VIRTIO_NET_FRONT_MAX || front > chain->readable_length)
+		return false;
+	virtqueue_chain_read(chain, net->front, front);
+	sum = virtio_net_sum(0, net->front + start, front - start, false);
+	at = front - start;
+	for (unsigned i = 0; i < chain->readable_count; i++) {
+		sum = virtio_net_sum(sum, chain->readable[i].base, chain->readable[i].length,
+				     at & 1);
+		at += chain->readable[i].length;
+	}
+	check = virtio_net_fold(sum);
+	bytes_store16(net->front + place, check ? check : 0xffff);
+	/* There is always room: net->send has one more than a chain can fill. */
+	chain->readable--;
+	chain->readable_count++;
+	chain->readable[0] = (struct slice){net->front, front};
+	return true;
+}
+
+static bool send_chain(struct virtio_net *net, struct virtqueue_chain *chain)
+{
+	uint8_t header[HEADER_SIZE];
+
+	if (virtqueue_chain_read(chain, header, HEADER_SIZE) < HEADER_SIZE ||
+	    chain->readable_length < ETHERNET_HEADER || chain->readable_length > frame_max(net) ||
+	    !segments_allowed(net, header[HEADER_GSO_TYPE]))
+		return false;
+	if ((header[HEADER_FLAGS] & FLAG_NEEDS_CSUM) && !complete_checksum(net, chain, header))
+		return false;
+	net->port->ops->send(net->port, chain->readable, chain->readable_count);
+	return true;
+}
+
+static void transmit(struct virtio_net *net)
+{
+	struct virtqueue *ring = &net->queues[QUEUE_TRANSMIT].ring;
+	struct virtqueue_chain chain;
+	unsigned count = 0;
+
+	while (count < VIRTIO_BATCH && virtio_pop(&net->virtio, QUEUE_TRANSMIT, &chain,
+						  net->send + 1, VIRTQUEUE_SIZE_MAX)) {
+		if (!send_chain(net, &chain))
+			net->dropped_sent++;
+		virtqueue_push(ring, &chain, 0);
+		count++;
+	}
+	virtio_publish(&net->virtio, QUEUE_TRANSMIT);
+	if (count == VIRTIO_BATCH)
+		virtio_again(&net->virtio, QUEUE_TRANSMIT);
+}
+
+/* World to guest. */
+
+/* Takes buffers for size bytes: how many; 0 if there are not enough of them now, -1 if there never
+ * will be. */
+static int take_buffers(struct virtio_net *net, uint64_t size)
+{
+	bool merge = virtio_accepted(&net->virtio, F_MRG_RXBUF);
+	struct virtqueue *ring = &net->queues[QUEUE_RECEIVE].ring;
+	struct slice *slices = net->receive;
+	unsigned count = 0;
+	uint64_t room = 0;
+	int result = -1;
+
+	while (count < (merge ? VIRTIO_NET_BUFFERS_MAX : 1) &&
+	       slices <= net->receive + VIRTQUEUE_SIZE_MAX) {
+		struct virtqueue_chain *chain = &net->chains[count];
+
+		if (!virtio_pop(&net->virtio, QUEUE_RECEIVE, chain, slices, VIRTQUEUE_SIZE_MAX)) {
+			result = 0;
+			break;
+		}
+		count++;
+		slices += chain->readable_count + chain->writable_count;
+		room += chain->writable_length;
+		if (room >= size)
+			return (int)count;
+	}
+	virtqueue_unpop(ring, count);
+	return result;
+}
+
+static void fill_buffers(struct virtio_net *net, unsigned count, const uint8_t *frame,
+			 size_t length)
+{
+	struct virtqueue *ring = &net->queues[QUEUE_RECEIVE].ring;
+	uint8_t header[HEADER_SIZE] = {0};
+	uint64_t offset = HEADER_SIZE;
+
+	if (net->port->receive_checked && virtio_accepted(&net->virtio, F_GUEST_CSUM))
+		header[HEADER_FLAGS] = FLAG_DATA_VALID;
+	bytes_store16(header + HEADER_NUM_BUFFERS, (uint16_t)count);
+	virtqueue_chain_write(&net->chains[0], 0, header, HEADER_SIZE);
+	for (unsigned i = 0; i < count; i++) {
+		size_t part = virtqueue_chain_write(&net->chains[i], offset, frame, length);
+
+		virtqueue_push(ring, &net->chains[i], offset + part);
+		frame += part;
+		length -= part;
+		offset = 0;
+	}
+}
+
+/* For the netport: true if the frame was taken or can't ever be, false if it may be offered again
+ * at receive_ready. */
+static bool receive(void *device, const void *frame, size_t length)
+{
+	struct virtio_net *net = device;
+	int count;
+
+	if (!virtio_live(&net->virtio) || !net->queues[QUEUE_RECEIVE].ring.enabled)
+		return true;
+	count = take_buffers(net, HEADER_SIZE + (uint64_t)length);
+	if (count == 0 && virtio_live(&net->virtio)) {
+		net->starved = true;
+		return false;
+	}
+	if (count > 0 && net->chains[0].writable_length < HEADER_SIZE) {
+		virtqueue_unpop(&net->queues[QUEUE_RECEIVE].ring, (unsigned)count);
+		virtio_fail(&net->virtio, "a receive buffer has no room for a header");
+		return true;
+	}
+	if (count <= 0) {
+		net->dropped_received++;
+		return true;
+	}
+	fill_buffers(net, (unsigned)count, frame, length);
+	virtio_publish(&net->virtio, QUEUE_RECEIVE);
+	return true;
+}
+
+static void notify(struct virtio *virtio, unsigned queue)
+{
+	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
+
+	if (queue == QUEUE_TRANSMIT) {
+		transmit(net);
+	} else if (net->starved) {
+		net->starved = false;
+		net->port->ops->receive_ready(net->port);
+	}
+}
+
+static void ready(struct virtio *virtio)
+{
+	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
+
+	virtio_notified(virtio, QUEUE_TRANSMIT);
+	net->starved = false;
+	net->port->ops->receive_ready(net->port);
+}
+
+static void reset(struct virtio *virtio)
+{
+	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
+
+	net->starved = false;
+}
+
+static const struct virtio_ops ops = {.reset = reset, .ready = ready, .notify = notify};
+
+int virtio_net_init(struct virtio_net *net, struct vm *vm, struct pci_bus *bus, unsigned slot,
+		    const char *instance, struct netport *port)
+{
+	static const uint16_t sizes[2] = {VIRTIO_NET_QUEUE_SIZE, VIRTIO_NET_QUEUE_SIZE};
+	struct virtio *virtio = &net->virtio;
+	int error;
+
+	net->port = port;
+	bytes_copy(net->config + CONFIG_MAC, port->mac, sizeof(port->mac));
+	bytes_store16(net->config + CONFIG_STATUS, STATUS_LINK_UP);
+	bytes_store16(net->config + CONFIG_MTU, (uint16_t)port->mtu);
+	virtio->ops = &ops;
+	virtio->id = VIRTIO_NET;
+	virtio->class_code = 0x020000; /* network, Ethernet */
+	virtio->offered = F_CSUM | F_MTU | F_MAC | F_MRG_RXBUF | F_STATUS;
+	if (port->receive_checked)
+		virtio->offered |= F_GUEST_CSUM;
+	if (port->send_max)
+		virtio->offered |= F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN;
+	virtio->queues = net->queues;
+	virtio->queue_count = 2;
+	virtio->config = net->config;
+	virtio->config_size = sizeof(net->config);
+	error = virtio_init(virtio, vm, bus, slot, instance, sizes);
+	if (error)
+		return error;
+	port->device = net;
+	port->receive = receive;
+	return 0;
+}

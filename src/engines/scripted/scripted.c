@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "engines/scripted/scripted.h"
+
+#include "core/vm.h"
+#include "lib/bytes.h"
+#include "lib/check.h"
+#include "lib/error.h"
+#include "lib/string.h"
+
+#define RFLAGS_IF 0x200u
+
+struct scripted {
+	const struct scripted_step *steps;
+	struct exit *results;
+	unsigned count, position, runs, kicks, resets, vectors;
+	int vector[SCRIPTED_VECTORS_MAX];
+	bool answer_due; /* the exit of the step before this position comes back with its answer */
+};
+
+struct scripted_vm {
+	unsigned written;
+	uint64_t address, length;
+};
+
+static int failing_vcpu = -1;
+
+static struct scripted *scripted_of(const struct vcpu *vcpu)
+{
+	return vcpu->engine_private;
+}
+
+static int scripted_probe(char *reason, size_t size)
+{
+	string_copy(reason, size, "plays back a list of exits: for tests only");
+	return 0;
+}
+
+static int scripted_vm_create(struct vm *vm)
+{
+	vm->engine_private = host_pages(sizeof(struct scripted_vm));
+	return vm->engine_private ? 0 : -ENOMEM;
+}
+
+static void scripted_vm_destroy(struct vm *vm)
+{
+	host_pages_free(vm->engine_private, sizeof(struct scripted_vm));
+	vm->engine_private = NULL;
+}
+
+static int scripted_vcpu_create(struct vcpu *vcpu)
+{
+	if ((int)vcpu->id == failing_vcpu)
+		return -ENOMEM;
+	vcpu->engine_private = host_pages(sizeof(struct scripted));
+	return vcpu->engine_private ? 0 : -ENOMEM;
+}
+
+static void scripted_vcpu_destroy(struct vcpu *vcpu)
+{
+	host_pages_free(vcpu->engine_private, sizeof(struct scripted));
+	vcpu->engine_private = NULL;
+}
+
+static void deliver(struct vcpu *vcpu, int vector)
+{
+	struct scripted *scripted = scripted_of(vcpu);
+
+	CHECK(scripted->vectors < SCRIPTED_VECTORS_MAX);
+	scripted->vector[scripted->vectors++] = vector;
+	vcpu->state.rflags &= ~(uint64_t)RFLAGS_IF;
+}
+
+static void take_events(struct vcpu *vcpu)
+{
+	uint32_t pending = atomic_load(&vcpu->pending);
+	int vector;
+
+	if ((pending & PENDING_NMI) && !vcpu->state.nmi_blocked) {
+		vcpu_withdraw(vcpu, PENDING_NMI);
+		vcpu->state.nmi_blocked = 1;
+		deliver(vcpu, 2);
+		return;
+	}
+	if (!(pending & PENDING_INTERRUPT) || !(vcpu->state.rflags & RFLAGS_IF) ||
+	    vcpu->state.interrupt_shadow)
+		return;
+	vector = vcpu_take_interrupt(vcpu);
+	if (vector >= 0)
+		deliver(vcpu, vector);
+}
+
+static void scripted_run(struct vcpu *vcpu, struct exit *exit)
+{
+	struct scripted *scripted = scripted_of(vcpu);
+	const struct scripted_step *step;
+
+	scripted->runs++;
+	if (scripted->answer_due && scripted->results)
+		scripted->results[scripted->position - 1] = *exit;
+	scripted->answer_due = false;
+	*exit = (struct exit){.kind = EXIT_KICKED};
+	if (atomic_load(&vcpu->pending) & ~(uint32_t)(PENDING_INTERRUPT | PENDING_NMI))
+		return;
+	take_events(vcpu);
+	vcpu->state.interrupt_shadow = 0;
+	if (scripted->position == scripted->count) {
+		vm_stop(vcpu->vm, VM_POWERED_OFF, 0);
+		return;
+	}
+	step = &scripted->steps[scripted->position++];
+	if (step->before)
+		step->before(vcpu);
+	*exit = step->exit;
+	scripted->answer_due = true;
+}
+
+static void scripted_kick(struct vcpu *vcpu)
+{
+	scripted_of(vcpu)->kicks++;
+}
+
+static void scripted_reset(struct vcpu *vcpu)
+{
+	scripted_of(vcpu)->resets++;
+}
+
+static void scripted_note_written(struct vm *vm, uint64_t address, uint64_t length)
+{
+	struct scripted_vm *scripted = vm->engine_private;
+
+	scripted->written++;
+	scripted->address = address;
+	scripted->length = length;
+}
+
+void scripted_play(struct vcpu *vcpu, const struct scripted_step *steps, unsigned count,
+		   struct exit *results)
+{
+	struct scripted *scripted = scripted_of(vcpu);
+
+	scripted->steps = steps;
+	scripted->count = count;
+	scripted->position = 0;
+	scripted->results = results;
+	scripted->answer_due = false;
+	if (results)
+		bytes_fill(results, 0, count * sizeof(*results));
+}
+
+unsigned scripted_vector_count(const struct vcpu *vcpu)
+{
+	return scripted_of(vcpu)->vectors;
+}
+
+int scripted_vector(const struct vcpu *vcpu, unsigned index)
+{
+	return index < scripted_of(vcpu)->vectors ? scripted_of(vcpu)->vector[index] : -1;
+}
+
+unsigned scripted_position(const struct vcpu *vcpu)
+{
+	return scripted_of(vcpu)->position;
+}
+
+unsigned scripted_runs(const struct vcpu *vcpu)
+{
+	return scripted_of(vcpu)->runs;
+}
+
+unsigned scripted_kicks(const struct vcpu *vcpu)
+{
+	return scripted_of(vcpu)->kicks;
+}
+
+unsigned scripted_resets(const struct vcpu *vcpu)
+{
+	return scripted_of(vcpu)->resets;
+}
+
+unsigned scripted_written(const struct vm *vm, uint64_t *address, uint64_t *length)
+{
+	const struct scripted_vm *scripted = vm->engine_private;
+
+	*address = scripted->address;
+	*length = scripted->length;
+	return scripted->written;
+}
+
+void scripted_vcpu_fails(int id)
+{
+	failing_vcpu = id;
+}
+
+const struct engine engine_scripted = {
+	.name = "scripted",
+	.probe = scripted_probe,
+	.vm_create = scripted_vm_create,
+	.vm_destroy = scripted_vm_destroy,
+	.vcpu_create = scripted_vcpu_create,
+	.vcpu_destroy = scripted_vcpu_destroy,
+	.run = scripted_run,
+	.kick = scripted_kick,
+	.written = scripted_note_written,
+	.reset = scripted_reset,
+};

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What translated code calls: with the guest's registers in struct cpu, but rip, which is known
+ * from the words behind the call. A guest exception unwinds to the dispatcher from anywhere here.
+ * The block that called may be gone on return from anything that can begin an exclusive section:
+ * generation tells.
+ */
+#include "core/vm.h"
+#include "engines/translate/enter.h"
+#include "engines/translate/exception.h"
+#include "engines/translate/fault.h"
+#include "engines/translate/interpret.h"
+#include "engines/translate/mmu.h"
+#include "engines/translate/translation.h"
+#include "engines/translate/translator.h"
+#include "lib/check.h"
+#include "x86/paging.h"
+#include "x86/registers.h"
+
+/* Finding blocks */
+
+/* NULL: something has changed, look again. */
+static struct block *make_block(struct cpu *cpu, uint64_t physical, const uint8_t *page)
+{
+	struct machine_code *code = cpu->code;
+	struct block *block = NULL;
+	bool full;
+
+	CHECK(code_page_prepare(cpu, physical));
+	code_lock(&code->lock);
+	full = !code_has_room(code);
+	if (!full && code_on_page(cpu, physical)) {
+		block = code_lookup(code, physical, cpu->mode);
+		if (!block)
+			block = translate_block(cpu, physical, page);
+	}
+	code_unlock(&code->lock);
+	if (full) {
+		exclusive_begin(cpu);
+		if (!code_has_room(code))
+			code_flush(code);
+		exclusive_end(cpu);
+	}
+	return block;
+}
+
+/* The block for cpu->rip, which becomes the current one; NULL if there is no RAM. Raises #PF and
+ * #GP of the fetch. */
+static struct block *find_block(struct cpu *cpu)
+{
+	cpu->count_lookups++;
+	for (;;) {
+		const struct fetch_entry *entry = mmu_fetch_page(cpu, cpu->rip);
+		uint64_t physical = (entry->physical & ~4095ull) | (cpu->rip & 4095);
+		bool global = entry->physical & 1;
+		struct block *block;
+
+		if (!entry->host)
+			return NULL;
+		block = code_lookup(cpu->code, physical, cpu->mode);
+		if (!block)
+			block = make_block(cpu, physical, entry->host);
+		if (!block)
+			continue;
+		cpu->code_page = cpu->rip & ~4095ull;
+		mmu_jump_add(cpu, cpu->rip, code_entry(cpu->code, block), global);
+		return block;
+	}
+}
+
+static bool is_kicked(const struct cpu *cpu)
+{
+	return atomic_load_explicit(&cpu->kick, memory_order_relaxed) || cpu->leave;
+}
+
+static const void *resume(struct cpu *cpu, const void *code)
+{
+	if (!cpu->vector_live)
+		cpu_vector_load(cpu);
+	return code;
+}
+
+static const void *leave(void)
+{
+	return (const void *)translate_leave;
+}
+
+/* On at cpu->rip, wherever that is. */
+static const void *go_on(struct cpu *cpu)
+{
+	struct block *block;
+
+	if (is_kicked(cpu) || !translate_possible(cpu))
+		return leave();
+	block = find_block(cpu);
+	return block ? resume(cpu, code_reg_entry(cpu->code, block)) : leave();
+}
+
+/* Behind an instruction that may have made an event deliverable. */
+static bool has_event(const struct cpu *cpu)
+{
+	uint32_t pending = atomic_load_explicit(&cpu->vcpu->pending, memory_order_relaxed);
+
+	if ((pending & PENDING_INTERRUPT) && !(cpu->rflags & FLAG_IF))
+		pending &= ~(uint32_t)PENDING_INTERRUPT;
+	if ((pending & PENDING_NMI) && cpu->nmi_blocked)
+		pending &= ~(uint32_t)PENDING_NMI;
+	return pending != 0;
+}
+
+bool translate_run(struct cpu *cpu)
+{
+	struct block *block;
+
+	if (is_kicked(cpu) || !translate_possible(cpu))
+		return true;
+	block = find_block(cpu);
+	if (!block)
+		return false;
+	translate_enter(cpu, resume(cpu, code_entry(cpu->code, block)));
+	return true;
+}
+
+/* Call-outs */
+
+/* Where a call-out came from. */
+struct place {
+	struct block *block;
+	const struct note *note; /* of the instruction */
+	uint64_t rip;
+	uint32_t generation;
+};
+
+static struct place find_place(struct cpu *cpu, uint32_t info)
+{
+	struct machine_code *code = cpu->code;
+	struct block *block = &code->blocks[info >> 8];
+	const struct note *note = &code->notes[block->notes + (info & 0xff)];
+
+	cpu->rip = cpu->code_page + (note->guest & NOTE_OFFSET);
+	return (struct place){block, note, cpu->rip,
+			      atomic_load_explicit(&code->generation, memory_order_relaxed)};
+}
+
+/* The instruction has been done, wholly or (a repeated one) in part. */
+static const void *go_behind(struct cpu *cpu, const struct place *place)
+{
+	struct machine_code *code = cpu->code;
+	uint64_t offset = cpu->rip - cpu->code_page;
+
+	if (cpu->leave ||
+	    atomic_load_explicit(&code->generation, memory_order_relaxed) != place->generation ||
+	    place->block->dropped || cpu->mode != place->block->mode)
+		return go_on(cpu);
+	if (offset == (place->note[1].guest & NOTE_OFFSET))
+		return resume(cpu, code_entry(code, place->block) + place->note[1].host);
+	if (cpu->rip == place->rip && !is_kicked(cpu)) /* repeated, and not done */
+		return resume(cpu, code_entry(code, place->block) + place->note->host);
+	return go_on(cpu);
+}
+
+/* The block's bytes at the note, decoded once more, and carried out. */
+static const void *interpret_here(struct cpu *cpu, const struct place *place)
+{
+	uint64_t physical =
+		(place->block->physical & ~4095ull) + (place->note->guest & NOTE_OFFSET);
+	unsigned room = 4096 - (unsigned)(physical & 4095);
+	const uint8_t *bytes = vm_slice(cpu->vm, gpa(physical), 1);
+
+	cpu->count_slow_accesses++;
+	CHECK(bytes);
+	if (insn_decode(&cpu->insn, bytes, room < 15 ? room : 15, CODE_64) == DECODE_OK)
+		interpret_insn(cpu, &cpu->insn);
+	else
+		interpret(cpu); /* another vcpu has changed it */
+	return go_behind(cpu, place);
+}
+
+/*
+ * An instruction with two memory operands (push m, call m) would begin anew for ever if their pages
+ * want the same TLB entry. True if its last miss was for another page of the same entry.
+ */
+static bool evicts_each_other(struct cpu *cpu, uint64_t linear)
+{
+	uint64_t changed = (linear ^ cpu->missed_linear) >> 12;
+	bool same = cpu->missed_rip == cpu->rip;
+
+	cpu->missed_rip = cpu->rip;
+	cpu->missed_linear = linear;
+	return same && changed && !(changed & (TLB_SIZE - 1));
+}
+
+/* words: info, size. A look-up missed: fills the TLB and begins the instruction anew, or else does
+ * it here. */
+static const void *look_up(struct cpu *cpu, const struct words *words, uint64_t linear,
+			   unsigned access)
+{
+	struct place place = find_place(cpu, words->at[0]);
+	unsigned size = words->at[1];
+
+	if (size && paging_canonical(linear) && paging_canonical(linear + size - 1) &&
+	    !evicts_each_other(cpu, linear) && mmu_host(cpu, linear, size, access))
+		return resume(cpu, code_entry(cpu->code, place.block) + place.note->host);
+	return interpret_here(cpu, &place);
+}
+
+/* t0 is the address xor the tag at t1, which has not changed since. */
+static uint64_t tag_at(const uint64_t *first, uint64_t t1)
+{
+	return *(
+		const uint64_t *)(const void *)((const uint8_t *)first +
+						(t1 & ((TLB_SIZE - 1) * sizeof(struct tlb_entry))));
+}
+
+const void *translate_read(struct cpu *cpu, const struct words *words, uint64_t t0, uint64_t t1)
+{
+	return look_up(cpu, words, t0 ^ tag_at(&cpu->tlb[cpu->view][0].read, t1), MMU_READ);
+}
+
+const void *translate_write(struct cpu *cpu, const struct words *words, uint64_t t0, uint64_t t1)
+{
+	return look_up(cpu, words, t0 ^ tag_at(&cpu->tlb[cpu->view][0].write, t1), MMU_WRITE);
+}
+
+/* words: info, index of the instruction. */
+const void *translate_call(struct cpu *cpu, const struct words *words)
+{
+	struct place place = find_place(cpu, words->at[0]);
+
+	cpu->insn = cpu->code->insns[words->at[1]]; /* which a flush may take away meanwhile */
+	interpret_insn(cpu, &cpu->insn);
+	return go_behind(cpu, &place);
+}
+
+const void *translate_end(struct cpu *cpu, const struct words *words)
+{
+	find_place(cpu, words->at[0]);
+	cpu->insn = cpu->code->insns[words->at[1]];
+	interpret_insn(cpu, &cpu->insn);
+	return has_event(cpu) ? leave() : go_on(cpu);
+}
+
+/* words: info. */
+const void *translate_interpret(struct cpu *cpu, const struct words *words)
+{
+	find_place(cpu, words->at[0]);
+	interpret(cpu);
+	return has_event(cpu) ? leave() : go_on(cpu);
+}
+
+/* words: offset in the page. */
+const void *translate_goto(struct cpu *cpu, const struct words *words)
+{
+	cpu->rip = cpu->code_page + words->at[0];
+	return go_on(cpu);
+}
+
+const void *translate_jump(struct cpu *cpu)
+{
+	return go_on(cpu);
+}
+
+/* words: number of the block, target's offset in the page and 1 << 16 for its reg entry, place of
+ * the jump in code memory. */
+const void *translate_link(struct cpu *cpu, const struct words *words)
+{
+	struct machine_code *code = cpu->code;
+	uint32_t generation = atomic_load_explicit(&code->generation, memory_order_relaxed);
+	uint32_t entry = words->at[1], place = words->at[2];
+	const struct block *from = &code->blocks[words->at[0]];
+	struct block *block;
+
+	cpu->rip = cpu->code_page + (entry & 0xffff);
+	if (is_kicked(cpu))
+		return leave();
+	block = find_block(cpu);
+	if (!block)
+		return leave();
+	code_lock(&code->lock);
+	if (code->generation == generation && !block->dropped && block->mode == from->mode &&
+	    (block->physical ^ from->physical) < 4096) {
+		emit_close(code->memory.write + place,
+			   code->memory.write + block->code + (entry >> 16 ? block->reg_entry : 0));
+		code->count_links++;
+	}
+	code_unlock(&code->lock);
+	return resume(cpu, code_reg_entry(code, block));
+}
+
+/* An entry of a dropped block: leads to its successor from now on. words is the address behind the
+ * entry's call. */
+const void *translate_stale(struct cpu *cpu, const struct words *words)
+{
+	struct machine_code *code = cpu->code;
+	uint32_t generation = atomic_load_explicit(&code->generation, memory_order_relaxed);
+	struct block *stale = code_find_host(code, (uint64_t)(uintptr_t)words), *block;
+	uint8_t *write = code->memory.write;
+
+	CHECK(stale);
+	cpu->rip = cpu->code_page + (stale->physical & 4095);
+	if (is_kicked(cpu) || !translate_possible(cpu))
+		return leave();
+	block = find_block(cpu);
+	if (!block)
+		return leave();
+	code_lock(&code->lock);
+	if (code->generation == generation && !block->dropped &&
+	    block->physical == stale->physical && block->mode == stale->mode) {
+		emit_patch(write + stale->code, 0xe9, write + block->code);
+		emit_patch(write + stale->code + stale->reg_entry, 0xe9,
+			   write + block->code + block->reg_entry);
+	}
+	code_unlock(&code->lock);
+	return resume(cpu, code_reg_entry(code, block));
+}
+
+/* Faults of the host's processor */
+
+static const struct note *note_of(const struct machine_code *code, const struct block *block,
+				  uint64_t host)
+{
+	const struct note *notes = &code->notes[block->notes];
+	uint64_t offset = host - (uint64_t)(uintptr_t)code_entry(code, block);
+
+	for (unsigned i = block->count; i-- > 0;)
+		if (notes[i].host <= offset)
+			return offset < notes[block->count].host ? &notes[i] : NULL;
+	return NULL;
+}
+
+/* The faulting instruction is a copied one, before which all registers but T0 and T1 are the
+ * guest's. */
+static bool recover(struct cpu *cpu, const struct fault *fault)
+{
+	const struct block *block = code_find_host(cpu->code, fault->rip);
+	const struct note *note = block ? note_of(cpu->code, block, fault->rip) : NULL;
+
+	if (!note)
+		return false;
+	for (unsigned i = RAX; i < R13; i++)
+		cpu->gpr[i] = fault->gpr[host_register(i)];
+	if (note->guest & NOTE_FLAGS)
+		cpu_set_status(cpu, (uint32_t)fault->rflags & FLAG_STATUS);
+	cpu->rip = cpu->code_page + (note->guest & NOTE_OFFSET);
+	return true;
+}
+
+bool fault_is_guest(struct cpu *cpu, const struct fault *fault, bool translated)
+{
+	switch (fault->vector) {
+	case EXCEPTION_DE:
+	case EXCEPTION_UD:
+	case EXCEPTION_GP:
+	case EXCEPTION_MF:
+	case EXCEPTION_AC:
+	case EXCEPTION_XM:
+		break;
+	default:
+		return false;
+	}
+	if (translated && !recover(cpu, fault))
+		return false;
+	cpu->fault_vector = (uint8_t)fault->vector;
+	if (fault->vector == EXCEPTION_XM && !(cpu->cr4 & CR4_OSXMMEXCPT))
+		cpu->fault_vector = EXCEPTION_UD;
+	return true;
+}
+
+void fault_raise(struct cpu *cpu)
+{
+	if (cpu->fault_vector == EXCEPTION_GP || cpu->fault_vector == EXCEPTION_AC)
+		exception_raise_error(cpu, cpu->fault_vector, 0);
+	exception_raise(cpu, cpu->fault_vector);
+}

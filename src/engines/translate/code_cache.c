@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A block is dropped by turning both its entries into calls of a thunk, each by one aligned store:
+ * whoever arrives over an old link, jump cache entry or pointer then asks for the block anew. The
+ * thunk turns the dropped block's entries into jumps to the new block, so that old links cost
+ * little.
+ *
+ * The page flags settle the race between a vcpu that is about to read a page's code and others that
+ * are about to get a write tag for the page: the one sets CODE_PAGE_TRANSLATED and then looks at
+ * CODE_PAGE_WRITABLE, the other the other way round, so at least one of them sees the other. If it
+ * is the first, it takes the tags away in an exclusive section.
+ */
+#include "engines/translate/code_cache.h"
+
+#include "core/host.h"
+#include "engines/translate/emit.h"
+#include "engines/translate/enter.h"
+#include "engines/translate/fault.h"
+#include "engines/translate/mmu.h"
+#include "engines/translate/translation.h"
+#include "lib/check.h"
+#include "lib/error.h"
+
+#define DEFAULT_BYTES	(64ull << 20)
+#define PAGE_SIZE	4096u
+#define WRITES_FOR_DATA 32u /* so many stores to a page with code, and it is taken for data */
+
+/* Sizes of the tables, by the code bytes that go with one element at the least. */
+#define BYTES_A_BLOCK 256u
+#define BYTES_A_NOTE  32u
+#define BYTES_AN_INSN 512u
+
+/* Creation */
+
+static uint32_t emit_trampolines(uint8_t *write)
+{
+	static const void *const thunks[TRAMPOLINE_COUNT] = {
+		[TRAMPOLINE_READ] = thunk_read,
+		[TRAMPOLINE_WRITE] = thunk_write,
+		[TRAMPOLINE_CALL] = thunk_call,
+		[TRAMPOLINE_END] = thunk_end,
+		[TRAMPOLINE_INTERPRET] = thunk_interpret,
+		[TRAMPOLINE_GOTO] = thunk_goto,
+		[TRAMPOLINE_LINK] = thunk_link,
+		[TRAMPOLINE_LINK_FLAGS] = thunk_link_flags,
+		[TRAMPOLINE_STALE] = thunk_stale,
+		[TRAMPOLINE_STALE_FLAGS] = thunk_stale_flags,
+		[TRAMPOLINE_JUMP] = thunk_jump,
+	};
+
+	for (unsigned i = 0; i < TRAMPOLINE_COUNT; i++) {
+		struct emit emit = {write + i * TRAMPOLINE_BYTES};
+
+		emit_u16(&emit, 0x25ff); /* jmp [rip + 0] */
+		emit_u32(&emit, 0);
+		emit_u64(&emit, (uint64_t)(uintptr_t)thunks[i]);
+	}
+	return TRAMPOLINE_COUNT * TRAMPOLINE_BYTES;
+}
+
+static uint32_t power_of_2(uint32_t least)
+{
+	uint32_t power = 1;
+
+	while (power < least)
+		power *= 2;
+	return power;
+}
+
+static void free_tables(struct machine_code *code)
+{
+	struct {
+		void *table;
+		size_t size;
+	} tables[] = {
+		{code->blocks, code->block_max * sizeof(*code->blocks)},
+		{code->notes, code->note_max * sizeof(*code->notes)},
+		{code->insns, code->insn_max * sizeof(*code->insns)},
+		{(void *)code->hash, code->hash_size * sizeof(*code->hash)},
+		{(void *)code->page_flags, code->page_count},
+		{code->page_writes, code->page_count},
+		{code->page_blocks, code->page_count * sizeof(*code->page_blocks)},
+		{code->translation, sizeof(*code->translation)},
+	};
+
+	for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		if (tables[i].table)
+			host_pages_free(tables[i].table, tables[i].size);
+}
+
+static bool make_tables(struct machine_code *code)
+{
+	code->block_max = (uint32_t)(code->memory.size / BYTES_A_BLOCK);
+	code->note_max = (uint32_t)(code->memory.size / BYTES_A_NOTE);
+	code->insn_max = (uint32_t)(code->memory.size / BYTES_AN_INSN);
+	code->hash_size = power_of_2(code->block_max);
+	code->page_count = code->vm->memory.size / PAGE_SIZE;
+	code->blocks = host_pages(code->block_max * sizeof(*code->blocks));
+	code->notes = host_pages(code->note_max * sizeof(*code->notes));
+	code->insns = host_pages(code->insn_max * sizeof(*code->insns));
+	code->hash = host_pages(code->hash_size * sizeof(*code->hash));
+	code->page_flags = host_pages(code->page_count);
+	code->page_writes = host_pages(code->page_count);
+	code->page_blocks = host_pages(code->page_count * sizeof(*code->page_blocks));
+	code->translation = host_pages(sizeof(*code->translation));
+	return code->blocks && code->notes && code->insns && code->hash && code->page_flags &&
+	       code->page_writes && code->page_blocks && code->translation;
+}
+
+int code_create(struct vm *vm, uint64_t size, struct machine_code **result)
+{
+	struct machine_code *code = host_pages(sizeof(*code));
+	int error;
+
+	if (!code)
+		return -ENOMEM;
+	code->vm = vm;
+	error = code_memory_create(&code->memory, size ? size : DEFAULT_BYTES);
+	if (!error && !make_tables(code))
+		error = -ENOMEM;
+	if (!error)
+		error = fault_area_add(code->memory.run, code->memory.size, code);
+	if (error) {
+		code_destroy(code);
+		return error;
+	}
+	code->code_used = emit_trampolines(code->memory.write);
+	*result = code;
+	return 0;
+}
+
+void code_destroy(struct machine_code *code)
+{
+	if (!code)
+		return;
+	fault_area_remove(code->memory.run);
+	free_tables(code);
+	code_memory_destroy(&code->memory);
+	host_pages_free(code, sizeof(*code));
+}
+
+void code_attach(struct machine_code *code, struct cpu *cpu)
+{
+	CHECK(cpu->vcpu->id < VM_VCPUS_MAX);
+	code->cpus[cpu->vcpu->id] = cpu;
+	cpu->code = code;
+	cpu->self = cpu;
+}
+
+/* Looking up */
+
+/* Neighbours in a page have neighbouring slots: the translator asks for one instruction after
+ * another. */
+static _Atomic uint32_t *hash_slot(struct machine_code *code, uint64_t physical, uint32_t mode)
+{
+	uint64_t hash = (physical >> 12 ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15u;
+
+	return &code->hash[((hash >> 32) + (physical & 4095)) & (code->hash_size - 1)];
+}
+
+struct block *code_lookup(struct machine_code *code, uint64_t physical, uint32_t mode)
+{
+	uint32_t number =
+		atomic_load_explicit(hash_slot(code, physical, mode), memory_order_acquire);
+
+	while (number) {
+		struct block *block = &code->blocks[number - 1];
+
+		if (block->physical == physical && block->mode == mode && !block->dropped)
+			return block;
+		number = atomic_load_explicit(&block->hash_next, memory_order_acquire);
+	}
+	return NULL;
+}
+
+struct block *code_find_host(struct machine_code *code, uint64_t host)
+{
+	uint64_t offset = host - (uint64_t)(uintptr_t)code->memory.run;
+	uint32_t low = 0, high = __atomic_load_n(&code->block_count, __ATOMIC_ACQUIRE);
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		struct block *block = &code->blocks[middle];
+
+		if (offset < block->code)
+			high = middle;
+		else if (offset >= block->code_end)
+			low = middle + 1;
+		else
+			return block;
+	}
+	return NULL;
+}
+
+/* Adding */
+
+bool code_has_room(const struct machine_code *code)
+{
+	return code->memory.size - code->code_used >= CODE_BLOCK_BYTES &&
+	       code->block_count < code->block_max &&
+	       code->note_max - code->note_count > CODE_BLOCK_INSNS &&
+	       code->insn_max - code->insn_count > CODE_BLOCK_INSNS;
+}
+
+static uint64_t page_number(const struct machine_code *code, uint64_t physical)
+{
+	uint64_t offset = memory_offset(&code->vm->memory, physical & ~4095ull);
+
+	return offset == UINT64_MAX ? UINT64_MAX : offset / PAGE_SIZE;
+}
+
+void code_publish(struct machine_code *code, struct block *block)
+{
+	uint64_t page = page_number(code, block->physical);
+	_Atomic uint32_t *slot = hash_slot(code, block->physical, block->mode);
+	uint32_t number = (uint32_t)(block - code->blocks) + 1;
+
+	CHECK(number == code->block_count + 1 && page < code->page_count);
+	code->code_used = (block->code_end + 63) & ~63u;
+	code->count_insns += block->count;
+	block->page_next = code->page_blocks[page];
+	code->page_blocks[page] = number;
+	code->page_writes[page] = 0;
+	atomic_store_explicit(&block->hash_next, atomic_load_explicit(slot, memory_order_relaxed),
+			      memory_order_relaxed);
+	__atomic_store_n(&code->block_count, number, __ATOMIC_RELEASE);
+	atomic_store_explicit(slot, number, memory_order_release);
+}
+
+/* Dropping. Lock held. */
+
+static void hash_remove(struct machine_code *code, struct block *block)
+{
+	_Atomic uint32_t *link = hash_slot(code, block->physical, block->mode);
+	uint32_t number = (uint32_t)(block - code->blocks) + 1;
+
+	while (*link != number) {
+		CHECK(*link);
+		link = &code->blocks[*link - 1].hash_next;
+	}
+	*link = block->hash_next;
+}
+
+static void drop(struct machine_code *code, struct block *block)
+{
+	uint8_t *write = code->memory.write;
+
+	block->dropped = 1;
+	hash_remove(code, block);
+	emit_patch(write + block->code, 0xe8, write + TRAMPOLINE_STALE * TRAMPOLINE_BYTES);
+	emit_patch(write + block->code + block->reg_entry, 0xe8,
+		   write + TRAMPOLINE_STALE_FLAGS * TRAMPOLINE_BYTES);
+	code->count_dropped++;
+}
+
+static bool depends_on(const struct block *block, unsigned low, unsigned high)
+{
+	return (low < block->end && high > (block->physical & 4095)) ||
+	       (low < block->scan_high && high > block->scan_low);
+}
+
+/* Drops the page's blocks that depend on bytes [low, high) of it. */
+static void drop_range(struct machine_code *code, uint64_t page, unsigned low, unsigned high)
+{
+	uint32_t *link = &code->page_blocks[page];
+
+	if (++code->page_writes[page] >= WRITES_FOR_DATA) {
+		low = 0;
+		high = PAGE_SIZE;
+	}
+	while (*link) {
+		struct block *block = &code->blocks[*link - 1];
+
+		if (depends_on(block, low, high)) {
+			*link = block->page_next;
+			drop(code, block);
+		} else {
+			link = &block->page_next;
+		}
+	}
+	if (!code->page_blocks[page]) {
+		code->page_writes[page] = 0;
+		atomic_fetch_and(&code->page_flags[page], (uint8_t)~CODE_PAGE_TRANSLATED);
+	}
+}
+
+void code_written_by_device(struct machine_code *code, uint64_t physical, uint64_t length)
+{
+	while (length) {
+		uint64_t page = page_number(code, physical);
+		unsigned offset = physical & 4095;
+		uint64_t part = PAGE_SIZE - offset;
+
+		if (part > length)
+			part = length;
+		if (page < code->page_count &&
+		    (atomic_load(&code->page_flags[page]) & CODE_PAGE_TRANSLATED)) {
+			code_lock(&code->lock);
+			drop_range(code, page, offset, offset + (unsigned)part);
+			code_unlock(&code->lock);
+		}
+		physical += part;
+		length -= part;
+	}
+}
+
+void code_written(struct cpu *cpu, uint64_t physical, unsigned size)
+{
+	cpu->count_invalidations++;
+	code_written_by_device(cpu->code, physical, size);
+}
+
+void code_flush(struct machine_code *code)
+{
+	code_lock(&code->lock);
+	for (uint32_t i = 0; i < code->block_count; i++) {
+		struct block *block = &code->blocks[i];
+		uint64_t page = page_number(code, block->physical);
+
+		code->page_blocks[page] = 0;
+		atomic_fetch_and(&code->page_flags[page], (uint8_t)~CODE_PAGE_TRANSLATED);
+		*hash_slot(code, block->physical, block->mode) = 0;
+	}
+	code->block_count = code->note_count = code->insn_count = 0;
+	code->code_used = TRAMPOLINE_COUNT * TRAMPOLINE_BYTES;
+	code->count_flushes++;
+	atomic_fetch_add(&code->generation, 1);
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+		if (code->cpus[i])
+			mmu_jump_flush(code->cpus[i]);
+	code_unlock(&code->lock);
+}
+
+/* Pages */
+
+static void take_write_tags(struct machine_code *code, uint64_t page, uint64_t physical)
+{
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+		if (code->cpus[i])
+			mmu_protect_physical(code->cpus[i], physical);
+	atomic_fetch_and(&code->page_flags[page], (uint8_t)~CODE_PAGE_WRITABLE);
+}
+
+bool code_page_prepare(struct cpu *cpu, uint64_t physical)
+{
+	struct machine_code *code = cpu->code;
+	uint64_t page = page_number(code, physical);
+
+	if (page >= code->page_count)
+		return false;
+	if (!(atomic_fetch_or(&code->page_flags[page], CODE_PAGE_TRANSLATED) & CODE_PAGE_WRITABLE))
+		return true;
+	if (code->vm->vcpu_count == 1 || cpu->exclusive) {
+		take_write_tags(code, page, physical);
+		return true;
+	}
+	exclusive_begin(cpu);
+	atomic_fetch_or(&code->page_flags[page], CODE_PAGE_TRANSLATED);
+	take_write_tags(code, page, physical);
+	exclusive_end(cpu);
+	return true;
+}
+
+/* A page with code is not noted: then code_on_page says no even if the code is gone by the time it
+ * looks. */
+void code_note_writable(struct cpu *cpu, uint64_t physical)
+{
+	uint64_t page = page_number(cpu->code, physical);
+
+	if (page < cpu->code->page_count && !atomic_load(&cpu->code->page_flags[page]))
+		atomic_fetch_or(&cpu->code->page_flags[page], CODE_PAGE_WRITABLE);
+}
+
+bool code_on_page(struct cpu *cpu, uint64_t physical)
+{
+	uint64_t page = page_number(cpu->code, physical);
+
+	return page < cpu->code->page_count &&
+	       atomic_load(&cpu->code->page_flags[page]) != CODE_PAGE_WRITABLE;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What all vcpus of a vm share of translated code: the memory that it lives in, the blocks by
+ * guest-physical address and mode, and for each page of guest RAM whether code of it has been
+ * translated.
+ *
+ * Looking up takes no lock. Adding, linking and dropping blocks take machine->lock. Nothing that a
+ * block consists of is given back before the whole cache is flushed, in an exclusive section
+ * (exclusive.h); so a vcpu may always run on in a block that has just been dropped, and leaves it
+ * at its end or at the next C function that looks.
+ */
+#ifndef TRANSLATE_CODE_CACHE_H
+#define TRANSLATE_CODE_CACHE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/vm.h"
+#include "engines/translate/code_memory.h"
+#include "engines/translate/cpu.h"
+#include "engines/translate/exclusive.h"
+
+/* Room that translating one block may need. */
+#define CODE_BLOCK_BYTES 65536u
+#define CODE_BLOCK_INSNS 64u
+
+/* Where one instruction of a block is. */
+struct note {
+	uint16_t host;	/* offset from the block's first byte of code */
+	uint16_t guest; /* offset in the page (the last note, behind the block, may have 4096);
+			   NOTE_FLAGS */
+};
+#define NOTE_OFFSET 0x1fff
+#define NOTE_FLAGS                                                                                 \
+	0x8000 /* status flags are in RFLAGS when the copied instruction runs, else in cpu->flags  \
+		  or dead */
+
+struct block {
+	uint64_t physical; /* of its first byte */
+	uint32_t mode;	   /* cpu->mode that it was translated for */
+	uint32_t notes;	   /* index of the first of count + 1 */
+	uint32_t code;	   /* offset of its code in code memory: the mem entry */
+	uint32_t code_end;
+	uint16_t reg_entry; /* offset from code */
+	uint16_t end;	    /* offset in the page behind its last byte */
+	uint16_t scan_low,
+		scan_high; /* range of bytes in the page that its flags depend on as well */
+	uint8_t count;	   /* instructions */
+	_Atomic uint8_t dropped;
+	_Atomic uint32_t hash_next; /* block number + 1 */
+	uint32_t page_next;	    /* likewise; machine->lock */
+};
+
+/* What code memory begins with: jumps to the thunks of enter.S, so that they can be reached by near
+ * calls. */
+enum trampoline {
+	TRAMPOLINE_READ,
+	TRAMPOLINE_WRITE,
+	TRAMPOLINE_CALL,
+	TRAMPOLINE_END,
+	TRAMPOLINE_INTERPRET,
+	TRAMPOLINE_GOTO,
+	TRAMPOLINE_LINK,
+	TRAMPOLINE_LINK_FLAGS,
+	TRAMPOLINE_STALE,
+	TRAMPOLINE_STALE_FLAGS,
+	TRAMPOLINE_JUMP,
+	TRAMPOLINE_COUNT
+};
+#define TRAMPOLINE_BYTES 16u
+
+/* Per page of guest RAM. */
+enum {
+	CODE_PAGE_TRANSLATED = 1 /* holds translated code */,
+	CODE_PAGE_WRITABLE = 2 /* some vcpu may hold a write tag */
+};
+
+struct translation;
+
+struct machine_code {
+	struct vm *vm;
+	struct code_memory memory;
+	struct code_lock lock;
+	struct exclusive exclusive;
+	_Atomic uint32_t generation; /* counts flushes */
+
+	struct cpu *cpus[VM_VCPUS_MAX]; /* by vcpu id; set before any of them runs */
+
+	/* Under lock. */
+	uint32_t code_used;
+	struct block *blocks;
+	uint32_t block_count, block_max;
+	struct note *notes;
+	uint32_t note_count, note_max;
+	struct insn *insns; /* of call-outs */
+	uint32_t insn_count, insn_max;
+	struct translation *translation; /* the one that is being made */
+
+	_Atomic uint32_t *hash; /* block number + 1 */
+	uint32_t hash_size;	/* a power of 2 */
+
+	uint64_t page_count;
+	_Atomic uint8_t *page_flags; /* PAGE_* */
+	uint8_t *page_writes;  /* stores to a page with code since its last block was made; lock */
+	uint32_t *page_blocks; /* first block number + 1; lock */
+
+	/* Statistics; lock. */
+	uint64_t count_flushes, count_dropped, count_links, count_insns;
+};
+
+/*
+ * For vm, whose memory is laid out; size: bytes of code memory, a multiple of 4096 from 1 MiB to 1
+ * GiB, 0 for the default (64 MiB). 0, or a negative errno.
+ */
+int code_create(struct vm *vm, uint64_t size, struct machine_code **code);
+void code_destroy(struct machine_code *code);
+
+/* Makes cpu one of those that run code's guest: sets cpu->code and cpu->self. Before it runs;
+ * cpu->vcpu is set. */
+void code_attach(struct machine_code *code, struct cpu *cpu);
+
+/* The mem entry of the block, or NULL. No lock; the caller is inside (exclusive.h). */
+struct block *code_lookup(struct machine_code *code, uint64_t physical, uint32_t mode);
+
+static inline uint8_t *code_entry(const struct machine_code *code, const struct block *block)
+{
+	return code->memory.run + block->code;
+}
+
+static inline uint8_t *code_reg_entry(const struct machine_code *code, const struct block *block)
+{
+	return code->memory.run + block->code + block->reg_entry;
+}
+
+/* The block whose code has this byte of the run view, or NULL. The caller is inside, or holds the
+ * lock. */
+struct block *code_find_host(struct machine_code *code, uint64_t host);
+
+/* Is there room for one more block? Lock held. */
+bool code_has_room(const struct machine_code *code);
+
+/* Enters the block that was built behind block_count: from now on others find it. Lock held. */
+void code_publish(struct machine_code *code, struct block *block);
+
+/* Empties the cache. In an exclusive section, lock not held. */
+void code_flush(struct machine_code *code);
+
+/*
+ * Makes sure that no store to the page goes unseen from now on, before its code is read: sets its
+ * code flag and takes away write tags, in an exclusive section if there may be any. The caller is
+ * inside and holds no lock; all may have changed afterwards. False if the page is not RAM.
+ */
+bool code_page_prepare(struct cpu *cpu, uint64_t physical);
+
+/*
+ * For the mmu: a TLB is about to get a write tag for this page if code_on_page (called after
+ * code_note_writable) is false. Any guest-physical address in the page; false for what is not RAM.
+ */
+void code_note_writable(struct cpu *cpu, uint64_t physical);
+bool code_on_page(struct cpu *cpu, uint64_t physical);
+
+/* A store by this vcpu to a page that has code has been done; it lies in one page. Drops blocks
+ * that depend on the bytes. */
+void code_written(struct cpu *cpu, uint64_t physical, unsigned size);
+
+/* The same for a device's store, by any thread, of any length. */
+void code_written_by_device(struct machine_code *code, uint64_t physical, uint64_t length);
+
+#endif

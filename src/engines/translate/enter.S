@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Into translated code, out of it, and from it into C.
+ *
+ * Inside, the host's rsp is a multiple of 16, gs:0 is struct cpu, and the guest's registers are where docs/translate.md says. A call-out
+ * is `call` of one of the thunks below (by way of code memory's trampolines), followed by words that tell the C function what is wanted. It
+ * gets the cpu and the address of those words, with all of the guest's registers and flags in struct cpu, and returns the code address to
+ * go on at: flags are then both in cpu->flags and in RFLAGS.
+ */
+#include "engines/translate/cpu_offsets.h"
+
+	.text
+
+.macro save_registers
+	mov	%rax, %gs:CPU_GPR+0*8
+	mov	%rcx, %gs:CPU_GPR+1*8
+	mov	%rdx, %gs:CPU_GPR+2*8
+	mov	%rbx, %gs:CPU_GPR+3*8
+	mov	%r13, %gs:CPU_GPR+4*8
+	mov	%rbp, %gs:CPU_GPR+5*8
+	mov	%rsi, %gs:CPU_GPR+6*8
+	mov	%rdi, %gs:CPU_GPR+7*8
+	mov	%r8, %gs:CPU_GPR+8*8
+	mov	%r9, %gs:CPU_GPR+9*8
+	mov	%r10, %gs:CPU_GPR+10*8
+	mov	%r11, %gs:CPU_GPR+11*8
+	mov	%r12, %gs:CPU_GPR+12*8
+.endm
+
+.macro load_flags_and_registers
+	movzwl	%gs:CPU_FLAGS, %eax
+	add	$0x7f, %al
+	sahf
+	mov	%gs:CPU_GPR+0*8, %rax
+	mov	%gs:CPU_GPR+1*8, %rcx
+	mov	%gs:CPU_GPR+2*8, %rdx
+	mov	%gs:CPU_GPR+3*8, %rbx
+	mov	%gs:CPU_GPR+4*8, %r13
+	mov	%gs:CPU_GPR+5*8, %rbp
+	mov	%gs:CPU_GPR+6*8, %rsi
+	mov	%gs:CPU_GPR+7*8, %rdi
+	mov	%gs:CPU_GPR+8*8, %r8
+	mov	%gs:CPU_GPR+9*8, %r9
+	mov	%gs:CPU_GPR+10*8, %r10
+	mov	%gs:CPU_GPR+11*8, %r11
+	mov	%gs:CPU_GPR+12*8, %r12
+.endm
+
+/* rax: where to. */
+.macro resume
+	mov	%rax, %r14
+	load_flags_and_registers
+	jmp	*%r14
+.endm
+
+.macro function name
+	.globl	\name
+	.type	\name, @function
+	.align	16
+\name:
+.endm
+
+/* void translate_enter(struct cpu *cpu, const void *code) */
+function translate_enter
+	push	%rbx
+	push	%rbp
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+	sub	$8, %rsp
+	mov	%rsp, %gs:CPU_HOST_STACK
+	mov	%rsi, %rax
+	resume
+	.size	translate_enter, . - translate_enter
+
+/* Jumped to by resume: the guest's state is in struct cpu. Returns from translate_enter. */
+function translate_leave
+	mov	%gs:CPU_HOST_STACK, %rsp
+	add	$8, %rsp
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbp
+	pop	%rbx
+	ret
+	.size	translate_leave, . - translate_leave
+
+.macro thunk name, function
+function \name
+	save_registers
+	pop	%rsi
+	mov	%gs:CPU_SELF, %rdi
+	mov	%r14, %rdx
+	mov	%r15, %rcx
+	call	\function
+	resume
+	.size	\name, . - \name
+.endm
+
+/* Flags come in RFLAGS: into cpu->flags with them first. */
+.macro thunk_with_flags name, function
+function \name
+	mov	%rax, %r15
+	seto	%al
+	lahf
+	movw	%ax, %gs:CPU_FLAGS
+	mov	%r15, %rax
+	save_registers
+	pop	%rsi
+	mov	%gs:CPU_SELF, %rdi
+	call	\function
+	resume
+	.size	\name, . - \name
+.endm
+
+	thunk			thunk_read, translate_read
+	thunk			thunk_write, translate_write
+	thunk			thunk_call, translate_call
+	thunk			thunk_end, translate_end
+	thunk			thunk_interpret, translate_interpret
+	thunk			thunk_goto, translate_goto
+	thunk			thunk_link, translate_link
+	thunk_with_flags	thunk_link_flags, translate_link
+	thunk			thunk_stale, translate_stale
+	thunk_with_flags	thunk_stale_flags, translate_stale
+
+/* Jumped to: T0 is the linear address to go on at. */
+function thunk_jump
+	save_registers
+	mov	%r14, %gs:CPU_RIP
+	mov	%gs:CPU_SELF, %rdi
+	call	translate_jump
+	resume
+	.size	thunk_jump, . - thunk_jump
+
+/*
+ * A signal handler sends us here after a fault of the host's processor that is the guest's: state is in struct cpu, the stack is
+ * wherever the fault found it, and fault_raise does not come back.
+ */
+function fault_resume
+	and	$-16, %rsp
+	mov	%gs:CPU_SELF, %rdi
+	cld
+	call	fault_raise
+	ud2
+	.size	fault_resume, . - fault_resume
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,762 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The TLBs and what goes past them.
+ *
+ * A TLB entry stands for one 4 KiB piece of a page, whatever the page's size, for one view. Maps of
+ * bits tell which entries are in use, apart for global pages, so that mov cr3 costs as much as was
+ * entered since the last one. invlpg of a piece of a large page has to drop all pieces: those are
+ * marked, and looked through only if there are any in that half of the address space.
+ *
+ * Fetch entries and jump caches hold translations too. A Bloom filter says whether instructions
+ * have come from a page (or from the large page that it may be in) since the last flush, for invlpg
+ * mostly hits pages of data.
+ */
+#include "engines/translate/mmu.h"
+
+#include "core/vm.h"
+#include "engines/translate/code_cache.h"
+#include "engines/translate/debug.h"
+#include "engines/translate/exception.h"
+#include "lib/bytes.h"
+#include "lib/check.h"
+#include "x86/cpuid.h"
+#include "x86/registers.h"
+
+#define PAGE_SIZE 4096u
+#define PAGE_MASK 4095ull
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+enum { LOCAL, GLOBAL };
+
+/* Physical memory */
+
+static inline uint8_t *ram_host(const struct vm *vm, uint64_t physical)
+{
+	const struct memory *memory = &vm->memory;
+
+	for (unsigned i = 0; i < memory->count; i++) {
+		uint64_t offset = physical - memory->range[i].base;
+
+		if (offset < memory->range[i].size)
+			return memory->base + memory->range[i].offset + offset;
+	}
+	return NULL;
+}
+
+static inline void *table_entry(void *context, uint64_t physical)
+{
+	return ram_host(context, physical);
+}
+
+/* One access of 1 to 8 bytes to RAM: single, and so atomic where the processor's is. */
+struct any16 {
+	uint16_t value;
+} __attribute__((packed, may_alias));
+struct any32 {
+	uint32_t value;
+} __attribute__((packed, may_alias));
+struct any64 {
+	uint64_t value;
+} __attribute__((packed, may_alias));
+
+static inline uint64_t ram_load(const uint8_t *host, unsigned size)
+{
+	switch (size) {
+	case 1:
+		return *(const volatile uint8_t *)host;
+	case 2:
+		return ((const volatile struct any16 *)host)->value;
+	case 4:
+		return ((const volatile struct any32 *)host)->value;
+	default:
+		return ((const volatile struct any64 *)host)->value;
+	}
+}
+
+static inline void ram_store(uint8_t *host, unsigned size, uint64_t value)
+{
+	switch (size) {
+	case 1:
+		*(volatile uint8_t *)host = (uint8_t)value;
+		break;
+	case 2:
+		((volatile struct any16 *)host)->value = (uint16_t)value;
+		break;
+	case 4:
+		((volatile struct any32 *)host)->value = (uint32_t)value;
+		break;
+	default:
+		((volatile struct any64 *)host)->value = value;
+	}
+}
+
+static uint64_t device_load(struct cpu *cpu, uint64_t physical, unsigned size)
+{
+	struct exit exit = {.kind = EXIT_MEMORY, .size = (uint8_t)size, .address = physical};
+
+	cpu_access(cpu, &exit);
+	return exit.value;
+}
+
+static void device_store(struct cpu *cpu, uint64_t physical, unsigned size, uint64_t value)
+{
+	struct exit exit = {.kind = EXIT_MEMORY,
+			    .write = true,
+			    .size = (uint8_t)size,
+			    .address = physical,
+			    .value = value};
+
+	cpu_access(cpu, &exit);
+}
+
+/* Filling */
+
+/* Where an access goes: valid until the next walk at the least, for RAM never moves. */
+struct place {
+	uint8_t *host;	   /* of the page's first byte; NULL: a device */
+	uint64_t physical; /* of the page */
+	bool code;	   /* translated code is on it: stores have to be told */
+};
+
+static inline unsigned view_of(const struct cpu *cpu, unsigned access)
+{
+	return access & MMU_SYSTEM ? VIEW_KERNEL : cpu->view;
+}
+
+static inline unsigned walk_access(unsigned view, unsigned access)
+{
+	unsigned walk = view == VIEW_USER ? PAGING_USER : view == VIEW_KERNEL_AC ? PAGING_AC : 0;
+
+	if (access & MMU_WRITE)
+		walk |= PAGING_WRITE;
+	if (access & MMU_FETCH)
+		walk |= PAGING_FETCH;
+	return walk;
+}
+
+static inline bool walk(struct cpu *cpu, uint64_t linear, unsigned walk_flags,
+			struct paging_page *page)
+{
+	return paging_walk_with(&cpu->paging, linear, walk_flags, table_entry, cpu->vm, page);
+}
+
+static void walk_or_raise(struct cpu *cpu, uint64_t linear, unsigned walk_flags,
+			  struct paging_page *page)
+{
+	if (cpu->paging.mode == PAGING_LONG && unlikely(!paging_canonical(linear)))
+		exception_raise_error(cpu, EXCEPTION_GP, 0);
+	if (unlikely(!walk(cpu, linear, walk_flags, page)))
+		exception_raise_page_fault(cpu, linear, page->error);
+}
+
+static inline void map_set(uint64_t *map, unsigned index)
+{
+	map[index / 64] |= 1ull << index % 64;
+}
+
+static inline void map_clear(uint64_t *map, unsigned index)
+{
+	map[index / 64] &= ~(1ull << index % 64);
+}
+
+/* Whether a store may go straight to the page. The order matters: see "Writes to translated code"
+ * in docs/translate.md. */
+static bool page_takes_stores(struct cpu *cpu, uint64_t physical)
+{
+	code_note_writable(cpu, physical);
+	return !code_on_page(cpu, physical);
+}
+
+/*
+ * Walks, and enters what it finds into the TLB. An entry is made for RAM only; a device's page
+ * comes through here each time, which is little beside what the access itself costs.
+ */
+__attribute__((noinline)) static void fill(struct cpu *cpu, uint64_t linear, unsigned view,
+					   unsigned access, struct place *place)
+{
+	unsigned index = linear >> 12 & (TLB_SIZE - 1);
+	struct tlb_entry *entry = &cpu->tlb[view][index];
+	uint64_t tag = linear & ~PAGE_MASK;
+	struct paging_page page;
+	bool write;
+
+	cpu->count_tlb_fills++;
+	walk_or_raise(cpu, linear, walk_access(view, access), &page);
+	place->physical = page.physical;
+	place->host = ram_host(cpu->vm, page.physical);
+	place->code = false;
+	if (unlikely(!place->host))
+		return;
+	write = page.dirty && paging_allows(&cpu->paging, &page, walk_access(view, MMU_WRITE));
+	if (write && !page_takes_stores(cpu, page.physical)) {
+		place->code = true;
+		write = false;
+	}
+	entry->read = tag;
+	entry->write = write ? tag : tlb_invalid_tag(index);
+	entry->host = place->host;
+	entry->physical = page.physical | page.global;
+	map_set(cpu->tlb_used[page.global][view], index);
+	map_clear(cpu->tlb_used[!page.global][view], index);
+	if (page.bits > 12)
+		map_set(cpu->tlb_large[view], index);
+	else
+		map_clear(cpu->tlb_large[view], index);
+}
+
+static inline uint8_t *hit(struct cpu *cpu, unsigned view, uint64_t linear, unsigned size,
+			   bool write)
+{
+	struct tlb_entry *entry = &cpu->tlb[view][linear >> 12 & (TLB_SIZE - 1)];
+	uint64_t offset = linear ^ (write ? entry->write : entry->read);
+
+	return likely(offset <= PAGE_SIZE - size) ? entry->host + offset : NULL;
+}
+
+/* Where the page of linear is, from the TLB or by a walk. */
+static void locate(struct cpu *cpu, uint64_t linear, unsigned access, struct place *place)
+{
+	unsigned view = view_of(cpu, access);
+	struct tlb_entry *entry = &cpu->tlb[view][linear >> 12 & (TLB_SIZE - 1)];
+	uint64_t tag = access & MMU_WRITE ? entry->write : entry->read;
+
+	if (tag == (linear & ~PAGE_MASK)) {
+		place->host = entry->host;
+		place->physical = entry->physical & ~PAGE_MASK;
+		place->code = false;
+		return;
+	}
+	fill(cpu, linear, view, access, place);
+}
+
+static inline bool crosses(uint64_t linear, unsigned size)
+{
+	return (linear & PAGE_MASK) > PAGE_SIZE - size;
+}
+
+static inline void watch(struct cpu *cpu, uint64_t linear, unsigned size, unsigned access)
+{
+	if (unlikely(cpu->debug_active & DEBUG_DATA))
+		debug_check_data(cpu, linear, size, access & MMU_WRITE);
+	if (unlikely(cpu->debug_active & DEBUG_ALIGNMENT) && !(access & MMU_SYSTEM))
+		debug_check_alignment(cpu, linear, size);
+}
+
+/* Loads and stores */
+
+void *mmu_host(struct cpu *cpu, uint64_t linear, unsigned size, unsigned access)
+{
+	uint8_t *host = hit(cpu, view_of(cpu, access), linear, size, access & MMU_WRITE);
+	struct place place;
+
+	if (unlikely(!host)) {
+		if (crosses(linear, size))
+			return NULL;
+		locate(cpu, linear, access, &place);
+		if (!place.host || ((access & MMU_WRITE) && place.code))
+			return NULL;
+		host = place.host + (linear & PAGE_MASK);
+	}
+	watch(cpu, linear, size, access);
+	return host;
+}
+
+/* The widest aligned access that a device's part begins with. */
+static unsigned device_step(unsigned offset, unsigned size)
+{
+	for (unsigned step = 8; step > 1; step /= 2)
+		if (size >= step && offset % step == 0)
+			return step;
+	return 1;
+}
+
+/* A part of an access that lies in one page. */
+static void part_load(struct cpu *cpu, const struct place *place, uint64_t linear, uint8_t *bytes,
+		      unsigned size)
+{
+	unsigned offset = linear & PAGE_MASK, step;
+
+	if (place->host) {
+		bytes_copy(bytes, place->host + offset, size);
+		return;
+	}
+	for (; size; size -= step, bytes += step, offset += step) {
+		step = device_step(offset, size);
+		bytes_store(bytes, device_load(cpu, place->physical + offset, step), step);
+	}
+}
+
+static void part_store(struct cpu *cpu, const struct place *place, uint64_t linear,
+		       const uint8_t *bytes, unsigned size)
+{
+	unsigned offset = linear & PAGE_MASK, step;
+
+	if (place->host) {
+		bytes_copy(place->host + offset, bytes, size);
+		if (place->code)
+			code_written(cpu, place->physical + offset, size);
+		return;
+	}
+	for (; size; size -= step, bytes += step, offset += step) {
+		step = device_step(offset, size);
+		device_store(cpu, place->physical + offset, step, bytes_load(bytes, step));
+	}
+}
+
+/* The page behind linear's; linear addresses wrap at 4 GiB outside long mode. */
+static uint64_t next_page(const struct cpu *cpu, uint64_t linear)
+{
+	return mmu_wrap(cpu, (linear & ~PAGE_MASK) + PAGE_SIZE);
+}
+
+void mmu_load_bytes(struct cpu *cpu, uint64_t linear, void *bytes, unsigned size, unsigned access)
+{
+	unsigned first = PAGE_SIZE - (unsigned)(linear & PAGE_MASK);
+	struct place place, second;
+
+	if (!size)
+		return;
+	locate(cpu, linear, access, &place);
+	if (size <= first) {
+		watch(cpu, linear, size, access);
+		part_load(cpu, &place, linear, bytes, size);
+		return;
+	}
+	locate(cpu, next_page(cpu, linear), access, &second);
+	watch(cpu, linear, size, access);
+	part_load(cpu, &place, linear, bytes, first);
+	part_load(cpu, &second, next_page(cpu, linear), (uint8_t *)bytes + first, size - first);
+}
+
+void mmu_store_bytes(struct cpu *cpu, uint64_t linear, const void *bytes, unsigned size,
+		     unsigned access)
+{
+	unsigned first = PAGE_SIZE - (unsigned)(linear & PAGE_MASK);
+	struct place place, second;
+
+	if (!size)
+		return;
+	access |= MMU_WRITE;
+	locate(cpu, linear, access, &place);
+	if (size <= first) {
+		watch(cpu, linear, size, access);
+		part_store(cpu, &place, linear, bytes, size);
+		return;
+	}
+	locate(cpu, next_page(cpu, linear), access, &second);
+	watch(cpu, linear, size, access);
+	part_store(cpu, &place, linear, bytes, first);
+	part_store(cpu, &second, next_page(cpu, linear), (const uint8_t *)bytes + first,
+		   size - first);
+}
+
+__attribute__((noinline)) static uint64_t load_slow(struct cpu *cpu, uint64_t linear, unsigned size,
+						    unsigned access)
+{
+	struct place place;
+	uint64_t value = 0;
+
+	cpu->count_slow_accesses++;
+	if (crosses(linear, size)) {
+		mmu_load_bytes(cpu, linear, &value, size, access);
+		return value;
+	}
+	locate(cpu, linear, access, &place);
+	watch(cpu, linear, size, access);
+	if (place.host)
+		return ram_load(place.host + (linear & PAGE_MASK), size);
+	return device_load(cpu, place.physical + (linear & PAGE_MASK), size);
+}
+
+uint64_t mmu_load(struct cpu *cpu, uint64_t linear, unsigned size, unsigned access)
+{
+	const uint8_t *host = hit(cpu, view_of(cpu, access), linear, size, access & MMU_WRITE);
+
+	if (unlikely(!host || (cpu->debug_active & (DEBUG_DATA | DEBUG_ALIGNMENT))))
+		return load_slow(cpu, linear, size, access);
+	return ram_load(host, size);
+}
+
+__attribute__((noinline)) static void store_slow(struct cpu *cpu, uint64_t linear, unsigned size,
+						 uint64_t value, unsigned access)
+{
+	unsigned offset = linear & PAGE_MASK;
+	struct place place;
+
+	cpu->count_slow_accesses++;
+	if (crosses(linear, size)) {
+		mmu_store_bytes(cpu, linear, &value, size, access);
+		return;
+	}
+	locate(cpu, linear, access, &place);
+	watch(cpu, linear, size, access);
+	if (!place.host) {
+		device_store(cpu, place.physical + offset, size, value);
+		return;
+	}
+	ram_store(place.host + offset, size, value);
+	if (place.code)
+		code_written(cpu, place.physical + offset, size);
+}
+
+void mmu_store(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t value, unsigned access)
+{
+	uint8_t *host = hit(cpu, view_of(cpu, access), linear, size, true);
+
+	if (unlikely(!host || (cpu->debug_active & (DEBUG_DATA | DEBUG_ALIGNMENT)))) {
+		store_slow(cpu, linear, size, value, access | MMU_WRITE);
+		return;
+	}
+	ram_store(host, size, value);
+}
+
+void mmu_probe(struct cpu *cpu, uint64_t linear, unsigned size, unsigned access)
+{
+	struct place place;
+
+	if (!size)
+		return;
+	locate(cpu, linear, access, &place);
+	if (crosses(linear, size))
+		locate(cpu, next_page(cpu, linear), access, &place);
+}
+
+/* Instructions */
+
+static inline unsigned bloom(uint64_t page, unsigned bits)
+{
+	return (unsigned)(((page >> bits) + bits) * 0x9e3779b97f4a7c15ull >> 40) &
+	       (FETCHED_BITS - 1);
+}
+
+static void fetch_enter(struct cpu *cpu, struct fetch_entry *entry, uint64_t linear,
+			const struct paging_page *page)
+{
+	unsigned index;
+
+	entry->page = linear & ~PAGE_MASK;
+	entry->physical = page->physical | page->global;
+	entry->host = ram_host(cpu->vm, page->physical);
+	entry->view = cpu->view;
+	index = (unsigned)(entry - cpu->fetch);
+	map_set(&cpu->fetch_used[page->global], index);
+	map_clear(&cpu->fetch_used[!page->global], index);
+	map_set(cpu->fetched[page->global], bloom(linear, page->bits));
+	cpu->fetched_any[page->global] = true;
+}
+
+static inline struct fetch_entry *fetch_slot(struct cpu *cpu, uint64_t linear)
+{
+	return &cpu->fetch[linear >> 12 & (FETCH_SIZE - 1)];
+}
+
+static inline bool fetch_hit(const struct cpu *cpu, const struct fetch_entry *entry,
+			     uint64_t linear)
+{
+	return likely(entry->page == (linear & ~PAGE_MASK) && entry->view == cpu->view);
+}
+
+bool mmu_try_fetch_page(struct cpu *cpu, uint64_t linear, const struct fetch_entry **found)
+{
+	struct fetch_entry *entry = fetch_slot(cpu, linear);
+	struct paging_page page;
+
+	*found = entry;
+	if (fetch_hit(cpu, entry, linear))
+		return true;
+	if (cpu->paging.mode == PAGING_LONG && !paging_canonical(linear))
+		return false;
+	if (!walk(cpu, linear, walk_access(cpu->view, MMU_FETCH), &page))
+		return false;
+	fetch_enter(cpu, entry, linear, &page);
+	return true;
+}
+
+const struct fetch_entry *mmu_fetch_page(struct cpu *cpu, uint64_t linear)
+{
+	struct fetch_entry *entry = fetch_slot(cpu, linear);
+	struct paging_page page;
+
+	if (!fetch_hit(cpu, entry, linear)) {
+		walk_or_raise(cpu, linear, walk_access(cpu->view, MMU_FETCH), &page);
+		fetch_enter(cpu, entry, linear, &page);
+	}
+	return entry;
+}
+
+unsigned mmu_fetch(struct cpu *cpu, uint64_t linear, uint8_t bytes[16], uint64_t *fault_at)
+{
+	const struct fetch_entry *entry = mmu_fetch_page(cpu, linear);
+	unsigned offset = linear & PAGE_MASK, first = PAGE_SIZE - offset;
+
+	*fault_at = linear & ~PAGE_MASK;
+	if (!entry->host)
+		return 0;
+	if (first >= 15) {
+		bytes_copy(bytes, entry->host + offset, 15);
+		return 15;
+	}
+	for (unsigned i = 0; i < first; i++)
+		bytes[i] = entry->host[offset + i];
+	*fault_at = next_page(cpu, linear);
+	if (!mmu_try_fetch_page(cpu, *fault_at, &entry) || !entry->host)
+		return first;
+	for (unsigned i = first; i < 15; i++)
+		bytes[i] = entry->host[i - first];
+	return 15;
+}
+
+/* Jump caches */
+
+void mmu_jump_add(struct cpu *cpu, uint64_t linear, void *code, bool global)
+{
+	unsigned index = jump_index(linear);
+	struct jump_entry *entry = &cpu->jump[cpu->view][index];
+
+	entry->address = linear;
+	entry->code = code;
+	map_set(cpu->jump_used[global][cpu->view], index);
+	map_clear(cpu->jump_used[!global][cpu->view], index);
+	cpu->jump_any[global][cpu->view] = true;
+}
+
+static void jump_forget(struct cpu *cpu, unsigned view, unsigned index)
+{
+	cpu->jump[view][index].address = jump_invalid_address(index);
+	map_clear(cpu->jump_used[LOCAL][view], index);
+	map_clear(cpu->jump_used[GLOBAL][view], index);
+}
+
+static void jump_flush(struct cpu *cpu, unsigned scope)
+{
+	for (unsigned view = 0; view < VIEW_COUNT; view++) {
+		if (!cpu->jump_any[scope][view])
+			continue;
+		cpu->jump_any[scope][view] = false;
+		for (unsigned word = 0; word < JUMP_SIZE / 64; word++) {
+			uint64_t used = cpu->jump_used[scope][view][word];
+
+			cpu->jump_used[scope][view][word] = 0;
+			for (; used; used &= used - 1) {
+				unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
+
+				cpu->jump[view][index].address = jump_invalid_address(index);
+			}
+		}
+	}
+}
+
+void mmu_jump_flush(struct cpu *cpu)
+{
+	jump_flush(cpu, LOCAL);
+	jump_flush(cpu, GLOBAL);
+}
+
+/* Calls forget for each entry in use for which pick holds. */
+static void jump_drop_if(struct cpu *cpu,
+			 bool (*pick)(const struct jump_entry *, uint64_t, uint64_t), uint64_t a,
+			 uint64_t b)
+{
+	for (unsigned view = 0; view < VIEW_COUNT; view++) {
+		for (unsigned word = 0; word < JUMP_SIZE / 64; word++) {
+			uint64_t used = cpu->jump_used[LOCAL][view][word] |
+					cpu->jump_used[GLOBAL][view][word];
+
+			for (; used; used &= used - 1) {
+				unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
+
+				if (pick(&cpu->jump[view][index], a, b))
+					jump_forget(cpu, view, index);
+			}
+		}
+	}
+}
+
+static bool leads_into(const struct jump_entry *entry, uint64_t from, uint64_t to)
+{
+	return (uintptr_t)entry->code - from < to - from;
+}
+
+static bool lies_in_page(const struct jump_entry *entry, uint64_t linear, uint64_t bits)
+{
+	return (entry->address ^ linear) >> bits == 0;
+}
+
+void mmu_jump_drop(struct cpu *cpu, const void *from, const void *to)
+{
+	jump_drop_if(cpu, leads_into, (uintptr_t)from, (uintptr_t)to);
+}
+
+/* Flushes */
+
+static void tlb_flush(struct cpu *cpu, unsigned scope)
+{
+	for (unsigned view = 0; view < VIEW_COUNT; view++) {
+		for (unsigned word = 0; word < TLB_SIZE / 64; word++) {
+			uint64_t used = cpu->tlb_used[scope][view][word];
+
+			if (!used)
+				continue;
+			cpu->tlb_used[scope][view][word] = 0;
+			cpu->tlb_large[view][word] &= ~used;
+			for (; used; used &= used - 1) {
+				unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
+
+				cpu->tlb[view][index].read = tlb_invalid_tag(index);
+				cpu->tlb[view][index].write = tlb_invalid_tag(index);
+			}
+		}
+	}
+}
+
+static void fetch_flush(struct cpu *cpu, unsigned scope)
+{
+	for (uint64_t used = cpu->fetch_used[scope]; used; used &= used - 1)
+		cpu->fetch[__builtin_ctzll(used)].page = 1;
+	cpu->fetch_used[scope] = 0;
+	if (!cpu->fetched_any[scope])
+		return;
+	cpu->fetched_any[scope] = false;
+	for (unsigned i = 0; i < FETCHED_BITS / 64; i++)
+		cpu->fetched[scope][i] = 0;
+}
+
+static void flush(struct cpu *cpu, unsigned scope)
+{
+	tlb_flush(cpu, scope);
+	jump_flush(cpu, scope);
+	fetch_flush(cpu, scope);
+}
+
+void mmu_flush_non_global(struct cpu *cpu)
+{
+	cpu->count_invalidations++;
+	flush(cpu, LOCAL);
+}
+
+void mmu_flush_all(struct cpu *cpu)
+{
+	cpu->count_invalidations++;
+	flush(cpu, LOCAL);
+	flush(cpu, GLOBAL);
+}
+
+static void tlb_forget(struct cpu *cpu, unsigned view, unsigned index)
+{
+	cpu->tlb[view][index].read = tlb_invalid_tag(index);
+	cpu->tlb[view][index].write = tlb_invalid_tag(index);
+	map_clear(cpu->tlb_used[LOCAL][view], index);
+	map_clear(cpu->tlb_used[GLOBAL][view], index);
+	map_clear(cpu->tlb_large[view], index);
+}
+
+/*
+ * Pieces of a large page that linear may be in. Sizes are not kept: dropping all pieces in the same
+ * GiB is more than was asked, and allowed.
+ */
+static void tlb_flush_large(struct cpu *cpu, uint64_t linear)
+{
+	for (unsigned view = 0; view < VIEW_COUNT; view++) {
+		for (unsigned word = 0; word < TLB_SIZE / 64; word++) {
+			uint64_t large = cpu->tlb_large[view][word];
+
+			for (; large; large &= large - 1) {
+				unsigned index = word * 64 + (unsigned)__builtin_ctzll(large);
+
+				if ((cpu->tlb[view][index].read ^ linear) >> 30 == 0)
+					tlb_forget(cpu, view, index);
+			}
+		}
+	}
+}
+
+static bool was_fetched(const struct cpu *cpu, uint64_t linear, unsigned bits)
+{
+	unsigned index = bloom(linear, bits);
+
+	return (cpu->fetched[LOCAL][index / 64] | cpu->fetched[GLOBAL][index / 64]) >> index % 64 &
+	       1;
+}
+
+static void code_flush_page(struct cpu *cpu, uint64_t linear)
+{
+	static const uint8_t sizes[] = {12, 21, 22, 30};
+
+	for (unsigned i = 0; i < sizeof(sizes); i++) {
+		if (!was_fetched(cpu, linear, sizes[i]))
+			continue;
+		for (unsigned f = 0; f < FETCH_SIZE; f++)
+			if ((cpu->fetch[f].page ^ linear) >> sizes[i] == 0)
+				cpu->fetch[f].page = 1;
+		jump_drop_if(cpu, lies_in_page, linear, sizes[i]);
+	}
+}
+
+void mmu_flush_page(struct cpu *cpu, uint64_t linear)
+{
+	unsigned index = linear >> 12 & (TLB_SIZE - 1);
+
+	cpu->count_invalidations++;
+	for (unsigned view = 0; view < VIEW_COUNT; view++)
+		if (cpu->tlb[view][index].read == (linear & ~PAGE_MASK))
+			tlb_forget(cpu, view, index);
+	tlb_flush_large(cpu, linear);
+	code_flush_page(cpu, linear);
+}
+
+void mmu_protect_physical(struct cpu *cpu, uint64_t physical)
+{
+	physical &= ~PAGE_MASK;
+	for (unsigned view = 0; view < VIEW_COUNT; view++) {
+		for (unsigned word = 0; word < TLB_SIZE / 64; word++) {
+			uint64_t used = cpu->tlb_used[LOCAL][view][word] |
+					cpu->tlb_used[GLOBAL][view][word];
+
+			for (; used; used &= used - 1) {
+				unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
+
+				if ((cpu->tlb[view][index].physical & ~PAGE_MASK) == physical)
+					cpu->tlb[view][index].write = tlb_invalid_tag(index);
+			}
+		}
+	}
+}
+
+void mmu_init(struct cpu *cpu)
+{
+	for (unsigned view = 0; view < VIEW_COUNT; view++) {
+		for (unsigned index = 0; index < TLB_SIZE; index++)
+			tlb_forget(cpu, view, index);
+		for (unsigned index = 0; index < JUMP_SIZE; index++)
+			jump_forget(cpu, view, index);
+	}
+	for (unsigned i = 0; i < FETCH_SIZE; i++)
+		cpu->fetch[i].page = 1;
+	mmu_flush_all(cpu);
+}
+
+void mmu_paging_changed(struct cpu *cpu)
+{
+	const struct paging_features features = {
+		.physical_bits = CPU_PHYSICAL_BITS,
+		.gigabyte_pages = cpu_model_has(cpu->vm->cpu_model, FEATURE_1G_PAGES),
+	};
+
+	paging_configure(&cpu->paging, &features, cpu->cr0, cpu->cr3, cpu->cr4, cpu->efer);
+}
+
+bool mmu_load_pdpte(struct cpu *cpu)
+{
+	uint64_t entries[4];
+
+	if (cpu->paging.mode != PAGING_PAE)
+		return true;
+	for (unsigned i = 0; i < 4; i++) {
+		const uint8_t *host = ram_host(cpu->vm, cpu->paging.root + i * 8);
+
+		entries[i] = host ? ram_load(host, 8) : ~0ull;
+	}
+	return paging_load_pdpte(&cpu->paging, entries);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the software engine needs of the host. */
+#ifndef TRANSLATE_PROBE_H
+#define TRANSLATE_PROBE_H
+
+#include <stddef.h>
+
+/* struct engine.probe: 0 if the engine can run here, else a negative errno; a line about why
+ * (either way) goes into reason. */
+int probe_host(char *reason, size_t size);
+
+#endif

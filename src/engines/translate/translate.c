@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From guest instructions to a block of host code, in three passes: decode up to 64 instructions of
+ *one page; go back over them to see which status flags are wanted where; write the code.
+ *
+ *	mem entry:  nop (patchable)
+ *		    load flags, if the block reads them
+ *	reg entry:  nop (patchable)
+ *		    instruction 0
+ *		    instruction 1 ...
+ *		    way out
+ *	stubs:	    look-up misses, taken branches, links
+ *
+ * Each instruction is written by the first of these that can: translate_copy, translate_branch or
+ *translate_inline by its class, else translate_callout. The interpreter's handler is called for
+ *whatever is rare or has to look at the mode, so this is free to give up.
+ */
+#include "engines/translate/translation.h"
+
+#include "engines/translate/cpu_offsets.h"
+#include "engines/translate/mmu.h"
+#include "lib/check.h"
+#include "x86/cpuid.h"
+#include "x86/handlers.h"
+
+_Static_assert(offsetof(struct cpu, gpr) == CPU_GPR && offsetof(struct cpu, rip) == CPU_RIP,
+	       "cpu_offsets.h");
+_Static_assert(offsetof(struct cpu, flags) == CPU_FLAGS && offsetof(struct cpu, self) == CPU_SELF,
+	       "cpu_offsets.h");
+_Static_assert(offsetof(struct cpu, host_stack) == CPU_HOST_STACK, "cpu_offsets.h");
+
+struct stub *translation_stub(struct translation *t, enum stub_kind kind, uint8_t *place)
+{
+	struct stub *stub = &t->stubs[t->stub_count++];
+
+	CHECK(t->stub_count <= TRANSLATION_STUBS);
+	*stub = (struct stub){.place = place, .kind = (uint8_t)kind, .step = (uint8_t)t->current};
+	return stub;
+}
+
+/* Pass 1: decode */
+
+/* What the guest's mode or model does not allow is left to the interpreter, which raises the
+ * exception. */
+static bool is_usable(const struct translation *t, const struct opcode *op)
+{
+	if ((op->attributes & OP_AVX) && !(t->mode & MODE_AVX))
+		return false;
+	if ((op->attributes & OP_SSE) && !(t->mode & MODE_SSE))
+		return false;
+	if ((op->attributes & (OP_X87 | OP_MMX | OP_WAIT)) && !(t->mode & MODE_X87))
+		return false;
+	return !op->feature || cpu_model_has(t->code->vm->cpu_model, op->feature);
+}
+
+/* Fills the next step; true if the block may go on behind it. */
+static bool decode_step(struct translation *t)
+{
+	struct step *step = &t->steps[t->count];
+	unsigned room = 4096 - t->next;
+
+	bytes_copy(step->bytes, t->page + t->next, room < 16 ? room : 16);
+	step->offset = (uint16_t)t->next;
+	t->count++;
+	step->interpret =
+		insn_decode(&step->insn, step->bytes, room < 15 ? room : 15, CODE_64) != DECODE_OK;
+	if (step->interpret) {
+		step->insn.length = 1; /* enough of it for the block to depend on */
+		return false;
+	}
+	if (!cpu_model_has(t->code->vm->cpu_model, step->insn.op->feature))
+		insn_fall_back(&step->insn);
+	t->next += step->insn.length;
+	if (step->insn.op->class == CLASS_END)
+		return false;
+	if (step->insn.op->class != CLASS_BRANCH)
+		return true;
+	switch (step->insn.op->handler) {
+	case HANDLER_JCC:
+	case HANDLER_LOOP:
+	case HANDLER_JCXZ:
+		return ++t->branches < TRANSLATION_BRANCHES && step->insn.operand_size != 2;
+	default:
+		return false;
+	}
+}
+
+static void decode(struct translation *t)
+{
+	while (decode_step(t) && t->next < 4096 && t->count < CODE_BLOCK_INSNS)
+		if (t->branches && code_lookup(t->code, t->physical + t->next, t->mode))
+			break;
+}
+
+/* Pass 2: which flags are wanted */
+
+static unsigned branch_target_flags(struct translation *t, const struct step *step)
+{
+	if (step->insn.op->operand[0].kind != OPERAND_RELATIVE)
+		return FLAG_STATUS;
+	return scan_flags(t, step->insn.immediate + step->offset + step->insn.length);
+}
+
+/* Does the block go on behind its last step? */
+static bool falls_through(const struct step *step)
+{
+	if (step->interpret || step->insn.op->class == CLASS_END)
+		return false;
+	return step->insn.op->class != CLASS_BRANCH || step->insn.op->handler == HANDLER_JCC ||
+	       step->insn.op->handler == HANDLER_LOOP || step->insn.op->handler == HANDLER_JCXZ;
+}
+
+static void find_flags(struct translation *t)
+{
+	const struct step *last = &t->steps[t->count - 1];
+	unsigned live = falls_through(last) ? scan_flags(t, t->next) : 0;
+
+	for (unsigned i = t->count; i-- > 0;) {
+		struct step *step = &t->steps[i];
+
+		step->live_after = (uint16_t)live;
+		step->live_target = 0;
+		if (step->interpret || step->insn.op->class == CLASS_END) {
+			live = FLAG_STATUS;
+		} else {
+			if (step->insn.op->class == CLASS_BRANCH)
+				step->live_target = (uint16_t)branch_target_flags(t, step);
+			live = (live & ~insn_flags_killed(&step->insn)) | step->live_target |
+			       (insn_flags_read(&step->insn) & FLAG_STATUS);
+		}
+		step->live_before = (uint16_t)live;
+	}
+}
+
+/* Pass 3: write */
+
+void translate_callout(struct translation *t, bool end)
+{
+	struct machine_code *code = t->code;
+	uint32_t number = code->insn_count++;
+
+	code->insns[number] = translation_step(t)->insn;
+	flags_clobber(t, translation_step(t)->live_before);
+	emit_call(&t->emit, translation_trampoline(t, end ? TRAMPOLINE_END : TRAMPOLINE_CALL));
+	emit_u32(&t->emit, translation_info(t, t->current));
+	emit_u32(&t->emit, number);
+	t->state = FLAGS_IN_MEM | FLAGS_IN_REG;
+	t->ended |= end;
+}
+
+static void write_interpret(struct translation *t)
+{
+	flags_clobber(t, translation_step(t)->live_before);
+	emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_INTERPRET));
+	emit_u32(&t->emit, translation_info(t, t->current));
+	t->ended = true;
+}
+
+static void write_step(struct translation *t)
+{
+	const struct step *step = translation_step(t);
+	const struct opcode *op = step->insn.op;
+
+	if (step->interpret) {
+		write_interpret(t);
+		return;
+	}
+	if (is_usable(t, op)) {
+		if (op->class == CLASS_COPY && translate_copy(t))
+			return;
+		if (op->class == CLASS_BRANCH && translate_branch(t))
+			return;
+		if (op->class == CLASS_INLINE && translate_inline(t))
+			return;
+	}
+	translate_callout(t, op->class == CLASS_END || op->class == CLASS_BRANCH);
+}
+
+static void write_link_stub(struct translation *t, const struct stub *stub)
+{
+	bool reg = stub->state == FLAGS_IN_REG;
+
+	emit_call(&t->emit, translation_trampoline(t, reg && stub->live ? TRAMPOLINE_LINK_FLAGS
+									: TRAMPOLINE_LINK));
+	emit_u32(&t->emit, (uint32_t)(t->block - t->code->blocks));
+	emit_u32(&t->emit, (uint32_t)stub->target | (uint32_t)reg << 16);
+	emit_u32(&t->emit, (uint32_t)(stub->place - t->code->memory.write));
+}
+
+static void write_stub(struct translation *t, const struct stub *stub)
+{
+	emit_close(stub->place, t->emit.at);
+	switch (stub->kind) {
+	case STUB_READ:
+	case STUB_WRITE:
+		emit_call(&t->emit,
+			  translation_trampoline(t, stub->kind == STUB_READ ? TRAMPOLINE_READ
+									    : TRAMPOLINE_WRITE));
+		emit_u32(&t->emit, translation_info(t, stub->step));
+		emit_u32(&t->emit, stub->size);
+		break;
+	case STUB_BRANCH:
+		emit_branch_stub(t, stub);
+		break;
+	case STUB_KICK:
+		emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_GOTO));
+		emit_u32(&t->emit, (uint32_t)stub->target);
+		break;
+	case STUB_LINK:
+		write_link_stub(t, stub);
+		break;
+	}
+}
+
+static void note(struct translation *t, unsigned step, unsigned offset)
+{
+	size_t host = (size_t)(t->emit.at - t->start);
+
+	CHECK(host <= UINT16_MAX);
+	t->code->notes[t->block->notes + step] =
+		(struct note){.host = (uint16_t)host, .guest = (uint16_t)offset};
+}
+
+static void write(struct translation *t)
+{
+	emit_patchable(&t->emit);
+	if (t->steps[0].live_before)
+		emit_flags_load(&t->emit);
+	emit_align(&t->emit, 8);
+	t->reg_entry = t->emit.at;
+	emit_patchable(&t->emit);
+	t->state = FLAGS_IN_REG;
+	for (t->current = 0; t->current < t->count; t->current++) {
+		note(t, t->current, t->steps[t->current].offset);
+		t->ended = t->looked_up = false;
+		write_step(t);
+	}
+	t->current = t->count - 1;
+	note(t, t->count, t->next);
+	if (!t->ended)
+		emit_goto(t, t->next, translation_step(t)->live_after);
+	for (unsigned i = 0; i < t->stub_count; i++)
+		write_stub(t, &t->stubs[i]);
+}
+
+/* The whole */
+
+static void fill_block(struct translation *t)
+{
+	const struct step *last = &t->steps[t->count - 1];
+	struct block *block = t->block;
+
+	block->code_end = (uint32_t)(t->emit.at - t->code->memory.write);
+	block->reg_entry = (uint16_t)(t->reg_entry - t->start);
+	block->end = (uint16_t)(last->offset + last->insn.length);
+	block->scan_low = (uint16_t)t->scan_low;
+	block->scan_high = (uint16_t)t->scan_high;
+	block->count = (uint8_t)t->count;
+	t->code->note_count += t->count + 1;
+}
+
+static void translation_init(struct translation *t, struct cpu *cpu, uint64_t physical,
+			     const uint8_t *page)
+{
+	struct machine_code *code = cpu->code;
+
+	t->code = code;
+	t->cpu = cpu;
+	t->page = page;
+	t->physical = physical & ~4095ull;
+	t->mode = cpu->mode;
+	t->view = cpu->view;
+	t->start = t->emit.at = code->memory.write + code->code_used;
+	t->count = t->branches = t->stub_count = 0;
+	t->next = physical & 4095;
+	t->scan_low = 4096;
+	t->scan_high = 0;
+	t->block = &code->blocks[code->block_count];
+	*t->block = (struct block){
+		.physical = physical,
+		.mode = cpu->mode,
+		.notes = code->note_count,
+		.code = code->code_used,
+	};
+}
+
+struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t *page)
+{
+	struct translation *t = cpu->code->translation;
+
+	translation_init(t, cpu, physical, page);
+	decode(t);
+	find_flags(t);
+	write(t);
+	CHECK((size_t)(t->emit.at - t->start) <= CODE_BLOCK_BYTES);
+	fill_block(t);
+	code_publish(cpu->code, t->block);
+	cpu->count_blocks++;
+	return t->block;
+}

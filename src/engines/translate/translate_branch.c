@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Ways out of a block. Targets are relative to the page, for a block does not know its linear
+ * address: one in [0, 4096) is in the same page, and a jump there leads straight to its block;
+ * anything else goes through the jump cache. What goes back, or through the jump cache, tests
+ * cpu->kick: so every loop does.
+ */
+#include "engines/translate/translation.h"
+
+#include "lib/check.h"
+#include "x86/handlers.h"
+
+#define SCAN_INSNS 4
+
+/*
+ * The flags that the instructions at target may read before they set them. Looking a few
+ * instructions ahead is enough nearly always; what is not known is wanted. The block then depends
+ * on those bytes too.
+ */
+unsigned scan_flags(struct translation *t, int64_t target)
+{
+	unsigned wanted = 0, left = FLAG_STATUS, offset = (unsigned)target;
+
+	if (target < 0 || target >= 4096)
+		return FLAG_STATUS;
+	for (unsigned i = 0; left; i++) {
+		struct insn insn;
+		uint8_t bytes[16];
+		unsigned room = 4096 - offset;
+
+		if (i == SCAN_INSNS || !room)
+			return wanted | left;
+		bytes_copy(bytes, t->page + offset, room < 15 ? room : 15);
+		if (insn_decode(&insn, bytes, room < 15 ? room : 15, CODE_64) != DECODE_OK)
+			return wanted | left;
+		wanted |= insn_flags_read(&insn) & left;
+		if (insn.op->class == CLASS_BRANCH || insn.op->class == CLASS_END)
+			return wanted | left;
+		left &= ~insn_flags_killed(&insn);
+		if (offset < t->scan_low)
+			t->scan_low = offset;
+		offset += insn.length;
+		if (offset > t->scan_high)
+			t->scan_high = offset;
+	}
+	return wanted;
+}
+
+/* Out of this page */
+
+static uint32_t jump_offset(const struct translation *t, size_t member)
+{
+	return (uint32_t)(offsetof(struct cpu, jump) +
+			  t->view * sizeof(((struct cpu *)NULL)->jump[0]) + member);
+}
+
+#define ENTRY_BITS 4
+_Static_assert(sizeof(struct jump_entry) == 1 << ENTRY_BITS, "the look-up shifts by it");
+
+/* jump_index() by hand; code_page is set for the block that is jumped to. */
+void emit_jump_cache(struct translation *t)
+{
+	struct emit *emit = &t->emit;
+	uint8_t *miss = translation_trampoline(t, TRAMPOLINE_JUMP);
+
+	CHECK(!(t->state & FLAGS_IN_REG));
+	emit_move(emit, T1, T0);
+	emit_shift(emit, GROUP_SHR, 8, T1, 12);
+	emit_registers(emit, EMIT_XOR, 4, T1, T0);
+	emit_group(emit, GROUP_AND, 4, T1, JUMP_SIZE - 1);
+	emit_shift(emit, GROUP_SHL, 4, T1, ENTRY_BITS);
+	emit_cpu_indexed(emit, EMIT_CMP, T0, T1,
+			 jump_offset(t, offsetof(struct jump_entry, address)));
+	emit_close(emit_jcc_open(emit, CONDITION_NZ, false), miss);
+	emit_cpu_test32(emit, offsetof(struct cpu, kick));
+	emit_close(emit_jcc_open(emit, CONDITION_NZ, false), miss);
+	emit_group(emit, GROUP_AND, 8, T0, -4096);
+	emit_cpu(emit, EMIT_STORE, 8, T0, offsetof(struct cpu, code_page));
+	emit_cpu_jump(emit, T1, jump_offset(t, offsetof(struct jump_entry, code)));
+}
+
+/* to = linear address of target, which is relative to the page. */
+static void emit_linear(struct translation *t, unsigned to, int64_t target)
+{
+	emit_cpu(&t->emit, EMIT_LOAD, 8, to, offsetof(struct cpu, code_page));
+	/* A displacement of 32 bits from within the page may lead a little further than another one
+	 * can say. */
+	while (target != (int32_t)target) {
+		int32_t part = target < 0 ? INT32_MIN : INT32_MAX;
+
+		emit_add(&t->emit, to, to, part);
+		target -= part;
+	}
+	if (target)
+		emit_add(&t->emit, to, to, (int32_t)target);
+}
+
+/* Within the page */
+
+static bool is_in_page(int64_t target)
+{
+	return target >= 0 && target < 4096;
+}
+
+static bool is_back(struct translation *t, int64_t target)
+{
+	return target <= translation_step(t)->offset;
+}
+
+/* The entry of target's block in the write view, if there is one already. */
+static uint8_t *find_entry(struct translation *t, int64_t target, bool reg)
+{
+	struct machine_code *code = t->code;
+	uint64_t physical = t->physical + (uint64_t)target;
+	struct block *block;
+
+	if (physical == t->block->physical)
+		return reg ? t->reg_entry : t->start;
+	block = code_lookup(code, physical, t->mode);
+	if (!block)
+		return NULL;
+	return code->memory.write + block->code + (reg ? block->reg_entry : 0);
+}
+
+/* The open and aligned jump at place leads to target's block, now or once it is there. */
+static void link_place(struct translation *t, uint8_t *place, int64_t target, unsigned live)
+{
+	bool reg = (t->state & FLAGS_IN_REG) || !live;
+	uint8_t *entry = find_entry(t, target, reg);
+	struct stub *stub;
+
+	if (entry) {
+		emit_close(place, entry);
+		return;
+	}
+	stub = translation_stub(t, STUB_LINK, place);
+	stub->target = target;
+	stub->state = reg ? FLAGS_IN_REG : FLAGS_IN_MEM;
+	stub->live = (uint16_t)live;
+}
+
+static void emit_kick_test(struct translation *t, int64_t target)
+{
+	struct stub *stub;
+
+	emit_cpu_test32(&t->emit, offsetof(struct cpu, kick));
+	stub = translation_stub(t, STUB_KICK, emit_jcc_open(&t->emit, CONDITION_NZ, false));
+	stub->target = target;
+}
+
+void emit_goto(struct translation *t, int64_t target, unsigned live)
+{
+	if (!is_in_page(target)) {
+		flags_clobber(t, live);
+		emit_linear(t, T0, target);
+		emit_jump_cache(t);
+		return;
+	}
+	if (is_back(t, target)) {
+		flags_clobber(t, live);
+		emit_kick_test(t, target);
+	}
+	link_place(t, emit_jump_open(&t->emit, true), target, live);
+}
+
+void emit_branch_stub(struct translation *t, const struct stub *stub)
+{
+	t->current = stub->step;
+	t->state = stub->state;
+	emit_goto(t, stub->target, stub->live);
+}
+
+/* Instructions */
+
+static int64_t relative_target(const struct step *step)
+{
+	return step->insn.immediate + step->offset + step->insn.length;
+}
+
+static void open_branch(struct translation *t, uint8_t *place, int64_t target)
+{
+	struct stub *stub = translation_stub(t, STUB_BRANCH, place);
+
+	stub->target = target;
+	stub->state = (uint8_t)t->state;
+	stub->live = translation_step(t)->live_target;
+}
+
+/*
+ * Forward in the page: the jcc itself is linked. Backward: over a jump with its test of kick, for
+ * that way is taken mostly. Elsewhere: out of line.
+ */
+static void translate_jcc(struct translation *t, const struct step *step)
+{
+	int64_t target = relative_target(step);
+	unsigned condition = step->insn.opcode & 15;
+
+	flags_need(t);
+	if (!is_in_page(target)) {
+		open_branch(t, emit_jcc_open(&t->emit, condition, false), target);
+	} else if (is_back(t, target)) {
+		uint8_t *over = emit_jcc_open(&t->emit, condition ^ 1, false);
+		unsigned state = t->state;
+
+		emit_goto(t, target, step->live_target);
+		t->state = state;
+		emit_close(over, t->emit.at);
+	} else {
+		link_place(t, emit_jcc_open(&t->emit, condition, true), target, step->live_target);
+	}
+}
+
+/* loop and jrcxz leave the flags alone, and so must we. */
+static bool translate_count(struct translation *t, const struct step *step)
+{
+	const struct insn *insn = &step->insn;
+	struct emit *emit = &t->emit;
+
+	if (insn->address_size == 2)
+		return false;
+	if (insn->op->handler == HANDLER_LOOP)
+		emit_based(emit, EMIT_LEA, insn->address_size, RCX, RCX, -1);
+	if (insn->address_size == 4)
+		emit_u8(emit, 0x67);
+	if (insn->op->handler == HANDLER_LOOP) {
+		emit_u16(emit, 0x05e3); /* jrcxz over the jump */
+	} else {
+		emit_u16(emit, 0x02e3); /* jrcxz to the jump */
+		emit_u16(emit, 0x05eb); /* jmp over it */
+	}
+	open_branch(t, emit_jump_open(emit, false), relative_target(step));
+	return true;
+}
+
+/* push of the return address */
+static void emit_push_return(struct translation *t, const struct step *step)
+{
+	emit_add(&t->emit, T0, HOST_RSP, -8);
+	emit_lookup(t, 8, true);
+	emit_linear(t, T1, step->offset + step->insn.length);
+	emit_based(&t->emit, EMIT_STORE, 8, T1, T0, 0);
+	emit_add(&t->emit, HOST_RSP, HOST_RSP, -8);
+}
+
+static void translate_ret(struct translation *t, const struct step *step)
+{
+	flags_clobber(t, step->live_before);
+	emit_move(&t->emit, T0, HOST_RSP);
+	emit_lookup(t, 8, false);
+	emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
+	emit_add(&t->emit, HOST_RSP, HOST_RSP, 8 + (int32_t)(uint16_t)step->insn.immediate);
+	emit_jump_cache(t);
+}
+
+/* jmp and call r/m */
+static bool translate_indirect(struct translation *t, const struct step *step, bool call)
+{
+	const struct insn *insn = &step->insn;
+
+	if (!insn->memory && insn->rm == RSP)
+		return false;
+	flags_clobber(t, step->live_before);
+	if (insn->memory) {
+		if (!emit_operand_address(t, insn, true))
+			return false;
+		emit_lookup(t, 8, false);
+		emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
+		if (call)
+			emit_cpu(&t->emit, EMIT_STORE, 8, T0, offsetof(struct cpu, scratch));
+	}
+	if (call)
+		emit_push_return(t, step);
+	if (!insn->memory) {
+		unsigned from = register_get(t, insn->rm, T0);
+
+		if (from != T0)
+			emit_move(&t->emit, T0, from);
+	} else if (call) {
+		emit_cpu(&t->emit, EMIT_LOAD, 8, T0, offsetof(struct cpu, scratch));
+	}
+	emit_jump_cache(t);
+	return true;
+}
+
+bool translate_branch(struct translation *t)
+{
+	const struct step *step = translation_step(t);
+	const struct insn *insn = &step->insn;
+
+	if (insn->operand_size == 2)
+		return false;
+	switch (insn->op->handler) {
+	case HANDLER_JCC:
+		translate_jcc(t, step);
+		return true;
+	case HANDLER_LOOP:
+	case HANDLER_JCXZ:
+		return translate_count(t, step);
+	case HANDLER_JMP:
+		emit_goto(t, relative_target(step), step->live_target);
+		break;
+	case HANDLER_CALL_NEAR:
+		flags_clobber(t, step->live_before);
+		emit_push_return(t, step);
+		emit_goto(t, relative_target(step), step->live_target);
+		break;
+	case HANDLER_RET_NEAR:
+		translate_ret(t, step);
+		break;
+	case HANDLER_JMP_INDIRECT:
+		if (!translate_indirect(t, step, false))
+			return false;
+		break;
+	case HANDLER_CALL_INDIRECT:
+		if (!translate_indirect(t, step, true))
+			return false;
+		break;
+	default:
+		return false;
+	}
+	t->ended = true;
+	return true;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Registers, flags and memory operands of copied instructions.
+ *
+ *	lea  T0, [operand]
+ *	mov  T1, T0
+ *	shr  T1, 12 - 5
+ *	and  T1d, (TLB_SIZE - 1) << 5
+ *	xor  T0, gs:[T1 + tlb[view].read or .write]	; offset in the page if it hits
+ *	cmp  T0, 4096 - size
+ *	ja   miss					; STUB_READ, STUB_WRITE
+ *	add  T0, gs:[T1 + tlb[view].host]
+ *	op   [T0]
+ *
+ * An instruction changes nothing of the guest's before its last look-up, so a miss can begin it
+ *anew after a TLB fill. Flags that are still wanted are in cpu->flags during a look-up, for the
+ *interpreter may have to take over there.
+ */
+#include "engines/translate/translation.h"
+
+#include "lib/check.h"
+
+/* Flags */
+
+void flags_clobber(struct translation *t, unsigned live)
+{
+	if (live && !(t->state & FLAGS_IN_MEM)) {
+		CHECK(t->state & FLAGS_IN_REG);
+		emit_flags_save(&t->emit);
+		t->state |= FLAGS_IN_MEM;
+	}
+	t->state &= FLAGS_IN_MEM;
+}
+
+void flags_need(struct translation *t)
+{
+	if (t->state & FLAGS_IN_REG)
+		return;
+	CHECK(t->state & FLAGS_IN_MEM);
+	emit_flags_load(&t->emit);
+	t->state |= FLAGS_IN_REG;
+}
+
+/* Registers */
+
+unsigned register_get(struct translation *t, unsigned number, unsigned scratch)
+{
+	if (!is_spilled(number))
+		return host_register(number);
+	emit_cpu(&t->emit, EMIT_LOAD, 8, scratch, gpr_offset(number));
+	return scratch;
+}
+
+void register_put(struct translation *t, unsigned number, unsigned from)
+{
+	if (is_spilled(number))
+		emit_cpu(&t->emit, EMIT_STORE, 8, from, gpr_offset(number));
+	else if (host_register(number) != from)
+		emit_move(&t->emit, host_register(number), from);
+}
+
+/* Addresses */
+
+static bool emit_rip_relative(struct translation *t, const struct insn *insn)
+{
+	int64_t offset = insn->displacement + translation_step(t)->offset + insn->length;
+
+	if (offset != (int32_t)offset)
+		return false;
+	emit_cpu(&t->emit, EMIT_LOAD, 8, T0, offsetof(struct cpu, code_page));
+	if (offset || insn->address_size == 4)
+		emit_based(&t->emit, EMIT_LEA, insn->address_size, T0, T0, (int32_t)offset);
+	return true;
+}
+
+bool emit_operand_address(struct translation *t, const struct insn *insn, bool linear)
+{
+	bool has_base = insn->base != INSN_NO_REGISTER, has_index = insn->index != INSN_NO_REGISTER;
+	unsigned base = INSN_NO_REGISTER, index = INSN_NO_REGISTER;
+
+	if (insn->address_size == 2)
+		return false;
+	if (insn->base == INSN_RIP) {
+		if (!emit_rip_relative(t, insn))
+			return false;
+	} else if (!has_base && !has_index) {
+		emit_constant(&t->emit, T0,
+			      insn->address_size == 4 ? (uint32_t)insn->displacement
+						      : (uint64_t)insn->displacement);
+	} else {
+		if (has_base)
+			base = register_get(t, insn->base, T0);
+		if (has_index)
+			index = register_get(t, insn->index, T1);
+		emit_memory(&t->emit, EMIT_LEA, insn->address_size, T0, base, index, insn->scale,
+			    (int32_t)insn->displacement);
+	}
+	if (linear && (insn->segment == SEGMENT_FS || insn->segment == SEGMENT_GS))
+		emit_cpu(&t->emit, EMIT_ADD, 8, T0,
+			 (uint32_t)(offsetof(struct cpu, segment) +
+				    insn->segment * sizeof(struct segment) +
+				    offsetof(struct segment, base)));
+	return true;
+}
+
+/* Look-up */
+
+#define ENTRY_BITS 5
+_Static_assert(sizeof(struct tlb_entry) == 1 << ENTRY_BITS, "the look-up shifts by it");
+
+static uint32_t tlb_offset(const struct translation *t, size_t member)
+{
+	return (uint32_t)(offsetof(struct cpu, tlb) +
+			  t->view * sizeof(((struct cpu *)NULL)->tlb[0]) + member);
+}
+
+void emit_lookup(struct translation *t, unsigned size, bool write)
+{
+	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
+	struct emit *emit = &t->emit;
+	struct stub *stub;
+
+	CHECK(!(t->state & FLAGS_IN_REG) && size >= 1 && size <= 64);
+	emit_move(emit, T1, T0);
+	emit_shift(emit, GROUP_SHR, 8, T1, 12 - ENTRY_BITS);
+	emit_group(emit, GROUP_AND, 4, T1, (TLB_SIZE - 1) << ENTRY_BITS);
+	emit_cpu_indexed(emit, EMIT_XOR, T0, T1, tlb_offset(t, tag));
+	emit_group(emit, GROUP_CMP, 8, T0, 4096 - (int)size);
+	stub = translation_stub(t, write ? STUB_WRITE : STUB_READ,
+				emit_jcc_open(emit, CONDITION_A, false));
+	stub->size = t->looked_up ? 0 : (uint8_t)size;
+	t->looked_up = true;
+	emit_cpu_indexed(emit, EMIT_ADD, T0, T1, tlb_offset(t, offsetof(struct tlb_entry, host)));
+}
+
+/* Copies */
+
+/* The general registers that an instruction names (not those that it implies by its opcode). */
+struct registers {
+	uint16_t used, written;
+	bool high_byte;
+};
+
+static unsigned operand_register(const struct insn *insn, const struct operand *operand)
+{
+	switch (operand->kind) {
+	case OPERAND_RM:
+		return insn->memory ? INSN_NO_REGISTER : insn->rm;
+	case OPERAND_RM_REGISTER:
+	case OPERAND_OPCODE_REG:
+		return insn->rm;
+	case OPERAND_REG:
+		return insn->reg;
+	case OPERAND_VVVV:
+		return insn->vvvv;
+	default:
+		return INSN_NO_REGISTER;
+	}
+}
+
+static struct registers named_registers(const struct insn *insn)
+{
+	struct registers registers = {0};
+
+	for (unsigned i = 0; i < 4 && insn->op->operand[i].kind; i++) {
+		const struct operand *operand = &insn->op->operand[i];
+		unsigned number = operand_register(insn, operand);
+
+		if (number > 15)
+			continue;
+		if (operand->size == SIZE_B && number >= 4 && number < 8 && !insn->rex &&
+		    !insn->vex) {
+			registers.high_byte = true;
+			number -= 4;
+		}
+		registers.used |= (uint16_t)(1u << number);
+		if (operand->access & ACCESS_WRITE)
+			registers.written |= (uint16_t)(1u << number);
+	}
+	return registers;
+}
+
+#define SPILLED 0xe000u
+
+/* Who holds the spilled registers that an instruction names. */
+struct plan {
+	struct registers registers;
+	uint8_t rename[16];
+};
+
+/* Gives each spilled register one of the free host registers (a mask). False if there are too few.
+ */
+static bool plan_make(struct plan *plan, const struct insn *insn, unsigned available)
+{
+	plan->registers = named_registers(insn);
+	for (unsigned i = 0; i < R13; i++)
+		plan->rename[i] = (uint8_t)host_register(i);
+	for (unsigned i = R13; i <= R15; i++) {
+		plan->rename[i] = (uint8_t)i;
+		if (!(plan->registers.used & 1u << i))
+			continue;
+		if (!available)
+			return false;
+		plan->rename[i] = (uint8_t)__builtin_ctz(available);
+		available &= available - 1;
+	}
+	return true;
+}
+
+static void plan_load(struct translation *t, const struct plan *plan)
+{
+	for (unsigned i = R13; i <= R15; i++)
+		if (plan->registers.used & 1u << i)
+			emit_cpu(&t->emit, EMIT_LOAD, 8, plan->rename[i], gpr_offset(i));
+}
+
+static void plan_store(struct translation *t, const struct plan *plan)
+{
+	for (unsigned i = R13; i <= R15; i++)
+		if (plan->registers.written & 1u << i)
+			emit_cpu(&t->emit, EMIT_STORE, 8, plan->rename[i], gpr_offset(i));
+}
+
+static bool may_write_flags(const struct insn *insn)
+{
+	return ((insn->op->flags_written | insn->op->flags_undefined) & FLAG_STATUS) != 0;
+}
+
+/* Before a copied instruction: flags that it reads, or leaves alone in part, must be in RFLAGS. */
+static void flags_before_copy(struct translation *t, const struct insn *insn)
+{
+	unsigned keeps = translation_step(t)->live_after & ~insn_flags_killed(insn);
+
+	if ((insn_flags_read(insn) & FLAG_STATUS) || (may_write_flags(insn) && keeps))
+		flags_need(t);
+}
+
+static void flags_after_copy(struct translation *t, const struct insn *insn)
+{
+	if (may_write_flags(insn))
+		t->state = FLAGS_IN_REG;
+}
+
+/* The handler of a fault wants to know where the flags were. */
+static void note_flags(struct translation *t)
+{
+	if (t->state & FLAGS_IN_REG)
+		t->code->notes[t->block->notes + t->current].guest |= NOTE_FLAGS;
+}
+
+static bool copy_registers(struct translation *t, const struct insn *insn)
+{
+	uint8_t bytes[16];
+	struct plan plan;
+	unsigned length;
+
+	if (!plan_make(&plan, insn, 1u << T0 | 1u << T1))
+		return false;
+	if (plan.registers.used & (SPILLED | 1u << RSP)) {
+		length = insn_encode(insn, bytes, plan.rename, 0);
+		if (!length)
+			return false;
+	} else {
+		length = insn->length;
+		bytes_copy(bytes, translation_step(t)->bytes, length);
+	}
+	flags_before_copy(t, insn);
+	plan_load(t, &plan);
+	note_flags(t);
+	bytes_copy(t->emit.at, bytes, length);
+	t->emit.at += length;
+	plan_store(t, &plan);
+	flags_after_copy(t, insn);
+	return true;
+}
+
+/*
+ * ah, ch, dh and bh cannot be named together with T0, which takes a REX prefix: rsi is made to hold
+ * the address meanwhile (it cannot be an operand, for a byte instruction with one of those names
+ * only the first four).
+ */
+static bool copy_memory(struct translation *t, const struct insn *insn)
+{
+	unsigned size = insn_memory_size(insn), base;
+	bool write = insn_memory_access(insn) & ACCESS_WRITE;
+	uint8_t bytes[16];
+	struct plan plan;
+	unsigned length;
+
+	if (!size || size > 64 || !plan_make(&plan, insn, 1u << T1))
+		return false;
+	base = plan.registers.high_byte ? RSI : T0;
+	length = insn_encode(insn, bytes, plan.rename, base);
+	if (!length || insn->address_size == 2)
+		return false;
+	flags_clobber(t, translation_step(t)->live_before);
+	if (!emit_operand_address(t, insn, true))
+		return false;
+	emit_lookup(t, size, write);
+	flags_before_copy(t, insn);
+	plan_load(t, &plan);
+	note_flags(t);
+	if (base == RSI)
+		emit_registers(&t->emit, EMIT_XCHG, 8, RSI, T0);
+	bytes_copy(t->emit.at, bytes, length);
+	t->emit.at += length;
+	if (base == RSI)
+		emit_registers(&t->emit, EMIT_XCHG, 8, RSI, T0);
+	plan_store(t, &plan);
+	flags_after_copy(t, insn);
+	return true;
+}
+
+bool translate_copy(struct translation *t)
+{
+	const struct insn *insn = &translation_step(t)->insn;
+
+	return insn->memory ? copy_memory(t, insn) : copy_registers(t, insn);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One block being translated. Private to the translator: translate.c (the whole),
+ * translate_memory.c (memory operands, flags), translate_branch.c (ways out of a block),
+ * translate_inline.c (instructions written out), callout.c (what its code calls).
+ */
+#ifndef TRANSLATE_TRANSLATION_H
+#define TRANSLATE_TRANSLATION_H
+
+#include <stddef.h>
+
+#include "engines/translate/code_cache.h"
+#include "engines/translate/emit.h"
+
+/* Where the status flags are at a point of translated code; neither: nobody wants them any more. */
+enum { FLAGS_IN_REG = 1 /* RFLAGS */, FLAGS_IN_MEM = 2 /* cpu->flags */ };
+
+/* Side exits that a block may have before it ends. */
+#define TRANSLATION_BRANCHES 6
+
+struct step {
+	struct insn insn;
+	/* What insn was decoded from, and is copied from: the page itself may change under us (a
+	 * device's store). */
+	uint8_t bytes[16];
+	uint16_t offset; /* in the page */
+	bool interpret;	 /* whole, at its address: it crosses the page, or does not decode */
+	uint16_t live_before, live_after; /* status flags that somebody may still read */
+	uint16_t live_target;		  /* of those at the branch's target in this page */
+};
+
+/* What is written out of line, behind the block's instructions. place: the open jump that leads
+ * there. */
+enum stub_kind {
+	STUB_READ, /* the TLB look-up missed */
+	STUB_WRITE,
+	STUB_BRANCH, /* to target, with the flags where state says */
+	STUB_KICK,   /* cpu->kick was set before a jump to target */
+	STUB_LINK,   /* place is to be linked to the block at target; reg entry if state is
+			FLAGS_IN_REG */
+};
+struct stub {
+	uint8_t *place;
+	int64_t target; /* relative to the page */
+	uint8_t kind, step, state;
+	uint8_t size; /* of the access; 0: to be interpreted */
+	uint16_t live;
+};
+
+#define TRANSLATION_STUBS (CODE_BLOCK_INSNS * 3)
+
+struct translation {
+	struct machine_code *code;
+	struct cpu *cpu;
+	struct block *block;
+	const uint8_t *page; /* guest's bytes */
+	uint64_t physical;   /* of the page */
+	uint32_t mode;
+	unsigned view;
+	struct emit emit;	    /* in the write view */
+	uint8_t *start, *reg_entry; /* likewise */
+	unsigned state;		    /* FLAGS_IN_* at emit.at */
+	unsigned current;	    /* step */
+	bool looked_up;		    /* the current step has had a TLB look-up */
+	bool ended;		    /* the last step has left the block by itself */
+	unsigned count, branches, stub_count;
+	unsigned next; /* offset in the page behind the last step */
+	unsigned scan_low, scan_high;
+	struct step steps[CODE_BLOCK_INSNS];
+	struct stub stubs[TRANSLATION_STUBS];
+};
+
+static inline struct step *translation_step(struct translation *translation)
+{
+	return &translation->steps[translation->current];
+}
+
+static inline uint32_t translation_info(const struct translation *translation, unsigned step)
+{
+	return (uint32_t)(translation->block - translation->code->blocks) << 8 | step;
+}
+
+static inline uint8_t *translation_trampoline(const struct translation *translation,
+					      enum trampoline trampoline)
+{
+	return translation->code->memory.write + trampoline * TRAMPOLINE_BYTES;
+}
+
+static inline bool is_spilled(unsigned number)
+{
+	return number >= R13 && number <= R15;
+}
+
+static inline uint32_t gpr_offset(unsigned number)
+{
+	return (uint32_t)(offsetof(struct cpu, gpr) + number * 8);
+}
+
+/* The host register that a guest register lives in, if it is not spilled. */
+static inline unsigned host_register(unsigned number)
+{
+	return number == RSP ? HOST_RSP : number;
+}
+
+/* Makes the block for physical, in cpu's mode, out of the page's bytes. The lock is held, and there
+ * is room. */
+struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t *page);
+
+/* translate.c */
+struct stub *translation_stub(struct translation *t, enum stub_kind kind, uint8_t *place);
+/* Calls the interpreter's handler for the current step; end: it may go anywhere, so the block ends.
+ */
+void translate_callout(struct translation *t, bool end);
+
+/* translate_memory.c */
+
+/* Flags: before something clobbers RFLAGS; before something reads or keeps part of them; live:
+ * those that are still wanted. */
+void flags_clobber(struct translation *t, unsigned live);
+void flags_need(struct translation *t);
+
+/* A guest register's value in a host register: its own, or `scratch`, which it is loaded to. */
+unsigned register_get(struct translation *t, unsigned number, unsigned scratch);
+/* Stores host register from, 64 bits, as guest register number. */
+void register_put(struct translation *t, unsigned number, unsigned from);
+
+/*
+ * T0 = the operand's address, with segment base (linear) or without. Uses T1. With linear, flags
+ * must have been clobbered. False, with nothing written, if it cannot be written out.
+ */
+bool emit_operand_address(struct translation *t, const struct insn *insn, bool linear);
+
+/* Linear address in T0 to host address in T0; a miss goes to C and does the whole instruction there
+ * or again. Uses T1; clobbers flags. */
+void emit_lookup(struct translation *t, unsigned size, bool write);
+
+/* The current step's instruction, copied. False, with nothing written, if it cannot be. */
+bool translate_copy(struct translation *t);
+
+/* translate_branch.c */
+bool translate_branch(struct translation *t);
+/* Out of the block, to target (relative to the page), where the flags `live` are wanted. */
+void emit_goto(struct translation *t, int64_t target, unsigned live);
+/* Out of the block, to the linear address in T0; flags are clobbered already. */
+void emit_jump_cache(struct translation *t);
+/* The stubs; may add more stubs. */
+void emit_branch_stub(struct translation *t, const struct stub *stub);
+/* Flags wanted at target by what is there (relative to the page). */
+unsigned scan_flags(struct translation *t, int64_t target);
+
+/* translate_inline.c */
+bool translate_inline(struct translation *t);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The first process of a guest that boots with Lodge's initrd: loads the modules that reach the
+ * disk, mounts the root file system, and then either becomes what the kernel's command line asks
+ * for (`init=`, or /sbin/init), or, with lodge.command=1, runs the one command that the host sends
+ * and powers off.
+ *
+ * Options on the kernel's command line: root=/dev/NAME, rootfstype=, ro, rw, init=,
+ * lodge.command=1 (protocol.h), lodge.stop=init (say so and power off: the shortest boot there is),
+ * lodge.exec=PROGRAM (run that one of the initrd, with the words after `--` as its arguments, and
+ * power off; no root file system is mounted).
+ */
+#include "init.h"
+#include "protocol.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ROOT_WAIT_MILLISECONDS 10000
+
+static struct {
+	char root[64];
+	char type[16];
+	char init[128];
+	bool read_only;
+	bool command;
+	bool stop;
+	char exec[128];
+} options = {.root = "/dev/vda", .type = "ext4", .init = "/sbin/init"};
+
+void init_log(const char *format, ...)
+{
+	char line[512];
+	va_list args;
+	int size;
+
+	va_start(args, format);
+	size = vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	if (size >= (int)sizeof(line))
+		size = sizeof(line) - 1;
+	dprintf(STDERR_FILENO, "lodge-init: %.*s\n", size, line);
+}
+
+void init_power_off(void)
+{
+	sync();
+	/* A read-only root can't be left dirty. A busy file system stays as sync left it. */
+	mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+	reboot(RB_POWER_OFF);
+	init_log("power off: %s", strerror(errno));
+	for (;;)
+		pause();
+}
+
+static void mount_or_log(const char *source, const char *target, const char *type,
+			 unsigned long flags, const char *data)
+{
+	mkdir(target, 0755);
+	/* The kernel may have mounted devtmpfs already: EBUSY. */
+	if (mount(source, target, type, flags, data) && errno != EBUSY)
+		init_log("mount %s on %s: %s", source, target, strerror(errno));
+}
+
+static void option_copy(char *to, size_t size, const char *value)
+{
+	snprintf(to, size, "%s", value);
+}
+
+static void options_read(void)
+{
+	char line[4096], *word, *rest = line;
+	int file = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t size = file < 0 ? 0 : read(file, line, sizeof(line) - 1);
+
+	if (file >= 0)
+		close(file);
+	line[size < 0 ? 0 : size] = '\0';
+	while ((word = strsep(&rest, " \n"))) {
+		if (strncmp(word, "root=", 5) == 0)
+			option_copy(options.root, sizeof(options.root), word + 5);
+		else if (strncmp(word, "rootfstype=", 11) == 0)
+			option_copy(options.type, sizeof(options.type), word + 11);
+		else if (strncmp(word, "init=", 5) == 0)
+			option_copy(options.init, sizeof(options.init), word + 5);
+		else if (strcmp(word, "ro") == 0)
+			options.read_only = true;
+		else if (strcmp(word, "rw") == 0)
+			options.read_only = false;
+		else if (strcmp(word, LODGE_COMMAND_OPTION) == 0)
+			options.command = true;
+		else if (strcmp(word, "lodge.stop=init") == 0)
+			options.stop = true;
+		else if (strncmp(word, "lodge.exec=", 11) == 0)
+			option_copy(options.exec, sizeof(options.exec), word + 11);
+	}
+}
+
+/* /modules/order names the files in /modules, dependencies first. */
+static void modules_load(void)
+{
+	char line[128], path[160];
+	FILE *order = fopen("/modules/order", "re");
+
+	if (!order)
+		return;
+	while (fgets(line, sizeof(line), order)) {
+		int file;
+
+		line[strcspn(line, "\n")] = '\0';
+		snprintf(path, sizeof(path), "/modules/%s", line);
+		file = open(path, O_RDONLY | O_CLOEXEC);
+		if (file < 0 || syscall(SYS_finit_module, file, "", 0))
+			init_log("module %s: %s", line, strerror(errno));
+		if (file >= 0)
+			close(file);
+		unlink(path);
+	}
+	fclose(order);
+}
+
+/* Mounts the root file system on /root. Returns 0 or a negative errno. */
+static int root_mount(void)
+{
+	static const struct timespec millisecond = {.tv_nsec = 1000000};
+	unsigned long flags = options.read_only ? MS_RDONLY : 0;
+
+	for (int i = 0; access(options.root, F_OK) && i < ROOT_WAIT_MILLISECONDS; i++)
+		nanosleep(&millisecond, NULL);
+	mkdir("/root", 0755);
+	if (mount(options.root, "/root", options.type, flags, NULL) == 0)
+		return 0;
+	/* A disk that the host attached read-only refuses a writable mount. */
+	if ((errno == EACCES || errno == EROFS) && !options.read_only &&
+	    mount(options.root, "/root", options.type, MS_RDONLY, NULL) == 0)
+		return 0;
+	return -errno;
+}
+
+/* Makes /root the root of the tree, with /dev, /proc and /sys moved over. */
+static int root_switch(void)
+{
+	static const char *const moved[] = {"/dev", "/proc", "/sys", "/run"};
+
+	unlink("/init");
+	unlink("/modules/order");
+	for (size_t i = 0; i < sizeof(moved) / sizeof(moved[0]); i++) {
+		char target[16];
+
+		snprintf(target, sizeof(target), "/root%s", moved[i]);
+		if (mount(moved[i], target, NULL, MS_MOVE, NULL))
+			init_log("%s: %s", target, strerror(errno));
+	}
+	if (chdir("/root") || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
+		return -errno;
+	return 0;
+}
+
+/* What a command expects that systemd would otherwise have mounted. */
+static void world_set_up(void)
+{
+	static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
+					       {"/proc/self/fd/0", "/dev/stdin"},
+					       {"/proc/self/fd/1", "/dev/stdout"},
+					       {"/proc/self/fd/2", "/dev/stderr"}};
+
+	mount_or_log("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+		     "mode=0620,gid=5,ptmxmode=0666");
+	mount_or_log("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, NULL);
+	mount_or_log("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+	mkdir("/run/lock", 01777);
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		(void)!symlink(links[i][0], links[i][1]);
+	if (sethostname("lodge", 5))
+		init_log("host name: %s", strerror(errno));
+}
+
+static void command_run(void)
+{
+	char text[256];
+	int port = runner_open();
+	int error;
+
+	if (port < 0) {
+		init_log("no port %s: %s: was the machine started with -- COMMAND?",
+			 LODGE_PORT_NAME, strerror(-port));
+		init_power_off();
+	}
+	error = root_mount();
+	if (!error)
+		error = root_switch();
+	if (error) {
+		snprintf(text, sizeof(text),
+			 "lodge: the guest can't mount %s (%s) as its root file system: %s\n",
+			 options.root, options.type, strerror(-error));
+		runner_refuse(port, text);
+	} else {
+		world_set_up();
+		network_resolve();
+		runner_run(port);
+	}
+	init_power_off();
+}
+
+static void program_run(char **argv)
+{
+	pid_t child = fork();
+	int status;
+
+	argv[0] = options.exec;
+	if (child == 0) {
+		execv(options.exec, argv);
+		init_log("can't run %s: %s", options.exec, strerror(errno));
+		_exit(127);
+	}
+	if (child < 0)
+		init_log("fork: %s", strerror(errno));
+	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+		continue;
+	init_power_off();
+}
+
+int main(int argc, char **argv)
+{
+	int error;
+
+	mount_or_log("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, NULL);
+	mount_or_log("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount_or_log("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount_or_log("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
+	umask(022);
+	options_read();
+	if (options.stop) {
+		init_log("reached");
+		init_power_off();
+	}
+	modules_load();
+	network_up();
+	if (options.exec[0])
+		program_run(argv);
+	if (options.command)
+		command_run();
+
+	error = root_mount();
+	if (error) {
+		init_log("can't mount %s (%s) as the root file system: %s", options.root,
+			 options.type, strerror(-error));
+		return 1; /* the kernel panics, which the host sees */
+	}
+	error = root_switch();
+	if (error) {
+		init_log("can't change to the root file system: %s", strerror(-error));
+		return 1;
+	}
+	execl(options.init, options.init, (char *)NULL);
+	init_log("can't run %s: %s", options.init, strerror(errno));
+	return 1;
+}

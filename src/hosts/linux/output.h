@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A buffer between the vm, which must not wait, and a file that may. For consoles. */
+#ifndef HOSTS_LINUX_OUTPUT_H
+#define HOSTS_LINUX_OUTPUT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "hosts/linux/loop.h"
+
+#define OUTPUT_SIZE 65536 /* a power of two */
+
+struct output {
+	int fd;
+	struct loop *loop;
+	struct loop_call room; /* posted when there is room again after output_write took less than
+				  it was given */
+
+	pthread_mutex_t lock; /* for all that follows */
+	pthread_cond_t filled, emptied;
+	pthread_t thread;
+	bool started, closing, busy, was_full, broken;
+	size_t head,
+		tail; /* written by output_write and by the thread; head - tail bytes are waiting */
+	unsigned char bytes[OUTPUT_SIZE];
+};
+
+void output_init(struct output *output, int fd, struct loop *loop,
+		 void (*room)(struct loop_call *call), void *context);
+
+/* How many bytes were taken. Never waits. What the file refuses for good is thrown away, with one
+ * warning. */
+size_t output_write(struct output *output, const void *bytes, size_t length);
+
+/*
+ * Waits until all is written, or for a second in which nothing was; then the rest is lost, with a
+ * warning. False if the thread sits in write() and can't be ended: what it uses must stay.
+ */
+bool output_close(struct output *output);
+
+#endif

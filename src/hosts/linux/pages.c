@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Memory from Linux, and unpredictable bytes. */
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "core/host.h"
+#include "lib/check.h"
+
+void *host_pages(size_t size)
+{
+	void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return pages == MAP_FAILED ? NULL : pages;
+}
+
+void host_pages_free(void *pages, size_t size)
+{
+	if (pages)
+		munmap(pages, size);
+}
+
+void *host_guest_memory(size_t size, int *handle)
+{
+	void *memory;
+	int fd = memfd_create("lodge-guest", MFD_CLOEXEC);
+
+	*handle = -1;
+	if (fd < 0)
+		return NULL;
+	if (size > (size_t)INT64_MAX || ftruncate(fd, (off_t)size) < 0) {
+		close(fd);
+		return NULL;
+	}
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (memory == MAP_FAILED) {
+		close(fd);
+		return NULL;
+	}
+	/* Both are favours: without them it works as well. A guest's memory is no business of a
+	 * core file. */
+	madvise(memory, size, MADV_HUGEPAGE);
+	madvise(memory, size, MADV_DONTDUMP);
+	*handle = fd;
+	return memory;
+}
+
+void host_guest_memory_free(void *memory, size_t size, int handle)
+{
+	munmap(memory, size);
+	close(handle);
+}
+
+void host_random(void *bytes, size_t size)
+{
+	uint8_t *to = bytes;
+
+	while (size > 0) {
+		ssize_t got = getrandom(to, size, 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		CHECK(got > 0);
+		to += got;
+		size -= (size_t)got;
+	}
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The sandbox of the vm process: what a guest that broke out of the machine would find.
+ *
+ *  - no new privileges, by set-user-ID programs or otherwise (prctl(2) PR_SET_NO_NEW_PRIVS)
+ *  - no capabilities (capabilities(7)), even if started by root
+ *  - files: nothing can be made, written, renamed or removed by name; only those can be opened for
+ * reading that are named to sandbox_enter (landlock(7), where the kernel has it). Files opened
+ * before stay usable.
+ *  - system calls: those of a list (seccomp(2)); no program can be run, no process looked into, no
+ * name space entered, nothing mounted
+ *
+ * The restriction of system calls holds for all threads of the process. Capabilities and files are
+ * Linux's per-thread business: a thread that exists already keeps its own. So make threads
+ * afterwards.
+ */
+#ifndef HOSTS_LINUX_SANDBOX_H
+#define HOSTS_LINUX_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct sandbox_options {
+	const char *const *readable; /* paths of files that may be opened for reading later; ends
+					with NULL; NULL: none */
+	bool new_code; /* memory may be made executable later (a code cache that isn't made
+			  beforehand) */
+	bool strict; /* a system call that isn't allowed ends the process (for tests); else it fails
+			with EPERM */
+};
+
+/*
+ * Enters it, for good. What the host's kernel doesn't have is left out. 0, or a negative errno if
+ * something that it has failed. In text (size bytes): which of the parts are in force, for a log,
+ * or what failed.
+ */
+int sandbox_enter(const struct sandbox_options *options, char *text, size_t size);
+
+#endif

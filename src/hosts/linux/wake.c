@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Sleeping and waking: the vm's next timer, and vcpus that wait.
+ *
+ * A timer that comes due while vcpus run is noticed by the main thread through a timerfd. A vcpu
+ * that waits (its guest is idle) takes the deadline over: it sleeps until then, runs the timers
+ * itself, and finds its interrupt without having been woken by another thread, which would take
+ * tens of microseconds more. One vcpu at a time does that.
+ *
+ * The timerfd is left alone when the deadline moves to a later time, for guests move it thousands
+ * of times a second: it then fires too early once, and is set to what is wanted by then.
+ */
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "hosts/linux/internal.h"
+#include "lib/check.h"
+
+#define NANOSECONDS UINT64_C(1000000000)
+
+static void timer_arm(struct linux_vm *linux_vm, uint64_t deadline)
+{
+	/* An all-zero time would disarm it, and is past anyway. */
+	uint64_t at = deadline == UINT64_MAX ? 0 : deadline ? deadline : 1;
+	struct itimerspec when = {
+		.it_value = {(time_t)(at / NANOSECONDS), (long)(at % NANOSECONDS)}};
+
+	linux_vm->armed = deadline;
+	CHECK(timerfd_settime(linux_vm->timer_fd, TFD_TIMER_ABSTIME, &when, NULL) == 0);
+}
+
+void host_wake_at(struct vm *vm, uint64_t deadline)
+{
+	struct linux_vm *linux_vm = linux_vm_of(vm);
+	bool earlier;
+
+	if (!linux_vm)
+		return; /* linux_vm_attach asks again */
+	earlier = deadline < linux_vm->wanted;
+	linux_vm->wanted = deadline;
+	if (linux_vm->sleeper) {
+		if (earlier)
+			host_vcpu_wake(linux_vm->sleeper);
+	} else if (deadline < linux_vm->armed) {
+		timer_arm(linux_vm, deadline);
+	}
+}
+
+void wake_timer_ready(struct vm *vm)
+{
+	struct linux_vm *linux_vm = linux_vm_of(vm);
+	uint64_t expirations;
+
+	/* Another thread may have set it anew since epoll saw it: then there is nothing to read. */
+	if (read(linux_vm->timer_fd, &expirations, sizeof(expirations)) < 0)
+		return;
+	linux_vm->armed = UINT64_MAX;
+	if (linux_vm->wanted <= host_now())
+		timers_run(vm);
+	else if (!linux_vm->sleeper && linux_vm->wanted != UINT64_MAX)
+		timer_arm(linux_vm, linux_vm->wanted);
+}
+
+/* The deadline becomes the vcpu's business, unless it is another's already. */
+static uint64_t timers_adopt(struct vcpu *vcpu, uint64_t deadline)
+{
+	struct linux_vm *linux_vm = linux_vm_of(vcpu->vm);
+
+	vm_lock(vcpu->vm);
+	if (!linux_vm->sleeper) {
+		linux_vm->sleeper = vcpu;
+		if (linux_vm->wanted < deadline)
+			deadline = linux_vm->wanted;
+		if (linux_vm->armed != UINT64_MAX)
+			timer_arm(linux_vm, UINT64_MAX);
+	}
+	vm_unlock(vcpu->vm);
+	return deadline;
+}
+
+static void timers_hand_back(struct vcpu *vcpu)
+{
+	struct linux_vm *linux_vm = linux_vm_of(vcpu->vm);
+
+	vm_lock(vcpu->vm);
+	if (linux_vm->sleeper == vcpu) {
+		linux_vm->sleeper = NULL;
+		if (linux_vm->wanted <= host_now())
+			timers_run(vcpu->vm);
+		else if (linux_vm->wanted < linux_vm->armed)
+			timer_arm(linux_vm, linux_vm->wanted);
+	}
+	vm_unlock(vcpu->vm);
+}
+
+void host_vcpu_wait(struct vcpu *vcpu, uint64_t deadline)
+{
+	if (atomic_exchange(&vcpu->wake, 0))
+		return;
+	deadline = timers_adopt(vcpu, deadline);
+	futex_wait(&vcpu->wake, 0, deadline);
+	/*
+	 * With the token there, a timer that wants this very vcpu has no sleeper to wake. A token
+	 * that is cleared with it is not lost: whoever left it had said in `pending` why, and our
+	 * caller looks there.
+	 */
+	atomic_store(&vcpu->wake, 1);
+	timers_hand_back(vcpu);
+	atomic_store(&vcpu->wake, 0);
+}
+
+void host_vcpu_wake(struct vcpu *vcpu)
+{
+	if (atomic_exchange(&vcpu->wake, 1) == 0)
+		futex_wake(&vcpu->wake, 1);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How lodge ends. lodge.1 and `lodge help` say the same. A guest's own statuses (COMMAND's, or
+ * (value << 1) | 1 of the test port) may be any number, so these only stand out from the usual
+ * ones.
+ */
+#ifndef MANAGE_EXITCODES_H
+#define MANAGE_EXITCODES_H
+
+enum lodge_exit {
+	LODGE_OK = 0,		   /* the guest powered off (or what was asked for was reported) */
+	LODGE_BAD_OPTION = 64,	   /* the command line makes no sense */
+	LODGE_BAD_INPUT = 65,	   /* a kernel, initrd or disk, or too little memory for them */
+	LODGE_HOST_LACKS = 69,	   /* something that the host doesn't have, or doesn't allow */
+	LODGE_INTERNAL = 70,	   /* Lodge itself, or its engine, failed */
+	LODGE_GUEST_PANICKED = 80, /* the guest's kernel said that it panicked */
+	LODGE_GUEST_DIED = 81,	   /* a processor of the guest shut down (triple fault) */
+	LODGE_NO_STATUS = 82,	   /* with COMMAND: the guest ended before the command did */
+	LODGE_LEFT = 83,	   /* left from the terminal (Ctrl-] q) */
+	LODGE_SIGNAL = 128,	   /* plus the number of the signal that ended lodge */
+};
+
+#endif

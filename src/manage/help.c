@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "manage/help.h"
+
+#include <string.h>
+
+#include "manage/exitcodes.h"
+#include "manage/options.h"
+
+#define WIDTH 96 /* of a line */
+
+const struct command_line command_lines[] = {
+	{"run", COMMAND_RUN, "runs a guest", "[OPTION...] [-- COMMAND...]"},
+	{"doctor", COMMAND_DOCTOR,
+	 "says what this host offers to guests, and which engine would run them", "[--json]"},
+	{"version", COMMAND_VERSION, "says which Lodge this is", "[--json]"},
+	{"help", COMMAND_HELP, "explains a command", "[COMMAND]"},
+	{NULL, 0, NULL, NULL},
+};
+
+static const struct {
+	int status;
+	const char *meaning;
+} endings[] = {
+	{LODGE_OK, "the guest powered off"},
+	{LODGE_BAD_OPTION, "an option is wrong"},
+	{LODGE_BAD_INPUT, "a kernel, initrd or disk is wrong, or the memory too little for them"},
+	{LODGE_HOST_LACKS, "this host lacks or refuses something"},
+	{LODGE_INTERNAL, "Lodge or its engine failed"},
+	{LODGE_GUEST_PANICKED, "the guest's kernel panicked"},
+	{LODGE_GUEST_DIED, "a processor of the guest shut down (triple fault)"},
+	{LODGE_NO_STATUS, "the guest ended before COMMAND did"},
+	{LODGE_LEFT, "left by Ctrl-] q"},
+	{LODGE_SIGNAL, "plus N: ended by signal N"},
+};
+
+const struct command_line *command_line_find(const char *name)
+{
+	for (const struct command_line *command = command_lines; command->name; command++)
+		if (!strcmp(command->name, name))
+			return command;
+	return NULL;
+}
+
+/* Words from column `indent` on, where the first line already is. */
+static void put_wrapped(FILE *file, const char *text, unsigned indent)
+{
+	unsigned column = indent;
+
+	while (*text) {
+		size_t length = strcspn(text, " ");
+
+		if (column > indent && column + 1 + length > WIDTH) {
+			fprintf(file, "\n%*s", (int)indent, "");
+			column = indent;
+		} else if (column > indent) {
+			fputc(' ', file);
+			column++;
+		}
+		fwrite(text, 1, length, file);
+		column += (unsigned)length;
+		text += length + strspn(text + length, " ");
+	}
+	fputc('\n', file);
+}
+
+void help_all(FILE *file)
+{
+	fputs("lodge runs virtual machines, with or without a processor that helps.\n\n", file);
+	for (const struct command_line *command = command_lines; command->name; command++)
+		fprintf(file, "  lodge %-8s %-28s %s\n", command->name, command->usage,
+			command->summary);
+	fputs("\nlodge help COMMAND says more; so does lodge(1).\n", file);
+}
+
+static void put_options(unsigned command)
+{
+	char left[64];
+
+	for (const struct option *option = options_table; option->name; option++) {
+		if (!(option->commands & command))
+			continue;
+		snprintf(left, sizeof(left), "%s %s", option->name,
+			 option->argument ? option->argument : "");
+		printf("  %-27s ", left);
+		if (strlen(left) > 27)
+			printf("\n%30s", "");
+		put_wrapped(stdout, option->help, 30);
+	}
+}
+
+void help_command(const struct command_line *command)
+{
+	printf("lodge %s %s: %s\n", command->name, command->usage, command->summary);
+	if (command->bit != COMMAND_HELP) {
+		puts("\noptions:");
+		put_options(command->bit);
+	}
+	if (command->bit != COMMAND_RUN)
+		return;
+	puts("\nWith COMMAND, the guest's init (in Lodge's own initrd) runs it; its output comes "
+	     "out here, and its\n"
+	     "status becomes lodge's. On a terminal, Ctrl-] then q leaves.\n\nhow it ends:");
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+		printf("  %3d  %s\n", endings[i].status, endings[i].meaning);
+	puts("  With --test-devices, a write of N to port 0xf4 ends it with (N << 1) | 1.");
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "manage/options.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/host.h"
+#include "core/vm.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+static bool wrong(char *reason, size_t size, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static bool wrong(char *reason, size_t size, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(reason, size, format, arguments);
+	va_end(arguments);
+	return false;
+}
+
+bool options_size(const char *text, uint64_t *bytes)
+{
+	static const char suffixes[] = "KMGT";
+	unsigned shift = 0;
+	uint64_t value = 0;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	for (; isdigit((unsigned char)*text); text++) {
+		unsigned digit = (unsigned)(*text - '0');
+
+		if (value > (UINT64_MAX - digit) / 10)
+			return false;
+		value = value * 10 + digit;
+	}
+	if (*text) {
+		const char *suffix = strchr(suffixes, toupper((unsigned char)*text));
+
+		if (!suffix)
+			return false;
+		shift = 10 * (unsigned)(suffix - suffixes + 1);
+		text++;
+		if (!strcmp(text, "iB") || !strcmp(text, "B"))
+			text += strlen(text);
+	}
+	if (*text || value > UINT64_MAX >> shift)
+		return false;
+	*bytes = value << shift;
+	return true;
+}
+
+#define WORD_MAX 32u /* longer ones are near to nothing */
+
+/* How many letters must be added, removed or changed to make b of a. */
+static unsigned distance(const char *a, const char *b)
+{
+	size_t a_length = strlen(a), b_length = strlen(b);
+	unsigned row[WORD_MAX + 1];
+
+	if (a_length > WORD_MAX || b_length > WORD_MAX)
+		return UINT_MAX;
+	for (unsigned j = 0; j <= b_length; j++)
+		row[j] = j;
+	for (unsigned i = 1; i <= a_length; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i;
+		for (unsigned j = 1; j <= b_length; j++) {
+			unsigned change = diagonal + (a[i - 1] != b[j - 1]);
+			unsigned least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+
+			diagonal = row[j];
+			row[j] = least < change ? least : change;
+		}
+	}
+	return row[b_length];
+}
+
+const char *options_nearest(const char *word, const char *const *words)
+{
+	const char *nearest = NULL;
+	unsigned least = (unsigned)strlen(word) / 3 + 2;
+
+	for (; *words; words++) {
+		unsigned far = distance(word, *words);
+
+		if (far < least) {
+			least = far;
+			nearest = *words;
+		}
+	}
+	return nearest;
+}
+
+static bool set_kernel(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->kernel = value;
+	return *value || wrong(reason, size, "needs a file");
+}
+
+static bool set_initrd(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->initrd = value;
+	return *value || wrong(reason, size, "needs a file");
+}
+
+static bool set_append(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->append = value;
+	return true;
+}
+
+static bool set_disk(struct options *options, const char *value, char *reason, size_t size)
+{
+	struct options_disk *disk = &options->disks[options->disk_count];
+	const char *comma = strrchr(value, ',');
+
+	if (options->disk_count == OPTIONS_DISKS_MAX)
+		return wrong(reason, size, "there can be %u disks at most", OPTIONS_DISKS_MAX);
+	disk->read_only = false;
+	if (comma && !strcmp(comma, ",ro"))
+		disk->read_only = true;
+	else
+		comma = NULL;
+	if (comma == value || !*value)
+		return wrong(reason, size, "needs a file");
+	disk->path = comma ? strndup(value, (size_t)(comma - value)) : strdup(value);
+	if (!disk->path)
+		return wrong(reason, size, "no memory");
+	options->disk_count++;
+	return true;
+}
+
+static bool set_cpus(struct options *options, const char *value, char *reason, size_t size)
+{
+	char *end;
+	unsigned long count = strtoul(value, &end, 10);
+
+	if (!isdigit((unsigned char)*value) || *end || count < 1 || count > VM_VCPUS_MAX)
+		return wrong(reason, size, "must be a number from 1 to %u", VM_VCPUS_MAX);
+	options->cpus = (unsigned)count;
+	return true;
+}
+
+static bool set_memory(struct options *options, const char *value, char *reason, size_t size)
+{
+	if (!options_size(value, &options->memory))
+		return wrong(reason, size, "is not a size: write 512M, 2G or 64MiB, say");
+	if (options->memory < OPTIONS_MEMORY_MIN)
+		return wrong(
+			reason, size,
+			"is too little: a guest needs at least %llu MiB, and Linux 64 MiB or more",
+			(unsigned long long)(OPTIONS_MEMORY_MIN / MIB));
+	if (options->memory > OPTIONS_MEMORY_MAX)
+		return wrong(reason, size, "is too much: %llu GiB is the most",
+			     (unsigned long long)(OPTIONS_MEMORY_MAX >> 30));
+	if (options->memory % (2 * MIB))
+		return wrong(reason, size, "must be a multiple of 2 MiB");
+	return true;
+}
+
+static bool set_net(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->net = !strcmp(value, "user")	? NET_USER
+		       : !strcmp(value, "none") ? NET_NONE
+						: NET_DEFAULT;
+	return options->net != NET_DEFAULT || wrong(reason, size, "must be user or none");
+}
+
+static bool set_forward(struct options *options, const char *value, char *reason, size_t size)
+{
+	if (options->forward_count == OPTIONS_FORWARDS_MAX)
+		return wrong(reason, size, "there can be %u of them at most", OPTIONS_FORWARDS_MAX);
+	options->forwards[options->forward_count++] = value;
+	return true; /* its parts are the network's to check */
+}
+
+static bool set_engine(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->engine = value;
+	return *value || wrong(reason, size, "needs a name (lodge doctor lists them)");
+}
+
+static bool set_cpu_model(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->cpu_model = value;
+	return *value || wrong(reason, size, "needs a name");
+}
+
+static bool set_console(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->console = value;
+	return !strcmp(value, "stdio") || !strcmp(value, "none") ||
+	       (!strncmp(value, "file:", 5) && value[5]) ||
+	       wrong(reason, size, "must be stdio, none or file:NAME");
+}
+
+static bool set_test_devices(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->test_devices = true;
+	return true;
+}
+
+static bool set_log(struct options *options, const char *value, char *reason, size_t size)
+{
+	static const char *const levels[] = {[LOG_ERROR] = "error",
+					     [LOG_WARNING] = "warning",
+					     [LOG_INFO] = "info",
+					     [LOG_DEBUG] = "debug"};
+
+	for (int i = LOG_ERROR; i <= LOG_DEBUG; i++) {
+		if (!strcmp(value, levels[i])) {
+			options->log_level = i;
+			return true;
+		}
+	}
+	return wrong(reason, size, "must be error, warning, info or debug");
+}
+
+static bool set_json(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->json = true;
+	return true;
+}
+
+const struct option options_table[] = {
+	{"--kernel", "FILE", COMMAND_RUN, false, set_kernel,
+	 "the kernel: a Linux bzImage, an ELF file with a PVH note (vmlinux), or a multiboot 1 "
+	 "kernel; "
+	 "without it, the guest that `make guest` has prepared"},
+	{"--initrd", "FILE", COMMAND_RUN, false, set_initrd,
+	 "the initial RAM disk; for multiboot, modules: FILE[ ARGUMENTS][,FILE...]"},
+	{"--append", "TEXT", COMMAND_RUN, false, set_append,
+	 "the kernel's command line (default for Linux: console=ttyS0 panic=-1)"},
+	{"--disk", "FILE[,ro]", COMMAND_RUN, true, set_disk,
+	 "a raw disk image or a block device, as /dev/vda, /dev/vdb and so on; ro: never written"},
+	{"--cpus", "N", COMMAND_RUN, false, set_cpus, "how many processors, 1 to 32 (default 1)"},
+	{"--memory", "SIZE", COMMAND_RUN, false, set_memory,
+	 "memory: 512M, 2G, 64MiB (default 512M)"},
+	{"--net", "user|none", COMMAND_RUN, false, set_net,
+	 "a network card behind address translation, which needs no rights; or none (default, "
+	 "but for the prepared guest)"},
+	{"-p", "[IP:]HOST:GUEST[/udp]", COMMAND_RUN, true, set_forward,
+	 "makes a port of the guest reachable at a port of this host (implies --net user)"},
+	{"--engine", "NAME", COMMAND_RUN, false, set_engine,
+	 "what runs the guest: auto (default) or one that `lodge doctor` lists; "
+	 "translate,interpret "
+	 "(for finding faults in Lodge) has it interpret every instruction"},
+	{"--cpu-model", "NAME", COMMAND_RUN, false, set_cpu_model,
+	 "what the guest's processors can do: x86-64-v2 (default), x86-64-v3 or max"},
+	{"--console", "stdio|file:FILE|none", COMMAND_RUN, false, set_console,
+	 "where the serial port COM1 leads (default stdio; with COMMAND none)"},
+	{"--test-devices", NULL, COMMAND_RUN, false, set_test_devices,
+	 "the ports of test programs: exit at 0xf4, debug console at 0xe9, pc-testdev at 0xe0 and "
+	 "0xec"},
+	{"--log", "LEVEL", COMMAND_RUN, false, set_log,
+	 "what Lodge reports on standard error: error, warning (default), info or debug"},
+	{"--json", NULL, COMMAND_DOCTOR | COMMAND_VERSION, false, set_json, "reports as JSON"},
+	{NULL, NULL, 0, false, NULL, NULL},
+};
+
+void options_init(struct options *options)
+{
+	*options = (struct options){
+		.cpus = 1,
+		.memory = UINT64_C(512) << 20,
+		.log_level = LOG_WARNING,
+	};
+}
+
+void options_free(struct options *options)
+{
+	for (unsigned i = 0; i < options->disk_count; i++)
+		free(options->disks[i].path);
+	options->disk_count = 0;
+}
+
+/* The option that argument names, and where its value begins if it is in the same argument. */
+static const struct option *find(const char *argument, unsigned command, const char **value)
+{
+	size_t length = strcspn(argument, "=");
+
+	*value = argument[length] ? argument + length + 1 : NULL;
+	for (const struct option *option = options_table; option->name; option++)
+		if ((option->commands & command) && strlen(option->name) == length &&
+		    !strncmp(option->name, argument, length))
+			return option;
+	return NULL;
+}
+
+/* What can only be seen in the whole. */
+static bool check(const struct options *options, char *reason, size_t size)
+{
+	if (options->net == NET_NONE && options->forward_count)
+		return wrong(reason, size, "-p %s: there is no network with --net none",
+			     options->forwards[0]);
+	if (options->command && options->console && !strcmp(options->console, "stdio"))
+		return wrong(reason, size,
+			     "--console stdio: standard input and output are the command's: take "
+			     "file:NAME or none");
+	return true;
+}
+
+static bool unknown(const char *argument, unsigned command, char *reason, size_t size)
+{
+	const char *names[sizeof(options_table) / sizeof(options_table[0])] = {NULL};
+	char word[64];
+	const char *nearest;
+	unsigned count = 0;
+
+	for (const struct option *option = options_table; option->name; option++)
+		if (option->commands & command)
+			names[count++] = option->name;
+	snprintf(word, sizeof(word), "%.*s", (int)strcspn(argument, "="), argument);
+	nearest = options_nearest(word, names);
+	if (nearest)
+		return wrong(reason, size, "unknown option %s: did you mean %s?", word, nearest);
+	return wrong(reason, size, "unknown option %s: see lodge help", word);
+}
+
+static bool take(struct options *options, const struct option *option, const char *value,
+		 char *reason, size_t size)
+{
+	char why[512];
+
+	if (option->set(options, value, why, sizeof(why)))
+		return true;
+	return wrong(reason, size, "%s %s: %s", option->name, value, why);
+}
+
+/* An argument that is no option: help's subject, or a mistake. */
+static bool word(struct options *options, unsigned command, const char *argument, char *reason,
+		 size_t size)
+{
+	if (command == COMMAND_HELP && !options->subject) {
+		options->subject = argument;
+		return true;
+	}
+	if (command == COMMAND_RUN)
+		return wrong(reason, size, "what is %s? A command for the guest goes behind --",
+			     argument);
+	return wrong(reason, size, "what is %s? See lodge help", argument);
+}
+
+bool options_parse(struct options *options, unsigned command, char **arguments, char *reason,
+		   size_t size)
+{
+	uint32_t seen = 0; /* a bit for each row of the table */
+
+	for (char **next = arguments; *next; next++) {
+		const struct option *option;
+		const char *value, *argument = *next;
+		uint32_t bit;
+
+		if (!strcmp(argument, "--") && command == COMMAND_RUN) {
+			options->command = next + 1;
+			if (!*options->command)
+				return wrong(reason, size, "--: a command must follow");
+			break;
+		}
+		if (argument[0] != '-' || !argument[1]) {
+			if (!word(options, command, argument, reason, size))
+				return false;
+			continue;
+		}
+		option = find(argument, command, &value);
+		if (!option)
+			return unknown(argument, command, reason, size);
+		bit = 1u << (option - options_table);
+		if ((seen & bit) && !option->repeats)
+			return wrong(reason, size, "%s is given twice: once is enough",
+				     option->name);
+		seen |= bit;
+		if (!option->argument && value)
+			return wrong(reason, size, "%s takes no value", option->name);
+		if (option->argument && !value) {
+			value = *++next;
+			if (!value)
+				return wrong(reason, size, "%s needs a value: %s %s", option->name,
+					     option->name, option->argument);
+		}
+		if (!take(options, option, value, reason, size))
+			return false;
+	}
+	return check(options, reason, size);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The options of all commands: one table for the parser, the help and the check of the man page. */
+#ifndef MANAGE_OPTIONS_H
+#define MANAGE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OPTIONS_DISKS_MAX    16
+#define OPTIONS_FORWARDS_MAX 32
+#define OPTIONS_MEMORY_MIN   (UINT64_C(4) << 20)
+#define OPTIONS_MEMORY_MAX   (UINT64_C(512) << 30)
+
+/* The commands, as bits: which of them an option is for. */
+enum { COMMAND_RUN = 1, COMMAND_DOCTOR = 2, COMMAND_VERSION = 4, COMMAND_HELP = 8 };
+
+enum options_net { NET_DEFAULT, NET_NONE, NET_USER };
+
+struct options_disk {
+	char *path;
+	bool read_only;
+};
+
+/* What was asked for. Strings live as long as argv, those of disks until options_free. NULL: not
+ * given. */
+struct options {
+	const char *kernel, *initrd, *append;
+	struct options_disk disks[OPTIONS_DISKS_MAX];
+	unsigned disk_count;
+	unsigned cpus;
+	uint64_t memory; /* bytes */
+	enum options_net net;
+	const char *forwards[OPTIONS_FORWARDS_MAX]; /* [ip:]host:guest[/udp], checked later */
+	unsigned forward_count;
+	const char *engine, *cpu_model;
+	const char *console; /* "stdio", "none" or "file:F" */
+	bool test_devices;
+	int log_level; /* enum host_log_level */
+	bool json;
+	char **command;	     /* behind --, ended by NULL; NULL for none */
+	const char *subject; /* of help */
+};
+
+struct option {
+	const char *name;     /* with its dashes */
+	const char *argument; /* its name in the help; NULL for a switch */
+	unsigned commands;
+	bool repeats;
+	/* Takes the value; false with a reason (what is wrong, what would be right) if it is no
+	 * good. */
+	bool (*set)(struct options *options, const char *value, char *reason, size_t size);
+	const char *help;
+};
+
+/* Ended by one whose name is NULL. */
+extern const struct option options_table[];
+
+void options_init(struct options *options);
+void options_free(struct options *options);
+
+/*
+ * Parses what follows the command's name; arguments is ended by NULL. False if something is wrong:
+ * then reason is one line that names the argument and says what to do.
+ */
+bool options_parse(struct options *options, unsigned command, char **arguments, char *reason,
+		   size_t size);
+
+/* "512M", "2G", "64MiB", "1073741824": bytes, suffixes in powers of 1,024. False if it isn't one,
+ * or overflows. */
+bool options_size(const char *text, uint64_t *bytes);
+
+/* The word of words (ended by NULL) that is spelt like this one, or NULL if none is near. */
+const char *options_nearest(const char *word, const char *const *words);
+
+#endif

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "manage/run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/vm.h"
+#include "guest/protocol.h"
+#include "hosts/linux/linux.h"
+#include "hosts/linux/sandbox.h"
+#include "hosts/linux/terminal.h"
+#include "machines/pc.h"
+#include "manage/command.h"
+#include "manage/complain.h"
+#include "manage/dump.h"
+#include "manage/engines.h"
+#include "manage/exitcodes.h"
+#include "manage/guest.h"
+#include "manage/images.h"
+#include "manage/watch.h"
+#include "network/user.h"
+#include "storage/raw.h"
+#include "x86/cpuid.h"
+
+#define MIB	   (UINT64_C(1) << 20)
+#define REASON	   512
+#define SHOW_LINES 20
+
+/* All that one run needs. What isn't there is NULL. */
+struct run {
+	const struct options *options;
+	struct guest guest;
+	struct images images;
+	struct cpu_model cpu_model;
+	const struct engine *engine;
+	struct vm vm;
+	bool vm_made, attached;
+	struct pc *pc;
+	struct pc_config config;
+	struct disk *disks[PC_DISKS_MAX];
+	unsigned disk_count;
+	struct netport *netport;
+	struct console *console;
+	struct watch watch;
+	struct command *command;
+};
+
+/* Whether standard input and output are the serial console's. */
+static bool console_is_stdio(const struct run *run)
+{
+	const char *where = run->options->console;
+
+	return where ? !strcmp(where, "stdio") : !run->options->command;
+}
+
+static int choose_cpu_model(struct run *run)
+{
+	const char *name = run->options->cpu_model ? run->options->cpu_model : "x86-64-v2";
+	const struct cpu_model *model = cpu_model_find(name);
+	struct cpuid_host host;
+	const char *names[16] = {NULL};
+	const char *nearest;
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]) - 1 && cpu_model_name(i); i++)
+		names[i] = cpu_model_name(i);
+	nearest = options_nearest(name, names);
+	if (!model)
+		return complain_with(LODGE_BAD_OPTION,
+				     "--cpu-model %s: there is no such model: %s%s", name,
+				     nearest ? "did you mean " : "take x86-64-v2, x86-64-v3 or max",
+				     nearest ? nearest : "");
+	memset(&host, 0, sizeof(host));
+	cpuid_host_read(&host);
+	host.tsc_frequency = host_tsc_frequency();
+	cpu_model_limit(&run->cpu_model, model, &host);
+	for (unsigned i = 0; cpu_model_missing(&run->cpu_model, model, i); i++)
+		host_log(LOG_INFO, "--cpu-model %s: this host lacks %s", name,
+			 cpu_model_missing(&run->cpu_model, model, i));
+	return LODGE_OK;
+}
+
+static int choose_engine(struct run *run)
+{
+	char reason[1024] = "";
+
+	run->engine = engines_choose(run->options->engine, reason, sizeof(reason));
+	if (!run->engine) {
+		bool unknown = strstr(reason, "no such") != NULL;
+
+		return complain_with(unknown ? LODGE_BAD_OPTION : LODGE_HOST_LACKS, "%s", reason);
+	}
+	host_log(LOG_INFO, "engine %s: %s", run->engine->name, reason);
+	return LODGE_OK;
+}
+
+static int open_images(struct run *run)
+{
+	const struct options *options = run->options;
+	char reason[REASON + PATH_MAX];
+	const char *initrd =
+		run->guest.prepared && !options->initrd ? run->guest.initrd : options->initrd;
+
+	if (images_open(&run->images, run->guest.kernel, initrd, reason, sizeof(reason)))
+		return complain_with(LODGE_BAD_INPUT, "%s", reason);
+	return LODGE_OK;
+}
+
+static int open_disk(struct run *run, const char *path, bool read_only)
+{
+	char reason[REASON + PATH_MAX];
+	struct disk *disk;
+
+	if (run->disk_count == PC_DISKS_MAX)
+		return complain_with(LODGE_BAD_OPTION, "--disk %s: there can be %u disks at most",
+				     path, PC_DISKS_MAX);
+	if (raw_open(path, read_only, &disk, reason, sizeof(reason)))
+		return complain_with(LODGE_BAD_INPUT, "--%s", reason);
+	snprintf(disk->serial, sizeof(disk->serial), "lodge%u", run->disk_count);
+	run->config.disks[run->disk_count] = disk;
+	run->disks[run->disk_count++] = disk;
+	run->config.disk_count = run->disk_count;
+	return LODGE_OK;
+}
+
+static int open_disks(struct run *run)
+{
+	const struct options *options = run->options;
+	int status = LODGE_OK;
+
+	if (run->guest.prepared)
+		status = open_disk(run, run->guest.root, false);
+	for (unsigned i = 0; !status && i < options->disk_count; i++)
+		status = open_disk(run, options->disks[i].path, options->disks[i].read_only);
+	return status;
+}
+
+static int make_vm(struct run *run)
+{
+	const struct vm_config config = {
+		.vcpus = run->options->cpus,
+		.memory_size = run->options->memory,
+		.hole_base = PC_HOLE_BASE,
+		.engine = run->engine,
+		.cpu_model = &run->cpu_model,
+	};
+	int error = vm_create(&run->vm, &config);
+
+	if (error == -ENOMEM)
+		return complain_with(LODGE_HOST_LACKS,
+				     "--memory %llu MiB: this host doesn't give so much: try less",
+				     (unsigned long long)(config.memory_size / MIB));
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "engine %s: can't make a machine: %s",
+				     run->engine->name, strerror(-error));
+	run->vm_made = true;
+	engines_configure(run->options->engine, &run->vm);
+	error = linux_vm_attach(&run->vm);
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "can't make an event loop: %s",
+				     strerror(-error));
+	run->attached = true;
+	return LODGE_OK;
+}
+
+static int open_network(struct run *run)
+{
+	const struct options *options = run->options;
+	struct user_forward forwards[OPTIONS_FORWARDS_MAX];
+	struct user_config config = {.forwards = forwards, .forward_count = options->forward_count};
+	char reason[REASON];
+	int error;
+
+	if (options->net == NET_NONE ||
+	    (options->net == NET_DEFAULT && !options->forward_count && !run->guest.prepared))
+		return LODGE_OK;
+	for (unsigned i = 0; i < options->forward_count; i++)
+		if (user_forward_parse(options->forwards[i], &forwards[i], reason, sizeof(reason)))
+			return complain_with(LODGE_BAD_OPTION, "-p: %s", reason);
+	error = user_open(&run->vm, &config, &run->netport, reason, sizeof(reason));
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "%s", reason);
+	run->config.netport = run->netport;
+	return LODGE_OK;
+}
+
+static void press_power(struct vm *vm);
+
+static const struct terminal_command terminal_commands[] = {
+	{'p', "press the power button", press_power},
+	{0, NULL, NULL},
+};
+
+/* The terminal's commands know only the vm. There is one machine in a process. */
+static struct pc *pc_at_terminal;
+
+static void press_power(struct vm *vm)
+{
+	if (pc_at_terminal)
+		pc_power_button(pc_at_terminal);
+}
+
+static void close_console(struct run *run)
+{
+	watch_attach(&run->watch, NULL);
+	if (run->console)
+		run->console->ops->close(run->console);
+	run->console = NULL;
+}
+
+static int open_console(struct run *run)
+{
+	const char *where = run->options->console;
+	const struct terminal_options terminal = {.commands = terminal_commands};
+	int error;
+
+	if (!where)
+		where = run->options->command ? "none" : "stdio";
+	if (console_is_stdio(run))
+		error = terminal_open(&run->console, &run->vm, &terminal);
+	else if (!strcmp(where, "none"))
+		error = console_none_open(&run->console, &run->vm);
+	else
+		error = console_file_open(&run->console, &run->vm, where + strlen("file:"));
+	if (error)
+		return complain_with(LODGE_BAD_INPUT, "--console %s: %s", where, strerror(-error));
+	watch_attach(&run->watch, run->console);
+	return LODGE_OK;
+}
+
+static int make_command(struct run *run)
+{
+	int error;
+
+	if (!run->options->command)
+		return LODGE_OK;
+	error = command_create(&run->command, &run->vm, run->options->command);
+	if (error == -E2BIG)
+		return complain_with(LODGE_BAD_OPTION,
+				     "--: the command and its arguments are too long");
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "can't start a command: %s",
+				     strerror(-error));
+	run->config.command = command_console(run->command);
+	run->config.command_name = LODGE_PORT_NAME;
+	return LODGE_OK;
+}
+
+static int make_pc(struct run *run)
+{
+	int error;
+
+	watch_init(&run->watch);
+	run->config.serial = &run->watch.front;
+	run->config.debug = &run->watch.debug;
+	run->config.test_devices = run->options->test_devices;
+	error = pc_create(&run->pc, &run->vm, &run->config);
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "can't make the machine: %s",
+				     strerror(-error));
+	pc_at_terminal = run->pc;
+	return LODGE_OK;
+}
+
+static int complain_about_boot(struct run *run, const struct boot_result *result)
+{
+	const unsigned long long need = result->memory_needed / MIB;
+
+	if (result->memory_needed)
+		return complain_with(
+			LODGE_BAD_INPUT, "--memory %llu MiB: %s: give it --memory %lluM or more",
+			(unsigned long long)(run->options->memory / MIB), result->reason, need);
+	if (result->error == -E2BIG)
+		return complain_with(LODGE_BAD_OPTION, "--append: %s", result->reason);
+	return complain_with(LODGE_BAD_INPUT, "--kernel %s", result->reason);
+}
+
+/* Power-on or reset: files into memory, the first processor at the kernel's entry. */
+static int boot(struct run *run)
+{
+	struct boot_config config = {.command_line = run->guest.command_line};
+	char reason[REASON];
+	struct boot_result result;
+	bool may_be_linux;
+	int status = LODGE_OK;
+
+	if (images_read(&run->images, &config, reason, sizeof(reason))) {
+		images_forget(&config);
+		return complain_with(LODGE_BAD_INPUT, "%s", reason);
+	}
+	may_be_linux =
+		boot_is_linux(&config.kernel.image) || !boot_is_multiboot(&config.kernel.image);
+	if (!guest_command_line(&run->guest, run->options, may_be_linux, reason, sizeof(reason)))
+		status = complain_with(LODGE_BAD_OPTION, "%s", reason);
+	else if (pc_boot(run->pc, &config, &result))
+		status = complain_about_boot(run, &result);
+	images_forget(&config);
+	return status;
+}
+
+static int prepare(struct run *run)
+{
+	char reason[REASON + PATH_MAX];
+	int status;
+
+	if (!guest_choose(&run->guest, run->options, reason, sizeof(reason)))
+		return complain_with(LODGE_BAD_OPTION, "%s", reason);
+	status = choose_cpu_model(run);
+	if (!status)
+		status = choose_engine(run);
+	if (!status)
+		status = open_images(run);
+	if (!status)
+		status = open_disks(run);
+	if (!status)
+		status = make_vm(run);
+	if (!status)
+		status = open_network(run);
+	if (!status)
+		status = make_command(run);
+	if (!status)
+		status = make_pc(run);
+	if (!status)
+		status = boot(run);
+	/* The last, for a terminal changes now and says so. */
+	if (!status)
+		status = open_console(run);
+	return status;
+}
+
+static int enter_sandbox(void)
+{
+	static const char *const readable[] = {"/etc/resolv.conf", NULL};
+	const struct sandbox_options options = {.readable = readable, .new_code = true};
+	char text[REASON];
+
+	if (sandbox_enter(&options, text, sizeof(text)))
+		return complain_with(LODGE_HOST_LACKS, "can't enter the sandbox: %s", text);
+	host_log(LOG_INFO, "sandbox: %s", text);
+	return LODGE_OK;
+}
+
+/* The guest's kernel said that it panicked, or its processor gave up. */
+static int guest_failed(struct run *run, int status, const char *what)
+{
+	/* What it said last belongs in front of our line, and the terminal is to be as it was. */
+	close_console(run);
+	complain("%s", what);
+	if (!console_is_stdio(run))
+		watch_show(&run->watch, SHOW_LINES);
+	dump_vcpus(&run->vm);
+	return status;
+}
+
+/* Why the vm has stopped, as an exit status; -1: it is to start again. */
+static int outcome(struct run *run)
+{
+	int command_status, code = run->vm.stop_code;
+
+	switch (atomic_load(&run->vm.stop)) {
+	case VM_POWERED_OFF:
+		if (!run->command)
+			return LODGE_OK;
+		if (command_ended(run->command, &command_status))
+			return command_status;
+		complain("the guest powered off before the command had ended%s",
+			 command_began(run->command)
+				 ? ""
+				 : ": its init never asked for it (it must be Lodge's initrd)");
+		watch_show(&run->watch, SHOW_LINES);
+		return LODGE_NO_STATUS;
+	case VM_RESET:
+		if (run->command && command_ended(run->command, &command_status))
+			return command_status;
+		return run->watch.panicked ? guest_failed(run, LODGE_GUEST_PANICKED,
+							  "the guest's kernel panicked")
+					   : -1;
+	case VM_PANICKED:
+		return guest_failed(run, LODGE_GUEST_PANICKED, "the guest's kernel panicked");
+	case VM_SHUTDOWN:
+		return guest_failed(
+			run, LODGE_GUEST_DIED,
+			"a processor of the guest shut down (triple fault): its registers follow");
+	case VM_TEST_EXIT:
+		return (int)(((unsigned)code << 1 | 1) & 0xff);
+	case VM_KILLED:
+		return code ? LODGE_SIGNAL + code : LODGE_LEFT;
+	default:
+		return guest_failed(run, LODGE_INTERNAL,
+				    run->vm.stop_reason ? run->vm.stop_reason
+							: "the engine failed");
+	}
+}
+
+static int run_once(struct run *run)
+{
+	int error = linux_vm_start(&run->vm);
+
+	if (error)
+		return complain_with(LODGE_HOST_LACKS,
+				     "can't start a thread for each processor: %s",
+				     strerror(-error));
+	linux_loop_run(&run->vm);
+	linux_vm_join(&run->vm);
+	return outcome(run);
+}
+
+static int run_until_end(struct run *run)
+{
+	int status;
+
+	while ((status = run_once(run)) < 0) {
+		host_log(LOG_INFO, "the guest resets");
+		watch_restart(&run->watch);
+		if (run->command)
+			command_restart(run->command);
+		for (unsigned i = 0; i < run->disk_count; i++)
+			run->disks[i]->ops->drain(run->disks[i]);
+		status = boot(run);
+		if (status)
+			break;
+	}
+	return status;
+}
+
+static void clean_up(struct run *run)
+{
+	close_console(run);
+	if (run->command)
+		command_destroy(run->command);
+	if (run->netport)
+		run->netport->ops->close(run->netport);
+	for (unsigned i = 0; i < run->disk_count; i++)
+		run->disks[i]->ops->close(run->disks[i]);
+	if (run->attached)
+		linux_vm_detach(&run->vm);
+	if (run->vm_made)
+		vm_destroy(&run->vm);
+	pc_destroy(run->pc);
+	if (run->images.kernel.name)
+		images_close(&run->images);
+}
+
+int run(const struct options *options)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	int status;
+
+	if (!run)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	run->options = options;
+	linux_log_level((enum host_log_level)options->log_level);
+	status = prepare(run);
+	if (!status)
+		status = enter_sandbox();
+	if (!status)
+		status = run_until_end(run);
+	clean_up(run);
+	free(run);
+	return status;
+}

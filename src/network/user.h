@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A network of the guest's own behind this host's address, by libslirp: DHCP (the guest
+ * is 10.0.2.15, the host 10.0.2.2, names are asked at 10.0.2.3), TCP, UDP and echo requests out,
+ * and chosen ports in. Needs no privileges.
+ */
+#ifndef NETWORK_USER_H
+#define NETWORK_USER_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/plug.h"
+
+struct vm;
+
+/* What arrives at this port of the host goes to that port of the guest. */
+struct user_forward {
+	bool udp;
+	struct in_addr host_address; /* network order */
+	uint16_t host_port, guest_port;
+};
+
+struct user_config {
+	uint8_t mac[6]; /* the guest's; all zero: 52:54:00:4c:44:47 */
+	unsigned mtu;	/* 0: 1500; up to 65521 */
+	const struct user_forward *forwards;
+	unsigned forward_count;
+};
+
+/*
+ * Reads "[address:]host:guest[/udp]" (also "/tcp"); without an address it is 127.0.0.1. 0, or
+ * -EINVAL with one line for the person in reason (of size bytes).
+ */
+int user_forward_parse(const char *text, struct user_forward *forward, char *reason, size_t size);
+
+/*
+ * Opens the network, whose thread takes the vm's lock for whatever it does there; all of libslirp
+ * is called with that lock held. 0, with *port to be closed by its close() (without the vm's lock,
+ * when no vcpu runs any more); or a negative errno, with one line for the person in reason:
+ * -EADDRINUSE, -EACCES for a port that can't be had. Sets SIGPIPE to be ignored if it was not
+ * handled.
+ */
+int user_open(struct vm *vm, const struct user_config *config, struct netport **port, char *reason,
+	      size_t size);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Processor models: what a guest is told that it runs on. Source: Intel SDM volume 2, CPUID; AMD
+ * APM volume 3, appendix E.
+ *
+ * A named model is what we promise; cpu_model_limit makes of it what this host can keep. All models
+ * are one package with one core for each vcpu and no hyper-threads, a Xeon of family 6 (Ice Lake)
+ * under a hypervisor with KVM's signature.
+ */
+#ifndef X86_CPUID_H
+#define X86_CPUID_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "x86/features.h"
+
+#define CPU_PHYSICAL_BITS 46
+#define CPU_LINEAR_BITS	  48
+
+struct cpu_model {
+	const char *name;
+	const char *about;	/* for a person who chooses */
+	uint32_t signature;	/* leaf 1, EAX */
+	uint64_t tsc_frequency; /* Hz; 0: the guest has to find out */
+	bool feature[FEATURE_COUNT];
+};
+
+/* What the host has; registers in the order eax ebx ecx edx. */
+struct cpuid_host {
+	uint32_t leaf_1[4], leaf_7[4], leaf_d_1[4], leaf_80000001[4];
+	bool avx_enabled;	/* XCR0[2:1] is 3 */
+	uint64_t tsc_frequency; /* Hz, or 0; not filled by cpuid_host_read */
+};
+
+/* Asks the processor that we run on. */
+void cpuid_host_read(struct cpuid_host *host);
+
+/* x86-64-v2, x86-64-v3, max; NULL if there is none of that name. Unlimited: see cpu_model_limit. */
+const struct cpu_model *cpu_model_find(const char *name);
+
+/* The names, one after another; NULL after the last. */
+const char *cpu_model_name(unsigned index);
+
+/* model without what needs an instruction that the host lacks, and with its TSC frequency. */
+void cpu_model_limit(struct cpu_model *limited, const struct cpu_model *model,
+		     const struct cpuid_host *host);
+
+/*
+ * The name of the index-th feature that the model has and limited has not, so that a person can be
+ * told; NULL after the last.
+ */
+const char *cpu_model_missing(const struct cpu_model *limited, const struct cpu_model *model,
+			      unsigned index);
+
+static inline bool cpu_model_has(const struct cpu_model *model, enum cpu_feature feature)
+{
+	return feature == FEATURE_ALWAYS || model->feature[feature];
+}
+
+/* Bits that XCR0 may have. */
+uint64_t cpu_model_xcr0(const struct cpu_model *model);
+
+/* Bytes of an XSAVE area in standard form with these components: 576 or 832. */
+uint32_t cpuid_xsave_size(uint64_t components);
+
+/* IA32_ARCH_CAPABILITIES: which flaws of processors the guest need not work around. */
+uint64_t cpu_model_arch_capabilities(const struct cpu_model *model);
+
+/* What an answer depends on beside the model. */
+struct cpuid_state {
+	uint32_t vcpu; /* number, which is the APIC id */
+	uint32_t vcpu_count;
+	bool osxsave; /* CR4.OSXSAVE */
+	uint64_t xcr0, xss;
+};
+
+/* The answer to cpuid with eax = leaf and ecx = subleaf. */
+void cpuid_answer(const struct cpu_model *model, const struct cpuid_state *state, uint32_t leaf,
+		  uint32_t subleaf, uint32_t out[4]);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "x86/cpuid.h"
+
+#include "lib/bytes.h"
+#include "test.h"
+
+static uint32_t out[4];
+static struct cpuid_state state = {.vcpu = 2, .vcpu_count = 4, .xcr0 = 1};
+
+static const struct cpu_model *model(const char *name)
+{
+	const struct cpu_model *found = cpu_model_find(name);
+
+	REQUIRE(found);
+	return found;
+}
+
+static const uint32_t *ask(const struct cpu_model *of, uint32_t leaf, uint32_t subleaf)
+{
+	cpuid_answer(of, &state, leaf, subleaf, out);
+	return out;
+}
+
+static struct cpuid_host everything(void)
+{
+	struct cpuid_host host;
+
+	bytes_fill(&host, 0xff, sizeof(host));
+	host.avx_enabled = true;
+	host.tsc_frequency = 2500000000;
+	return host;
+}
+
+TEST(names)
+{
+	EXPECT_STR(cpu_model_name(0), "x86-64-v2");
+	EXPECT_STR(cpu_model_name(1), "x86-64-v3");
+	EXPECT_STR(cpu_model_name(2), "max");
+	EXPECT(!cpu_model_name(3));
+	EXPECT(!cpu_model_find("486"));
+}
+
+TEST(vendor_and_signature)
+{
+	ask(model("x86-64-v2"), 0, 0);
+	EXPECT_MEM(&out[1], "Genu", 4);
+	EXPECT_MEM(&out[3], "ineI", 4);
+	EXPECT_MEM(&out[2], "ntel", 4);
+	EXPECT(out[0] >= 0x1f);
+	ask(model("x86-64-v2"), 1, 0);
+	EXPECT_EQ(out[0] >> 8 & 15, 6);
+	EXPECT_EQ(out[1] >> 24, 2);
+	EXPECT_EQ(out[1] >> 16 & 0xff, 4);
+}
+
+TEST(signature_of_the_hypervisor)
+{
+	ask(model("max"), 0x40000000, 0);
+	EXPECT_MEM(&out[1], "KVMKVMKVM\0\0\0", 12);
+	EXPECT_EQ(out[0], 0x40000010);
+	ask(model("max"), 0x40000001, 0);
+	EXPECT_EQ(out[0] & 9, 0); /* no paravirtual clock */
+}
+
+/* Leaf, register and bit by the manual, not by the table that is tested. */
+TEST(features_are_told_where_the_manual_says)
+{
+	const struct cpu_model *v2 = model("x86-64-v2"), *v3 = model("x86-64-v3"),
+			       *max = model("max");
+
+	EXPECT_EQ(ask(v2, 1, 0)[2] &
+			  (1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23),
+		  1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 |
+			  1u << 23); /* sse3 ... popcnt */
+	EXPECT_EQ(ask(v2, 1, 0)[2] &
+			  (1u << 12 | 1u << 25 | 1u << 26 | 1u << 28 | 1u << 29 | 1u << 30),
+		  0);
+	EXPECT_EQ(ask(v2, 1, 0)[2] & (1u << 17 | 1u << 21 | 1u << 24 | 1u << 31),
+		  1u << 17 | 1u << 21 | 1u << 24 |
+			  1u << 31); /* pcid, x2apic, deadline, hypervisor */
+	EXPECT_EQ(ask(v3, 1, 0)[2] & (1u << 12 | 1u << 22 | 1u << 26 | 1u << 28 | 1u << 29),
+		  1u << 12 | 1u << 22 | 1u << 26 | 1u << 28 | 1u << 29);
+	EXPECT_EQ(ask(v3, 7, 0)[1] & (1u << 3 | 1u << 5 | 1u << 8), 1u << 3 | 1u << 5 | 1u << 8);
+	EXPECT_EQ(ask(v3, 0x80000001, 0)[2] & 1u << 5, 1u << 5);
+	EXPECT_EQ(ask(max, 1, 0)[2] & (1u << 1 | 1u << 25 | 1u << 30),
+		  1u << 1 | 1u << 25 | 1u << 30);
+	EXPECT_EQ(ask(v2, 7, 0)[1] & (1u << 0 | 1u << 7 | 1u << 9 | 1u << 10 | 1u << 20),
+		  1u << 0 | 1u << 7 | 1u << 9 | 1u << 10 | 1u << 20);
+	EXPECT_EQ(ask(v2, 7, 0)[3] & (1u << 26 | 1u << 29 | 1u << 31),
+		  1u << 26 | 1u << 29 | 1u << 31);
+	EXPECT_EQ(out[0], 2);
+	EXPECT_EQ(ask(v2, 7, 1)[0], 0);
+	EXPECT_EQ(ask(v2, 7, 2)[3], 1u << 4); /* BHI_DIS_S */
+	EXPECT_EQ(ask(v2, 0x80000001, 0)[3] &
+			  (1u << 11 | 1u << 20 | 1u << 26 | 1u << 27 | 1u << 29),
+		  1u << 11 | 1u << 20 | 1u << 26 | 1u << 27 | 1u << 29);
+	EXPECT_EQ(ask(v2, 0x80000007, 0)[3], 1u << 8);
+	EXPECT_EQ(ask(v2, 0x80000008, 0)[0], 46 | 48 << 8);
+	EXPECT_EQ(ask(v2, 6, 0)[0], 4);
+	EXPECT_EQ(ask(v2, 1, 0)[3] & 1u << 1, 0); /* no vme */
+}
+
+TEST(osxsave_follows_cr4)
+{
+	EXPECT_EQ(ask(model("max"), 1, 0)[2] & 1u << 27, 0);
+	state.osxsave = true;
+	EXPECT_EQ(ask(model("max"), 1, 0)[2] & 1u << 27, 1u << 27);
+}
+
+TEST(extended_state)
+{
+	const struct cpu_model *v3 = model("x86-64-v3");
+
+	EXPECT_EQ(cpu_model_xcr0(model("x86-64-v2")), 0);
+	EXPECT_EQ(cpu_model_xcr0(v3), 7);
+	EXPECT_EQ(ask(v3, 0xd, 0)[0], 7);
+	EXPECT_EQ(out[1], 576);
+	EXPECT_EQ(out[2], 832);
+	state.xcr0 = 7;
+	EXPECT_EQ(ask(v3, 0xd, 0)[1], 832);
+	EXPECT_EQ(ask(v3, 0xd, 1)[0], 7);
+	EXPECT_EQ(ask(v3, 0xd, 2)[0], 256);
+	EXPECT_EQ(out[1], 576);
+	EXPECT_EQ(ask(v3, 0xd, 3)[0], 0);
+	EXPECT_EQ(ask(model("x86-64-v2"), 0xd, 0)[0], 0);
+}
+
+TEST(topology_is_one_package_of_cores)
+{
+	EXPECT_EQ(ask(model("max"), 0xb, 0)[0], 0);
+	EXPECT_EQ(out[1], 1);
+	EXPECT_EQ(out[2], 1 << 8);
+	EXPECT_EQ(out[3], 2);
+	EXPECT_EQ(ask(model("max"), 0xb, 1)[0], 2);
+	EXPECT_EQ(out[1], 4);
+	EXPECT_EQ(out[2], 1 | 2 << 8);
+	EXPECT_EQ(ask(model("max"), 0x1f, 2)[2], 2);
+	EXPECT_EQ(out[1], 0);
+	state.vcpu_count = 5;
+	EXPECT_EQ(ask(model("max"), 0xb, 1)[0], 3);
+	state.vcpu_count = 1;
+	EXPECT_EQ(ask(model("max"), 0xb, 1)[0], 0);
+}
+
+TEST(caches)
+{
+	EXPECT_EQ(ask(model("max"), 4, 0)[0] & 31, 1);
+	EXPECT_EQ(((out[1] >> 22) + 1) * ((out[1] & 0xfff) + 1) * (out[2] + 1), 48 * 1024);
+	EXPECT_EQ(ask(model("max"), 4, 3)[0] >> 14 & 0xfff, 3); /* shared by all */
+	EXPECT_EQ(ask(model("max"), 4, 4)[0], 0);
+}
+
+/* As Linux computes it: in unsigned 32-bit kHz. */
+static uint32_t tsc_khz(uint64_t hz)
+{
+	struct cpuid_host host = everything();
+	struct cpu_model limited;
+
+	host.tsc_frequency = hz;
+	cpu_model_limit(&limited, model("max"), &host);
+	ask(&limited, 0x15, 0);
+	return out[0] ? out[2] / 1000 * out[1] / out[0] : 0;
+}
+
+TEST(tsc_frequency)
+{
+	EXPECT_EQ(tsc_khz(0), 0);
+	EXPECT_EQ(tsc_khz(2499998123), 2499998);
+	EXPECT_EQ(tsc_khz(800000000), 800000);
+	EXPECT_EQ(tsc_khz(4289000000), 4289000);
+	EXPECT_EQ(tsc_khz(5700000000), 5700000);
+}
+
+TEST(brand_is_text)
+{
+	char brand[49] = {0};
+
+	for (unsigned i = 0; i < 3; i++)
+		bytes_copy(brand + 16 * i, ask(model("max"), 0x80000002 + i, 0), 16);
+	EXPECT_STR(brand, "Intel Xeon Processor (Lodge)");
+}
+
+TEST(unknown_leaves_are_zero)
+{
+	static const uint32_t leaves[] = {0x20,	      0x3fffffff, 0x40000002, 0x40000100,
+					  0x7fffffff, 0x80000009, 0xffffffff};
+
+	for (unsigned i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
+		ask(model("max"), leaves[i], 0);
+		EXPECT_EQ(out[0] | out[1] | out[2] | out[3], 0);
+	}
+}
+
+TEST(a_host_that_has_everything_takes_nothing_away)
+{
+	struct cpuid_host host = everything();
+	struct cpu_model limited;
+
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT_EQ(cpu_model_missing(&limited, model("max"), 0), 0);
+	EXPECT_EQ(limited.tsc_frequency, 2500000000);
+}
+
+TEST(what_the_host_lacks_is_taken_away)
+{
+	struct cpuid_host host = everything();
+	struct cpu_model limited;
+
+	host.leaf_7[1] &= ~(1u << 29);
+	host.leaf_1[2] &= ~(1u << 25);
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT(!cpu_model_has(&limited, FEATURE_SHA));
+	EXPECT(!cpu_model_has(&limited, FEATURE_AES));
+	EXPECT(cpu_model_has(&limited, FEATURE_AVX2));
+	EXPECT_STR(cpu_model_missing(&limited, model("max"), 0), "AES");
+	EXPECT_STR(cpu_model_missing(&limited, model("max"), 1), "SHA");
+	EXPECT(!cpu_model_missing(&limited, model("max"), 2));
+}
+
+TEST(what_the_engine_does_itself_needs_no_host)
+{
+	struct cpuid_host host = everything();
+	struct cpu_model limited;
+
+	bytes_fill(host.leaf_7, 0, sizeof(host.leaf_7));
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT(cpu_model_has(&limited, FEATURE_SMAP));
+	EXPECT(cpu_model_has(&limited, FEATURE_INVPCID));
+	EXPECT(cpu_model_has(&limited, FEATURE_FSGSBASE));
+	EXPECT(!cpu_model_has(&limited, FEATURE_BMI2));
+}
+
+TEST(no_avx_unless_the_host_has_enabled_it)
+{
+	struct cpuid_host host = everything();
+	struct cpu_model limited;
+
+	host.avx_enabled = false;
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT(!cpu_model_has(&limited, FEATURE_AVX));
+	EXPECT(!cpu_model_has(&limited, FEATURE_AVX2));
+	EXPECT(!cpu_model_has(&limited, FEATURE_FMA));
+	EXPECT_EQ(cpu_model_xcr0(&limited), 3);
+	host = everything();
+	host.leaf_1[2] &= ~(1u << 26);
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT(!cpu_model_has(&limited, FEATURE_AVX2));
+	EXPECT(!cpu_model_has(&limited, FEATURE_XSAVEC));
+	EXPECT_EQ(cpu_model_xcr0(&limited), 0);
+}

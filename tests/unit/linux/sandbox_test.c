@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hosts/linux/sandbox.h"
+
+static char text[256];
+
+static void enter(const char *const *readable)
+{
+	struct sandbox_options options = {.readable = readable};
+
+	REQUIRE(sandbox_enter(&options, text, sizeof(text)) == 0);
+	REQUIRE(strstr(text, "seccomp") != NULL);
+}
+
+/* The call is refused, with this error. */
+#define REFUSED(call, error)                                                                       \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		EXPECT_EQ((call), -1);                                                             \
+		EXPECT_EQ(errno, (error));                                                         \
+	} while (0)
+
+TEST(no_program_can_be_run_and_no_process_made)
+{
+	char *none[] = {NULL};
+
+	enter(NULL);
+	REFUSED(execve("/bin/true", none, none), EPERM);
+	REFUSED(syscall(SYS_fork), EPERM);
+	REFUSED(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0), EPERM);
+	REFUSED(syscall(SYS_ptrace, 0, 0, 0, 0), EPERM);
+	REFUSED(kill(1, 0), EPERM);
+	REFUSED(syscall(SYS_tgkill, 1, 1, 0), EPERM);
+	EXPECT_EQ(syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), 0), 0);
+}
+
+TEST(files_by_name_are_out_of_reach)
+{
+	static const char *const readable[] = {"/etc/resolv.conf", "/nonexistent", NULL};
+	int before = open("/etc/passwd", O_RDONLY);
+	char byte;
+
+	enter(readable);
+	REFUSED(open("/etc/passwd", O_WRONLY), EPERM);
+	REFUSED(open("/tmp/lodge-sandbox", O_RDWR | O_CREAT, 0600), EPERM);
+	REFUSED(unlink("/etc/passwd"), EPERM);
+	REFUSED(mkdir("/tmp/lodge-sandbox", 0700), EPERM);
+	EXPECT_EQ(read(before, &byte, 1), 1);
+	if (!strstr(text, "landlock"))
+		SKIP("the kernel has no landlock: reading is not restricted");
+	REFUSED(open("/etc/passwd", O_RDONLY), EACCES);
+	EXPECT(open("/etc/resolv.conf", O_RDONLY) >= 0 || errno == ENOENT);
+}
+
+static void *thread_main(void *argument)
+{
+	errno = 0;
+	*(int *)argument = mkdir("/tmp/lodge-sandbox", 0700) == -1 ? errno : 0;
+	return NULL;
+}
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+static void *early_main(void *argument)
+{
+	pthread_mutex_lock(&gate);
+	return thread_main(argument);
+}
+
+TEST(threads_made_before_and_after_are_in_it)
+{
+	pthread_t early, late;
+	int early_error = -1, late_error = -1;
+
+	pthread_mutex_lock(&gate);
+	REQUIRE(pthread_create(&early, NULL, early_main, &early_error) == 0);
+	enter(NULL);
+	pthread_mutex_unlock(&gate);
+	REQUIRE(pthread_create(&late, NULL, thread_main, &late_error) == 0);
+	pthread_join(early, NULL);
+	pthread_join(late, NULL);
+	EXPECT_EQ(early_error, EPERM);
+	EXPECT_EQ(late_error, EPERM);
+}
+
+TEST(no_new_code_and_no_typing_into_the_terminal)
+{
+	char byte = 'x';
+
+	enter(NULL);
+	EXPECT(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+	       MAP_FAILED);
+	REFUSED((long)mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+		EPERM);
+	REFUSED(mprotect(&gate, 1, PROT_READ | PROT_EXEC), EPERM);
+	REFUSED(ioctl(0, TIOCSTI, &byte), EPERM);
+	REFUSED(ioctl(0, 0x100000000 | TIOCSTI, &byte), EPERM);
+}
+
+TEST(the_network_is_the_internet_only)
+{
+	int fd;
+
+	enter(NULL);
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	EXPECT(fd >= 0);
+	REFUSED(socket(AF_UNIX, SOCK_STREAM, 0), EPERM);
+	REFUSED(socket(AF_NETLINK, SOCK_RAW, 0), EPERM);
+	REFUSED(socket(AF_PACKET, SOCK_RAW, 0), EPERM);
+}
+
+TEST(no_capability_is_left)
+{
+	enter(NULL);
+	EXPECT_EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+	REFUSED(prctl(PR_CAPBSET_DROP, 0, 0, 0, 0), EPERM);
+	REFUSED(socket(AF_INET, SOCK_RAW, 1), EPERM);
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The network device, in front of a port that keeps what is sent. */
+#include "test.h"
+#include "virtio_driver.h"
+
+#include "devices/virtio/net.h"
+
+enum { SLOT = 4, RECEIVE = 0, TRANSMIT = 1, HEADER = 12 };
+#define F_CSUM	     (1ull << 0)
+#define F_GUEST_CSUM (1ull << 1)
+#define F_HOST_TSO4  (1ull << 11)
+#define F_MRG_RXBUF  (1ull << 15)
+
+static struct driver driver;
+static struct virtio_net net;
+static uint8_t sent[70000];
+static size_t sent_length;
+static unsigned sent_count, ready_count;
+
+static void port_send(struct netport *port, const struct slice *slices, unsigned count)
+{
+	sent_length = 0;
+	sent_count++;
+	for (unsigned i = 0; i < count; i++) {
+		REQUIRE(sent_length + slices[i].length <= sizeof(sent));
+		bytes_copy(sent + sent_length, slices[i].base, slices[i].length);
+		sent_length += slices[i].length;
+	}
+}
+
+static void port_receive_ready(struct netport *port)
+{
+	ready_count++;
+}
+
+static const struct netport_ops port_ops = {.send = port_send, .receive_ready = port_receive_ready};
+static struct netport port = {.ops = &port_ops, .mac = {0x52, 0x54, 0, 1, 2, 3}, .mtu = 1500};
+
+static void start(uint64_t features)
+{
+	REQUIRE(driver_machine(&driver, 1) == 0);
+	vm_lock(&driver.vm);
+	REQUIRE(virtio_net_init(&net, &driver.vm, &driver.bus, SLOT, "net0", &port) == 0);
+	vm_unlock(&driver.vm);
+	driver_power_on(&driver, SLOT);
+	REQUIRE(driver_begin(&driver, features, 0));
+}
+
+static void send(const uint8_t *header, const void *frame, uint32_t length)
+{
+	struct driver_buffer buffers[2];
+
+	buffers[0] = driver_readable(&driver, header, HEADER);
+	buffers[1] = driver_readable(&driver, frame, length);
+	driver_add(&driver, TRANSMIT, buffers, 2);
+	driver_kick(&driver, TRANSMIT);
+	EXPECT(driver_used(&driver, TRANSMIT, NULL) >= 0);
+}
+
+static bool receive(const void *frame, size_t length)
+{
+	bool taken;
+
+	vm_lock(&driver.vm);
+	taken = port.receive(port.device, frame, length);
+	vm_unlock(&driver.vm);
+	return taken;
+}
+
+static const uint8_t plain[HEADER];
+static uint8_t frame[66000];
+
+TEST(configuration_has_address_link_and_mtu)
+{
+	start(0);
+	for (unsigned i = 0; i < 6; i++)
+		EXPECT_EQ(driver_load(&driver, driver.cap[DRIVER_CAP_DEVICE] + i, 1), port.mac[i]);
+	EXPECT_EQ(driver_load(&driver, driver.cap[DRIVER_CAP_DEVICE] + 6, 2), 1);
+	EXPECT_EQ(driver_load(&driver, driver.cap[DRIVER_CAP_DEVICE] + 10, 2), 1500);
+}
+
+TEST(frame_is_sent_without_its_header)
+{
+	start(0);
+	bytes_fill(frame, 0x33, 100);
+	send(plain, frame, 100);
+	EXPECT_EQ(sent_count, 1);
+	EXPECT_EQ(sent_length, 100);
+	EXPECT_MEM(sent, frame, 100);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 1);
+	EXPECT_EQ(driver_audit(&driver), 0);
+}
+
+TEST(header_and_frame_may_share_a_buffer)
+{
+	struct driver_buffer buffer;
+
+	start(0);
+	bytes_fill(frame, 0, HEADER);
+	bytes_fill(frame + HEADER, 0x44, 60);
+	buffer = driver_readable(&driver, frame, HEADER + 60);
+	driver_add(&driver, TRANSMIT, &buffer, 1);
+	driver_kick(&driver, TRANSMIT);
+	EXPECT_EQ(sent_length, 60);
+	EXPECT_EQ(sent[0], 0x44);
+}
+
+TEST(frames_too_short_or_too_long_are_dropped)
+{
+	start(0);
+	send(plain, frame, 13);
+	send(plain, frame, 1515);
+	EXPECT_EQ(sent_count, 0);
+	send(plain, frame, 14);
+	send(plain, frame, 1514);
+	EXPECT_EQ(sent_count, 2);
+	EXPECT_EQ(net.dropped_sent, 2);
+	EXPECT_EQ(driver_status(&driver), 15);
+}
+
+TEST(sum_is_that_of_rfc_1071_however_it_is_cut)
+{
+	static const uint8_t bytes[] = {0x00, 0x01, 0xf2, 0x03,
+					0xf4, 0xf5, 0xf6, 0xf7}; /* the RFC's example */
+	uint16_t whole = virtio_net_fold(virtio_net_sum(0, bytes, sizeof(bytes), false));
+
+	EXPECT_EQ((uint16_t)(whole << 8 | whole >> 8), (uint16_t)~0xddf2);
+	for (unsigned cut = 0; cut <= sizeof(bytes); cut++) {
+		uint64_t sum = virtio_net_sum(0, bytes, cut, false);
+
+		sum = virtio_net_sum(sum, bytes + cut, sizeof(bytes) - cut, cut & 1);
+		EXPECT_EQ(virtio_net_fold(sum), whole);
+	}
+}
+
+TEST(open_checksum_is_filled_in_and_guest_memory_left_alone)
+{
+	uint8_t header[HEADER] = {1}; /* NEEDS_CSUM */
+	uint64_t sum;
+
+	start(F_CSUM);
+	for (unsigned i = 0; i < 101; i++)
+		frame[i] = (uint8_t)(i * 7);
+	bytes_store16(header + 6, 34); /* csum_start */
+	bytes_store16(header + 8, 16); /* csum_offset */
+	send(header, frame, 101);
+	REQUIRE(sent_length == 101);
+	EXPECT_MEM(sent, frame, 50);
+	EXPECT_MEM(sent + 52, frame + 52, 49);
+	/* The field held the pseudo header's sum: together with it, everything adds up to all ones.
+	 */
+	sum = virtio_net_sum(0, sent + 34, 101 - 34, false);
+	EXPECT_EQ(virtio_net_fold(sum + bytes_load16(frame + 50)), 0);
+	EXPECT_EQ(driver_audit(&driver), 0);
+}
+
+TEST(checksum_outside_of_the_frame_drops_it)
+{
+	uint8_t header[HEADER] = {1};
+
+	start(F_CSUM);
+	bytes_store16(header + 6, 90);
+	bytes_store16(header + 8, 16);
+	send(header, frame, 100);
+	bytes_store16(header + 6, 0xffff);
+	bytes_store16(header + 8, 0xffff);
+	send(header, frame, 100);
+	EXPECT_EQ(sent_count, 0);
+	EXPECT_EQ(net.dropped_sent, 2);
+}
+
+TEST(large_segments_go_only_to_ports_that_take_them)
+{
+	uint8_t header[HEADER] = {0, 1}; /* GSO_TCPV4 */
+
+	start(0);
+	EXPECT(!(driver_features(&driver) & F_HOST_TSO4));
+	send(header, frame, 1000);
+	EXPECT_EQ(sent_count, 0);
+	driver_end(&driver);
+
+	port.send_max = 65549;
+	bytes_fill(&net, 0, sizeof(net));
+	start(F_CSUM | F_HOST_TSO4);
+	send(header, frame, 65549);
+	EXPECT_EQ(sent_length, 65549);
+	send(header, frame, 65550);
+	EXPECT_EQ(sent_count, 1);
+}
+
+TEST(received_frame_has_a_header_before_it)
+{
+	struct driver_buffer buffer;
+	uint32_t length = 0;
+
+	start(0);
+	buffer = driver_writable(&driver, 1526);
+	driver_add(&driver, RECEIVE, &buffer, 1);
+	bytes_fill(frame, 0x66, 60);
+	EXPECT(receive(frame, 60));
+	EXPECT_EQ(driver_used(&driver, RECEIVE, &length), 0);
+	EXPECT_EQ(length, 72);
+	EXPECT_EQ(bytes_load16(driver_at(&driver, buffer.address) + 10), 1);
+	EXPECT_EQ(*driver_at(&driver, buffer.address), 0);
+	EXPECT_MEM(driver_at(&driver, buffer.address + HEADER), frame, 60);
+	EXPECT_EQ(*driver_at(&driver, buffer.address + 72), 0xee);
+	EXPECT_EQ(driver.interrupts[RECEIVE], 1);
+	EXPECT_EQ(driver_audit(&driver), 0);
+}
+
+TEST(frame_waits_for_a_buffer)
+{
+	struct driver_buffer buffer;
+
+	start(0);
+	ready_count = 0;
+	EXPECT(!receive(frame, 60));
+	buffer = driver_writable(&driver, 1526);
+	driver_add(&driver, RECEIVE, &buffer, 1);
+	driver_kick(&driver, RECEIVE);
+	EXPECT_EQ(ready_count, 1);
+	EXPECT(receive(frame, 60));
+	driver_add(&driver, RECEIVE, &buffer, 1);
+	driver_kick(&driver, RECEIVE);
+	EXPECT_EQ(ready_count, 1); /* only who was turned away is called */
+}
+
+TEST(frame_is_spread_over_buffers_and_they_are_seen_together)
+{
+	struct driver_buffer buffer[3];
+	uint32_t length;
+
+	start(F_MRG_RXBUF);
+	for (unsigned i = 0; i < 1014; i++)
+		frame[i] = (uint8_t)(i * 3);
+	for (unsigned i = 0; i < 2; i++) {
+		buffer[i] = driver_writable(&driver, 400);
+		driver_add(&driver, RECEIVE, &buffer[i], 1);
+	}
+	EXPECT(!receive(frame, 1014));
+	EXPECT_EQ(driver_used(&driver, RECEIVE, NULL), -1);
+	buffer[2] = driver_writable(&driver, 400);
+	driver_add(&driver, RECEIVE, &buffer[2], 1);
+	EXPECT(receive(frame, 1014));
+	EXPECT_EQ(driver_get16(&driver, driver.queue[RECEIVE].used + 2), 3);
+	EXPECT_EQ(driver_used(&driver, RECEIVE, &length), 0);
+	EXPECT_EQ(length, 400);
+	EXPECT_EQ(driver_used(&driver, RECEIVE, &length), 1);
+	EXPECT_EQ(driver_used(&driver, RECEIVE, &length), 2);
+	EXPECT_EQ(length, 226);
+	EXPECT_EQ(bytes_load16(driver_at(&driver, buffer[0].address) + 10), 3);
+	EXPECT_MEM(driver_at(&driver, buffer[0].address + HEADER), frame, 388);
+	EXPECT_MEM(driver_at(&driver, buffer[1].address), frame + 388, 400);
+	EXPECT_MEM(driver_at(&driver, buffer[2].address), frame + 788, 226);
+	EXPECT_EQ(driver_audit(&driver), 0);
+}
+
+TEST(frame_that_fits_no_buffer_is_dropped)
+{
+	struct driver_buffer buffer;
+
+	start(0);
+	buffer = driver_writable(&driver, 40);
+	driver_add(&driver, RECEIVE, &buffer, 1);
+	EXPECT(receive(frame, 60));
+	EXPECT_EQ(net.dropped_received, 1);
+	EXPECT_EQ(driver_used(&driver, RECEIVE, NULL), -1);
+}
+
+TEST(buffer_too_small_for_a_header_needs_reset)
+{
+	struct driver_buffer buffer[2];
+
+	start(F_MRG_RXBUF);
+	buffer[0] = driver_writable(&driver, 11);
+	buffer[1] = driver_writable(&driver, 1500);
+	driver_add(&driver, RECEIVE, &buffer[0], 1);
+	driver_add(&driver, RECEIVE, &buffer[1], 1);
+	EXPECT(receive(frame, 60));
+	EXPECT(driver_status(&driver) & VIRTIO_NEEDS_RESET);
+	driver_common_set(&driver, 0x14, 1, 0);
+	EXPECT_EQ(driver_status(&driver), 0);
+}
+
+TEST(checked_frames_are_marked_so)
+{
+	struct driver_buffer buffer;
+
+	port.receive_checked = true;
+	start(F_GUEST_CSUM);
+	buffer = driver_writable(&driver, 1526);
+	driver_add(&driver, RECEIVE, &buffer, 1);
+	EXPECT(receive(frame, 60));
+	EXPECT_EQ(*driver_at(&driver, buffer.address), 2);
+}
+
+TEST(frames_before_the_driver_is_ready_are_dropped)
+{
+	start(0);
+	driver_common_set(&driver, 0x14, 1, 0);
+	EXPECT(receive(frame, 60));
+}
