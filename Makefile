@@ -115,6 +115,7 @@ help:
 	@echo 'make test       install what is missing, build, run unit, guest and boot tests'
 	@echo 'make check      layers, headers, format, warnings with gcc and clang, static analysis'
 	@echo 'make unit       the unit tests only        (UNIT=name: only tests whose name contains it)'
+	@echo 'make guest      only prepare the Debian guest that make run boots'
 	@echo 'make guests     build the tiny test guests'
 	@echo 'make bench      compare with QEMU TCG'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS (20)'

@@ -42,7 +42,7 @@ fuzz_flags   := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-re
 clang_include = $(shell $(CLANG) -print-file-name=include)
 fuzz_objects  = $(call objects_in,$O/fuzz/obj,$1)
 # As fake_sources, which unit.mk sets only after this file has been read.
-fuzz_sources := $(sort $(wildcard src/hosts/fake/*.c) \
+fuzz_sources := $(sort $(wildcard src/hosts/fake/*.c src/engines/scripted/*.c) \
                        $(foreach s,$(filter %.c,$(program_sources)),$(if $(call is_hosted,$s),,$s)))
 
 $O/fuzz/obj/%.o: %.c

@@ -353,29 +353,34 @@ static int guest_failed(struct run *run, int status, const char *what)
 	return status;
 }
 
+/* The guest has ended by itself; a command that had not ended by then is not run again. */
+static int command_outcome(struct run *run, const char *what)
+{
+	int status;
+
+	if (command_ended(run->command, &status))
+		return status;
+	complain("the guest %s before the command had ended%s", what,
+		 command_began(run->command)
+			 ? ""
+			 : ": its init never asked for it (it must be Lodge's initrd)");
+	watch_show(&run->watch, SHOW_LINES);
+	return LODGE_NO_STATUS;
+}
+
 /* Why the vm has stopped, as an exit status; -1: it is to start again. */
 static int outcome(struct run *run)
 {
-	int command_status, code = run->vm.stop_code;
+	int code = run->vm.stop_code;
 
 	switch (atomic_load(&run->vm.stop)) {
 	case VM_POWERED_OFF:
-		if (!run->command)
-			return LODGE_OK;
-		if (command_ended(run->command, &command_status))
-			return command_status;
-		complain("the guest powered off before the command had ended%s",
-			 command_began(run->command)
-				 ? ""
-				 : ": its init never asked for it (it must be Lodge's initrd)");
-		watch_show(&run->watch, SHOW_LINES);
-		return LODGE_NO_STATUS;
+		return run->command ? command_outcome(run, "powered off") : LODGE_OK;
 	case VM_RESET:
-		if (run->command && command_ended(run->command, &command_status))
-			return command_status;
-		return run->watch.panicked ? guest_failed(run, LODGE_GUEST_PANICKED,
-							  "the guest's kernel panicked")
-					   : -1;
+		if (run->watch.panicked)
+			return guest_failed(run, LODGE_GUEST_PANICKED,
+					    "the guest's kernel panicked");
+		return run->command ? command_outcome(run, "rebooted") : -1;
 	case VM_PANICKED:
 		return guest_failed(run, LODGE_GUEST_PANICKED, "the guest's kernel panicked");
 	case VM_SHUTDOWN:
