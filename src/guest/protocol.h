@@ -17,7 +17,10 @@
  *	guest -> host	LODGE_STATUS	u32 exit status as a shell has it: 0..255, 128+n for signal
  *					n, 127 when there is no such command, 126 when it can't run
  *
- * After LODGE_STATUS the guest syncs its file systems and powers off.
+ *	host -> guest	LODGE_STATUS_TAKEN	empty; all of this has been taken and written out
+ *
+ * After LODGE_STATUS_TAKEN the guest syncs its file systems and powers off. (Linux has up to a
+ * queue of writes under way, which a power-off would lose.)
  *
  * The kernel's command line holds LODGE_COMMAND_OPTION when init is to wait for the port, and
  * otherwise init starts what `init=` says (/sbin/init) in the root file system.
@@ -42,6 +45,7 @@ enum lodge_frame {
 	LODGE_STDIN = 4,
 	LODGE_STDIN_END = 5,
 	LODGE_READY = 6,
+	LODGE_STATUS_TAKEN = 7,
 };
 
 #endif

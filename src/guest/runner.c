@@ -136,7 +136,7 @@ static uint32_t get_u32(const uint8_t *at)
 	return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-/* One write for head and data: each write to the port waits until the host has taken it. */
+/* One write for head and data. It returns before the host has taken it. */
 static int frame_send(int port, enum lodge_frame type, const void *data, uint32_t size)
 {
 	static uint8_t frame[LODGE_FRAME_HEADER + PIECE];
@@ -170,12 +170,20 @@ static int frame_receive(int port, uint8_t *type, uint8_t **data, uint32_t *size
 	return error;
 }
 
+/* The last word, and the host's answer that it has everything. */
 static void status_send(int port, int status)
 {
-	uint8_t value[4];
+	uint8_t value[4], type, *data;
+	uint32_t size;
 
 	put_u32(value, (uint32_t)status);
-	frame_send(port, LODGE_STATUS, value, sizeof(value));
+	if (frame_send(port, LODGE_STATUS, value, sizeof(value)))
+		return;
+	do {
+		if (frame_receive(port, &type, &data, &size))
+			return;
+		free(data); /* input that nobody reads any more */
+	} while (type != LODGE_STATUS_TAKEN);
 }
 
 void runner_refuse(int port, const char *text)

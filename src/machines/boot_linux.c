@@ -130,7 +130,11 @@ static int check(struct linux_kernel *kernel, struct boot_result *result)
 	return 0;
 }
 
-/* Finds the kernel's place: where it prefers to be, or where it can be. */
+/*
+ * Finds the kernel's place: where it prefers to be, or where it can be. That is never below: what
+ * is loaded there moves itself up to the preferred address (boot.rst, init_size), into whatever is
+ * there.
+ */
 static int place_kernel(struct linux_kernel *kernel, struct boot_placer *placer,
 			struct boot_result *result)
 {
@@ -154,10 +158,10 @@ static int place_kernel(struct linux_kernel *kernel, struct boot_placer *placer,
 		return 0;
 	if (!relocatable)
 		return boot_fail_memory(result, kernel->config, preferred + kernel->init_size);
-	kernel->base = boot_place_low(placer, kernel->init_size, alignment, MIB, map->hole_base);
+	kernel->base =
+		boot_place_low(placer, kernel->init_size, alignment, preferred, map->hole_base);
 	if (kernel->base == BOOT_NOWHERE)
-		return boot_fail_memory(result, kernel->config,
-					align_up(MIB, alignment) + kernel->init_size);
+		return boot_fail_memory(result, kernel->config, preferred + kernel->init_size);
 	return 0;
 }
 

@@ -47,7 +47,7 @@ struct command {
 	unsigned status_have;
 	struct output standard_output, standard_error;
 
-	bool began, ended, broken;
+	bool began, ended, broken, acknowledged;
 	int status;
 };
 
@@ -61,6 +61,8 @@ static void wait_for_input(struct command *command, bool wanted)
 	command->input_watched = wanted;
 	loop_change(linux_loop(command->vm), &command->input, wanted ? EPOLLIN : 0);
 }
+
+static void acknowledge(struct command *command);
 
 /* Gives the guest what waits for it; once all is taken, the end of input, or more input. */
 static void push(struct command *command)
@@ -83,6 +85,7 @@ static void push(struct command *command)
 		}
 	}
 	wait_for_input(command, true);
+	acknowledge(command);
 }
 
 static void send(struct command *command, const char *bytes, size_t size)
@@ -91,6 +94,20 @@ static void send(struct command *command, const char *bytes, size_t size)
 	command->waiting_size = size;
 	command->sent = 0;
 	push(command);
+}
+
+/* The guest may power off once all that the command wrote has left us: until then it is the loop
+ * that waits for a reader who takes his time, and can be ended by a signal. */
+static void acknowledge(struct command *command)
+{
+	if (!command->ended || command->waiting || command->acknowledged ||
+	    !output_is_empty(&command->standard_output) ||
+	    !output_is_empty(&command->standard_error))
+		return;
+	command->acknowledged = true;
+	command->piece[0] = LODGE_STATUS_TAKEN;
+	bytes_store32(command->piece + 1, 0);
+	send(command, command->piece, LODGE_FRAME_HEADER);
 }
 
 /* Standard input is at its end, or gone. */
@@ -197,6 +214,7 @@ static size_t frame_contents(struct command *command, const uint8_t *bytes, size
 		command->ended = true;
 		command->status = (int)(bytes_load32(command->status_bytes) & 0xff);
 		wait_for_input(command, false);
+		acknowledge(command);
 	}
 	return length;
 }
@@ -236,6 +254,7 @@ static void output_room(struct loop_call *call)
 
 	if (command->console.output_ready)
 		command->console.output_ready(command->console.device);
+	acknowledge(command);
 }
 
 /* The request */
@@ -317,9 +336,12 @@ int command_create(struct command **result, struct vm *vm, char *const *argument
 
 void command_destroy(struct command *command)
 {
+	bool closed;
+
 	if (command->input.fd >= 0)
 		loop_remove(linux_loop(command->vm), &command->input);
-	if (!output_close(&command->standard_output) || !output_close(&command->standard_error))
+	closed = output_close(&command->standard_output);
+	if (!output_close(&command->standard_error) || !closed)
 		return; /* a thread still writes out of it */
 	free(command->request);
 	free(command);
@@ -328,14 +350,6 @@ void command_destroy(struct command *command)
 struct console *command_console(struct command *command)
 {
 	return &command->console;
-}
-
-void command_restart(struct command *command)
-{
-	wait_for_input(command, false);
-	command->began = command->end_sent = false;
-	command->waiting = NULL;
-	command->header_have = command->left = 0;
 }
 
 bool command_ended(const struct command *command, int *status)
@@ -347,4 +361,9 @@ bool command_ended(const struct command *command, int *status)
 bool command_began(const struct command *command)
 {
 	return command->began;
+}
+
+bool command_broken(const struct command *command)
+{
+	return command->broken;
 }

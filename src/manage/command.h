@@ -25,13 +25,13 @@ void command_destroy(struct command *command);
 /* The plug of the port. */
 struct console *command_console(struct command *command);
 
-/* The machine starts anew: so does the talk. No vcpu runs. */
-void command_restart(struct command *command);
-
 /* Whether the command has ended; then *status is 0..255. No vcpu runs. */
 bool command_ended(const struct command *command, int *status);
 
 /* Whether the guest's init has asked for the command. */
 bool command_began(const struct command *command);
+
+/* Whether the guest's init said what makes no sense: the vm was stopped, and a line said so. */
+bool command_broken(const struct command *command);
 
 #endif

@@ -332,7 +332,7 @@ static int prepare(struct run *run)
 static int enter_sandbox(void)
 {
 	static const char *const readable[] = {"/etc/resolv.conf", NULL};
-	const struct sandbox_options options = {.readable = readable, .new_code = true};
+	const struct sandbox_options options = {.readable = readable};
 	char text[REASON];
 
 	if (sandbox_enter(&options, text, sizeof(text)))
@@ -390,6 +390,8 @@ static int outcome(struct run *run)
 	case VM_TEST_EXIT:
 		return (int)(((unsigned)code << 1 | 1) & 0xff);
 	case VM_KILLED:
+		if (run->command && command_broken(run->command))
+			return LODGE_NO_STATUS;
 		return code ? LODGE_SIGNAL + code : LODGE_LEFT;
 	default:
 		return guest_failed(run, LODGE_INTERNAL,
@@ -418,8 +420,6 @@ static int run_until_end(struct run *run)
 	while ((status = run_once(run)) < 0) {
 		host_log(LOG_INFO, "the guest resets");
 		watch_restart(&run->watch);
-		if (run->command)
-			command_restart(run->command);
 		for (unsigned i = 0; i < run->disk_count; i++)
 			run->disks[i]->ops->drain(run->disks[i]);
 		status = boot(run);

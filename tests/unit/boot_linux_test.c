@@ -141,12 +141,25 @@ TEST(initrd_goes_above_4_gib_only_where_it_must_and_may)
 	EXPECT(reason_has("initrd is too large"));
 }
 
-TEST(kernel_is_moved_where_memory_is_too_small_for_its_preferred_place)
+TEST(kernel_is_moved_up_where_its_preferred_place_is_taken)
+{
+	fixture_init(64 * FIXTURE_MIB);
+	make_kernel();
+	fixture.config.map.range[2].size = 16 * FIXTURE_MIB;
+	fixture.config.map.range[fixture.config.map.count++] =
+		(struct boot_range){18 * FIXTURE_MIB, 46 * FIXTURE_MIB, BOOT_RAM};
+	REQUIRE(fixture_boot() == 0);
+	EXPECT_EQ(fixture.vm.vcpus[0]->state.rip, 0x1200200);
+	kernel_file[0x234] = 0;
+	EXPECT_EQ(fixture_boot(), -ENOMEM);
+}
+
+TEST(kernel_is_never_put_below_its_preferred_place)
 {
 	fixture_init(16 * FIXTURE_MIB);
 	make_kernel();
-	REQUIRE(fixture_boot() == 0);
-	EXPECT_EQ(fixture.vm.vcpus[0]->state.rip, 0x200200);
+	EXPECT_EQ(fixture_boot(), -ENOMEM);
+	EXPECT_EQ(fixture.result.memory_needed, 20 * FIXTURE_MIB);
 	kernel_file[0x234] = 0;
 	EXPECT_EQ(fixture_boot(), -ENOMEM);
 	EXPECT_EQ(fixture.result.memory_needed, 20 * FIXTURE_MIB);

@@ -48,6 +48,6 @@ int probe_host(char *reason, size_t size)
 		return error;
 	}
 	code_memory_destroy(&memory);
-	snprintf(reason, size, "works on any x86-64 Linux, without help of the processor");
+	snprintf(reason, size, "needs no virtualization by the processor");
 	return 0;
 }

@@ -32,6 +32,9 @@ static const uint8_t gregs[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, R
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 
+/* What the program did about them before, and does about those that are not the guest's. */
+static struct sigaction before[sizeof(signals) / sizeof(signals[0])];
+
 int fault_area_add(const void *start, size_t size, struct machine_code *code)
 {
 	int error = -ENOSPC;
@@ -93,15 +96,13 @@ static bool take(const ucontext_t *context)
 	return fault_is_guest(cpu, &fault, code != NULL);
 }
 
-/* Without a handler the instruction faults again, as it would have. A signal that was sent, not
+/* The instruction faults again, and the program's own handler sees it. A signal that was sent, not
  * caused, is sent again. */
 static void give_up(int number, const siginfo_t *info)
 {
-	struct sigaction action;
-
-	memset(&action, 0, sizeof(action));
-	action.sa_handler = SIG_DFL;
-	sigaction(number, &action, NULL);
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (signals[i] == number)
+			sigaction(number, &before[i], NULL);
 	if (info->si_code <= 0)
 		raise(number);
 }
@@ -124,8 +125,14 @@ int fault_handlers_install(void)
 	action.sa_sigaction = handle;
 	action.sa_flags = SA_SIGINFO | SA_ONSTACK;
 	sigemptyset(&action.sa_mask);
-	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (sigaction(signals[i], &action, NULL) < 0)
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		struct sigaction old;
+
+		if (sigaction(signals[i], &action, &old) < 0)
 			return -errno;
+		/* Another machine of this process may have been here. */
+		if (old.sa_sigaction != handle)
+			before[i] = old;
+	}
 	return 0;
 }

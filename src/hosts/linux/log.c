@@ -113,6 +113,7 @@ void linux_init(void)
 	sigaddset(&taken, SIGCONT);
 	pthread_sigmask(SIG_BLOCK, &taken, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a disk write beyond the limit fails then, with EFBIG */
 	for (unsigned i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
 		sigaction(fatal[i], &action, NULL);
 	clock_begin();

@@ -141,6 +141,18 @@ size_t output_write(struct output *output, const void *bytes, size_t length)
 	return taken;
 }
 
+bool output_is_empty(struct output *output)
+{
+	bool empty;
+
+	pthread_mutex_lock(&output->lock);
+	empty = output->head == output->tail;
+	if (!empty)
+		output->was_full = true;
+	pthread_mutex_unlock(&output->lock);
+	return empty;
+}
+
 /* Until nothing waits, or for as long as there is progress. The lock is held. */
 static bool drained(struct output *output)
 {
@@ -166,6 +178,8 @@ bool output_close(struct output *output)
 		pthread_mutex_lock(&output->lock);
 		output->closing = true;
 		complete = drained(output);
+		/* The loop may be gone by the time that a write which hangs comes back. */
+		output->was_full = false;
 		pthread_cond_signal(&output->filled);
 		pthread_mutex_unlock(&output->lock);
 		if (!complete) {

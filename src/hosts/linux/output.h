@@ -33,6 +33,10 @@ void output_init(struct output *output, int fd, struct loop *loop,
  * warning. */
 size_t output_write(struct output *output, const void *bytes, size_t length);
 
+/* Whether nothing is left to be written. If something is, the room call is posted after the next
+ * write. Never waits. */
+bool output_is_empty(struct output *output);
+
 /*
  * Waits until all is written, or for a second in which nothing was; then the rest is lost, with a
  * warning. False if the thread sits in write() and can't be ended: what it uses must stay.

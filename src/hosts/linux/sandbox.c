@@ -103,13 +103,11 @@ static const uint16_t allowed[] = {
 	SYS_fadvise64,
 	SYS_close,
 	SYS_dup,
-	SYS_fcntl,
 	SYS_flock,
 	SYS_memfd_create,
 	SYS_statfs,
 	SYS_fstatfs,
 	/* libslirp: the guest's connections; whether resolv.conf has changed */
-	SYS_socketpair,
 	SYS_connect,
 	SYS_bind,
 	SYS_listen,
@@ -174,23 +172,30 @@ static void emit_fail(struct program *program, uint32_t number, uint32_t error)
 	emit(program, RETURN(SECCOMP_RET_ERRNO | error));
 }
 
-/* Terminal settings, BLKDISCARD, KVM: all but those that type into the person's terminal. */
-static void emit_ioctl(struct program *program)
+/* The call `number` is allowed but for these values of its second argument. */
+static void emit_unless(struct program *program, uint32_t number, const uint32_t *refused,
+			unsigned count)
 {
-	emit(program, BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 5);
+	emit(program, BPF_JMP | BPF_JEQ | BPF_K, number, 0, (uint8_t)(count + 3));
 	emit(program, LOAD(ARGUMENT(1)));
-	emit(program, BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI, 2, 0);
-	emit(program, BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX, 1, 0);
+	for (unsigned i = 0; i < count; i++)
+		emit(program, BPF_JMP | BPF_JEQ | BPF_K, refused[i], (uint8_t)(count - i), 0);
 	emit(program, RETURN(SECCOMP_RET_ALLOW));
 	emit(program, RETURN(SECCOMP_RET_ERRNO | EPERM));
 }
+
+/*
+ * Of ioctl (terminal settings, BLKDISCARD, KVM) all but those that type into the person's terminal.
+ * Of it and of fcntl, none that has a file's owner sent a signal when it becomes ready: any signal,
+ * and any process of the same user, or of all if that is root.
+ */
+static const uint32_t ioctl_refused[] = {TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP};
+static const uint32_t fcntl_refused[] = {F_SETOWN, 15 /* F_SETOWN_EX */, 10 /* F_SETSIG */};
 
 #define WRITING (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND)
 
 static void emit_all(struct program *program, const struct sandbox_options *options)
 {
-	uint32_t code = options->new_code ? 0 : PROT_EXEC;
-
 	/* Another architecture's or x32's call numbers mean other calls: nobody here makes those.
 	 */
 	emit(program, LOAD(offsetof(struct seccomp_data, arch)));
@@ -201,9 +206,9 @@ static void emit_all(struct program *program, const struct sandbox_options *opti
 		emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed[i], 0, 1);
 		emit(program, RETURN(SECCOMP_RET_ALLOW));
 	}
-	emit_if(program, SYS_mmap, 2, code, 0);
-	emit_if(program, SYS_mprotect, 2, code, 0);
-	emit_if(program, SYS_pkey_mprotect, 2, code, 0);
+	emit_if(program, SYS_mmap, 2, PROT_EXEC, 0);
+	emit_if(program, SYS_mprotect, 2, PROT_EXEC, 0);
+	emit_if(program, SYS_pkey_mprotect, 2, PROT_EXEC, 0);
 	emit_if(program, SYS_open, 1, WRITING, 0);
 	emit_if(program, SYS_openat, 2, WRITING, 0);
 	emit_if(program, SYS_socket, 0, ~0u, AF_INET);
@@ -211,7 +216,8 @@ static void emit_all(struct program *program, const struct sandbox_options *opti
 	emit_if(program, SYS_prlimit64, 0, ~0u, 0);
 	/* Signals among our own threads: a vcpu is kicked, abort(). */
 	emit_if(program, SYS_tgkill, 0, ~0u, (uint32_t)getpid());
-	emit_ioctl(program);
+	emit_unless(program, SYS_ioctl, ioctl_refused, LENGTH(ioctl_refused));
+	emit_unless(program, SYS_fcntl, fcntl_refused, LENGTH(fcntl_refused));
 	/* CLONE_THREAD: a thread, not a process. clone3 hides its flags from us; libc falls back to
 	 * clone. */
 	emit_if(program, SYS_clone, 0, 0x00010000, 0x00010000);

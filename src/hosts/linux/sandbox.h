@@ -7,8 +7,9 @@
  *  - files: nothing can be made, written, renamed or removed by name; only those can be opened for
  * reading that are named to sandbox_enter (landlock(7), where the kernel has it). Files opened
  * before stay usable.
- *  - system calls: those of a list (seccomp(2)); no program can be run, no process looked into, no
- * name space entered, nothing mounted
+ *  - system calls: those of a list (seccomp(2)); no program can be run, no process looked into or
+ * sent a signal, no name space entered, nothing mounted, no memory made executable (an engine makes
+ * its code cache beforehand)
  *
  * The restriction of system calls holds for all threads of the process. Capabilities and files are
  * Linux's per-thread business: a thread that exists already keeps its own. So make threads
@@ -23,8 +24,6 @@
 struct sandbox_options {
 	const char *const *readable; /* paths of files that may be opened for reading later; ends
 					with NULL; NULL: none */
-	bool new_code; /* memory may be made executable later (a code cache that isn't made
-			  beforehand) */
 	bool strict; /* a system call that isn't allowed ends the process (for tests); else it fails
 			with EPERM */
 };

@@ -112,14 +112,30 @@ TEST(no_new_code_and_no_typing_into_the_terminal)
 	REFUSED(ioctl(0, 0x100000000 | TIOCSTI, &byte), EPERM);
 }
 
+TEST(no_signal_reaches_others_by_way_of_a_file)
+{
+	int owner = getppid(), ends[2];
+
+	REQUIRE(pipe(ends) == 0);
+	enter(NULL);
+	EXPECT(fcntl(ends[0], F_GETFL) >= 0);
+	REFUSED(fcntl(ends[0], F_SETOWN, owner), EPERM);
+	REFUSED(syscall(SYS_fcntl, ends[0], 15 /* F_SETOWN_EX */, NULL), EPERM);
+	REFUSED(syscall(SYS_fcntl, ends[0], 10 /* F_SETSIG */, SIGKILL), EPERM);
+	REFUSED(ioctl(ends[0], FIOSETOWN, &owner), EPERM);
+	REFUSED(ioctl(ends[0], SIOCSPGRP, &owner), EPERM);
+}
+
 TEST(the_network_is_the_internet_only)
 {
-	int fd;
+	int fd, ends[2];
 
 	enter(NULL);
 	fd = socket(AF_INET, SOCK_DGRAM, 0);
 	EXPECT(fd >= 0);
 	REFUSED(socket(AF_UNIX, SOCK_STREAM, 0), EPERM);
+	/* One that is made so could send to any socket of this host by its path. */
+	REFUSED(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), EPERM);
 	REFUSED(socket(AF_NETLINK, SOCK_RAW, 0), EPERM);
 	REFUSED(socket(AF_PACKET, SOCK_RAW, 0), EPERM);
 }
