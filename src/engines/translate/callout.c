@@ -29,7 +29,7 @@ static struct block *make_block(struct cpu *cpu, uint64_t physical, const uint8_
 	CHECK(code_page_prepare(cpu, physical));
 	code_lock(&code->lock);
 	full = !code_has_room(code);
-	if (!full && code_on_page(cpu, physical)) {
+	if (!full && code_page_prepared(cpu, physical)) {
 		block = code_lookup(code, physical, cpu->mode);
 		if (!block)
 			block = translate_block(cpu, physical, page);

@@ -6,9 +6,12 @@
  * little.
  *
  * The page flags settle the race between a vcpu that is about to read a page's code and others that
- * are about to get a write tag for the page: the one sets CODE_PAGE_TRANSLATED and then looks at
- * CODE_PAGE_WRITABLE, the other the other way round, so at least one of them sees the other. If it
- * is the first, it takes the tags away in an exclusive section.
+ * are about to get a write tag for the page. The one sets CODE_PAGE_TRANSLATED and then looks for
+ * tags in the others' TLBs; the other enters its tag and then looks at the flag; so at least one of
+ * them sees the other. Most pages with code have been stored to long before, and nobody has a tag
+ * any more: only if there is one, an exclusive section takes it away. CODE_PAGE_WRITABLE spares the
+ * look into TLBs for pages that nobody ever stored to. Likewise a store without a tag comes first,
+ * and then the look at the flag.
  */
 #include "engines/translate/code_cache.h"
 
@@ -286,6 +289,8 @@ static void drop_range(struct machine_code *code, uint64_t page, unsigned low, u
 
 void code_written_by_device(struct machine_code *code, uint64_t physical, uint64_t length)
 {
+	/* The store before the look at the flag. */
+	atomic_thread_fence(memory_order_seq_cst);
 	while (length) {
 		uint64_t page = page_number(code, physical);
 		unsigned offset = physical & 4095;
@@ -333,32 +338,75 @@ void code_flush(struct machine_code *code)
 
 /* Pages */
 
-static void take_write_tags(struct machine_code *code, uint64_t page, uint64_t physical)
+static bool others_have_tag(const struct cpu *cpu, uint64_t physical)
 {
+	const struct machine_code *code = cpu->code;
+
+	for (unsigned i = 0; i < code->vm->vcpu_count; i++)
+		if (code->cpus[i] && code->cpus[i] != cpu && mmu_may_store(code->cpus[i], physical))
+			return true;
+	return false;
+}
+
+/* Under the lock no flag CODE_PAGE_TRANSLATED goes away. False if there are tags to be taken. */
+static bool flag_page(struct cpu *cpu, uint64_t page, uint64_t physical)
+{
+	_Atomic uint8_t *flags = &cpu->code->page_flags[page];
+
+	if (!(atomic_fetch_or(flags, CODE_PAGE_TRANSLATED) & CODE_PAGE_WRITABLE))
+		return true;
+	mmu_protect_physical(cpu, physical);
+	if (others_have_tag(cpu, physical))
+		return false;
+	atomic_fetch_and(flags, (uint8_t)~CODE_PAGE_WRITABLE);
+	return true;
+}
+
+/* In an exclusive section. */
+static void take_write_tags(struct cpu *cpu, uint64_t page, uint64_t physical)
+{
+	struct machine_code *code = cpu->code;
+
+	code_lock(&code->lock);
+	atomic_fetch_or(&code->page_flags[page], CODE_PAGE_TRANSLATED);
 	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
 		if (code->cpus[i])
 			mmu_protect_physical(code->cpus[i], physical);
 	atomic_fetch_and(&code->page_flags[page], (uint8_t)~CODE_PAGE_WRITABLE);
+	code_unlock(&code->lock);
 }
 
 bool code_page_prepare(struct cpu *cpu, uint64_t physical)
 {
 	struct machine_code *code = cpu->code;
 	uint64_t page = page_number(code, physical);
+	bool done;
 
 	if (page >= code->page_count)
 		return false;
-	if (!(atomic_fetch_or(&code->page_flags[page], CODE_PAGE_TRANSLATED) & CODE_PAGE_WRITABLE))
+	if (atomic_load(&code->page_flags[page]) == CODE_PAGE_TRANSLATED)
 		return true;
-	if (code->vm->vcpu_count == 1 || cpu->exclusive) {
-		take_write_tags(code, page, physical);
+	code_lock(&code->lock);
+	done = flag_page(cpu, page, physical);
+	code_unlock(&code->lock);
+	if (done)
+		return true;
+	if (cpu->exclusive) {
+		take_write_tags(cpu, page, physical);
 		return true;
 	}
 	exclusive_begin(cpu);
-	atomic_fetch_or(&code->page_flags[page], CODE_PAGE_TRANSLATED);
-	take_write_tags(code, page, physical);
+	take_write_tags(cpu, page, physical);
 	exclusive_end(cpu);
 	return true;
+}
+
+bool code_page_prepared(const struct cpu *cpu, uint64_t physical)
+{
+	uint64_t page = page_number(cpu->code, physical);
+
+	return page < cpu->code->page_count &&
+	       atomic_load(&cpu->code->page_flags[page]) == CODE_PAGE_TRANSLATED;
 }
 
 /* A page with code is not noted: then code_on_page says no even if the code is gone by the time it
@@ -375,6 +423,8 @@ bool code_on_page(struct cpu *cpu, uint64_t physical)
 {
 	uint64_t page = page_number(cpu->code, physical);
 
+	if (cpu->vm->vcpu_count > 1)
+		atomic_thread_fence(memory_order_seq_cst);
 	return page < cpu->code->page_count &&
 	       atomic_load(&cpu->code->page_flags[page]) != CODE_PAGE_WRITABLE;
 }

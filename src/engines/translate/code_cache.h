@@ -148,14 +148,20 @@ void code_flush(struct machine_code *code);
 
 /*
  * Makes sure that no store to the page goes unseen from now on, before its code is read: sets its
- * code flag and takes away write tags, in an exclusive section if there may be any. The caller is
- * inside and holds no lock; all may have changed afterwards. False if the page is not RAM.
+ * code flag and takes away write tags, in an exclusive section if other vcpus have any. The caller
+ * is inside and holds no lock; all may have changed afterwards, which code_page_prepared tells.
+ * False if the page is not RAM.
  */
 bool code_page_prepare(struct cpu *cpu, uint64_t physical);
 
+/* Whether the page still is as code_page_prepare leaves it. Lock held: then it stays so. */
+bool code_page_prepared(const struct cpu *cpu, uint64_t physical);
+
 /*
- * For the mmu: a TLB is about to get a write tag for this page if code_on_page (called after
- * code_note_writable) is false. Any guest-physical address in the page; false for what is not RAM.
+ * For the mmu: a TLB is about to get a write tag for this page. It calls code_note_writable, enters
+ * the tag, and calls code_on_page: if that is true, the tag has to go again before it is used. Any
+ * guest-physical address in the page; false for what is not RAM. code_on_page looks after all that
+ * the vcpu has stored before is visible to others.
  */
 void code_note_writable(struct cpu *cpu, uint64_t physical);
 bool code_on_page(struct cpu *cpu, uint64_t physical);

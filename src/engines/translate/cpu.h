@@ -47,6 +47,7 @@ struct tlb_entry {
 };
 #define TLB_BITS 9
 #define TLB_SIZE (1u << TLB_BITS)
+#define TLB_EVICTED 4 /* no instruction evicts more entries that it has found */
 static inline uint64_t tlb_invalid_tag(unsigned index)
 {
 	return (uint64_t)(index ^ 1) << 12;
@@ -116,6 +117,12 @@ struct cpu {
 	 * all others in the first.
 	 */
 	uint64_t tlb_used[2][VIEW_COUNT][TLB_SIZE / 64];
+	/*
+	 * Guest-physical pages whose write tags were last evicted: an instruction that has found where to store may lose the tag to its
+	 * next operand before it stores. Other vcpus look here (mmu_may_store).
+	 */
+	uint64_t evicted[TLB_EVICTED];
+	unsigned evictions;
 	uint64_t tlb_large[VIEW_COUNT][TLB_SIZE / 64]; /* part of a 2 MiB, 4 MiB or 1 GiB page */
 	uint64_t jump_used[2][VIEW_COUNT][JUMP_SIZE / 64];
 	uint64_t fetch_used[2]; /* one bit for each fetch entry */
@@ -162,6 +169,8 @@ struct cpu {
 	bool step_swallowed;  /* the instruction ended single-stepping before its own #DB was due (int n, syscall) */
 	uint32_t debug_hits;  /* DR6 bits of data breakpoints hit by this instruction */
 	uint8_t fault_vector; /* of a fault of the host's processor in translated code or a stub (fault.h) */
+	uint64_t spin_begin, spin_last; /* host TSC at the first and at the last pause of a loop (handle_pause) */
+	uint32_t spin_yields;		/* how often the host's processor was given away in that loop */
 	bool exclusive;	      /* this vcpu is in an exclusive section (exclusive.h) */
 	void *unwind[5]; /* __builtin_setjmp buffer of the dispatcher */
 

@@ -6,7 +6,9 @@
  * them).
  */
 #include "core/vm.h"
+#include "engines/translate/code_memory.h"
 #include "engines/translate/exception.h"
+#include "engines/translate/exclusive.h"
 #include "engines/translate/handlers.h"
 #include "engines/translate/segment.h"
 #include "engines/translate/tsc.h"
@@ -66,6 +68,36 @@ void handle_hlt(struct cpu *cpu, const struct insn *insn)
 		exception_raise_error(cpu, EXCEPTION_GP, 0);
 	cpu->exit->kind = EXIT_HALT;
 	cpu->leave = true;
+}
+
+/*
+ * A guest that spins waits for another vcpu, whose thread may have no core just now. As on a
+ * processor with pause-loop exiting (Intel SDM volume 3, section 25.1.3), pauses that follow each
+ * other closely are one loop, and a loop that lasts gives the core away: again and again, and
+ * longer when that does not help.
+ */
+#define SPIN_GAP    10000u /* TSC ticks between pauses of one loop */
+#define SPIN_WINDOW 30000u /* ticks that a loop may last */
+
+void handle_pause(struct cpu *cpu, const struct insn *insn)
+{
+	uint64_t now = __builtin_ia32_rdtsc();
+
+	if (cpu->vm->vcpu_count == 1)
+		return;
+	if (now - cpu->spin_last > SPIN_GAP) {
+		cpu->spin_begin = now;
+		cpu->spin_yields = 0;
+	}
+	if (now - cpu->spin_begin > SPIN_WINDOW && !cpu->exclusive &&
+	    !atomic_load_explicit(&cpu->kick, memory_order_relaxed)) {
+		exclusive_leave(cpu);
+		code_memory_yield(cpu->spin_yields++);
+		exclusive_enter(cpu);
+		now = __builtin_ia32_rdtsc();
+		cpu->spin_begin = now - SPIN_WINDOW / 2;
+	}
+	cpu->spin_last = now;
 }
 
 void handle_monitor(struct cpu *cpu, const struct insn *insn)

@@ -107,7 +107,7 @@ handler_function handle_rdtscp;
 handler_function handle_rdpmc;
 handler_function handle_rdpid;
 handler_function handle_cpuid;
-handler_function handle_hlt;
+handler_function handle_hlt, handle_pause;
 handler_function handle_monitor;
 handler_function handle_mwait;
 handler_function handle_fnsave;

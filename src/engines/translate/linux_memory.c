@@ -46,6 +46,8 @@ void code_memory_destroy(struct code_memory *memory)
 	*memory = (struct code_memory){0};
 }
 
+#define YIELDS 20 /* before the thread sleeps: the one waited for is on the other core's queue */
+
 /* libc may use vector registers for anything, so the system calls are made by hand here. */
 __attribute__((target("general-regs-only"))) static long system_call(long number, const void *a,
 								     const void *b)
@@ -63,7 +65,7 @@ __attribute__((target("general-regs-only"))) void code_memory_yield(unsigned tim
 {
 	const struct timespec moment = {.tv_nsec = 50000};
 
-	if (times < 100)
+	if (times < YIELDS)
 		system_call(SYS_sched_yield, NULL, NULL);
 	else
 		system_call(SYS_nanosleep, &moment, NULL);

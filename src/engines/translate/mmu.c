@@ -161,12 +161,26 @@ static inline void map_clear(uint64_t *map, unsigned index)
 	map[index / 64] &= ~(1ull << index % 64);
 }
 
-/* Whether a store may go straight to the page. The order matters: see "Writes to translated code"
- * in docs/translate.md. */
-static bool page_takes_stores(struct cpu *cpu, uint64_t physical)
+/* The entry is about to be another page's: see cpu->evicted. */
+static inline void note_eviction(struct cpu *cpu, const struct tlb_entry *entry, unsigned index)
 {
+	if (entry->write == tlb_invalid_tag(index))
+		return;
+	__atomic_store_n(&cpu->evicted[cpu->evictions++ % TLB_EVICTED],
+			 entry->physical & ~PAGE_MASK, __ATOMIC_RELEASE);
+}
+
+/* The order of stores and looks matters: see "Writes to translated code" in docs/translate.md. */
+static bool enter_write_tag(struct cpu *cpu, struct tlb_entry *entry, uint64_t tag)
+{
+	uint64_t physical = entry->physical & ~PAGE_MASK;
+
 	code_note_writable(cpu, physical);
-	return !code_on_page(cpu, physical);
+	__atomic_store_n(&entry->write, tag, __ATOMIC_RELEASE);
+	if (likely(!code_on_page(cpu, physical)))
+		return true;
+	entry->write = tlb_invalid_tag((unsigned)(entry - cpu->tlb[0]) & (TLB_SIZE - 1));
+	return false;
 }
 
 /*
@@ -180,7 +194,6 @@ __attribute__((noinline)) static void fill(struct cpu *cpu, uint64_t linear, uns
 	struct tlb_entry *entry = &cpu->tlb[view][index];
 	uint64_t tag = linear & ~PAGE_MASK;
 	struct paging_page page;
-	bool write;
 
 	cpu->count_tlb_fills++;
 	walk_or_raise(cpu, linear, walk_access(view, access), &page);
@@ -189,21 +202,19 @@ __attribute__((noinline)) static void fill(struct cpu *cpu, uint64_t linear, uns
 	place->code = false;
 	if (unlikely(!place->host))
 		return;
-	write = page.dirty && paging_allows(&cpu->paging, &page, walk_access(view, MMU_WRITE));
-	if (write && !page_takes_stores(cpu, page.physical)) {
-		place->code = true;
-		write = false;
-	}
+	note_eviction(cpu, entry, index);
+	__atomic_store_n(&entry->write, tlb_invalid_tag(index), __ATOMIC_RELEASE);
 	entry->read = tag;
-	entry->write = write ? tag : tlb_invalid_tag(index);
 	entry->host = place->host;
-	entry->physical = page.physical | page.global;
+	__atomic_store_n(&entry->physical, page.physical | page.global, __ATOMIC_RELEASE);
 	map_set(cpu->tlb_used[page.global][view], index);
 	map_clear(cpu->tlb_used[!page.global][view], index);
 	if (page.bits > 12)
 		map_set(cpu->tlb_large[view], index);
 	else
 		map_clear(cpu->tlb_large[view], index);
+	if (page.dirty && paging_allows(&cpu->paging, &page, walk_access(view, MMU_WRITE)))
+		place->code = !enter_write_tag(cpu, entry, tag);
 }
 
 static inline uint8_t *hit(struct cpu *cpu, unsigned view, uint64_t linear, unsigned size,
@@ -722,6 +733,27 @@ void mmu_protect_physical(struct cpu *cpu, uint64_t physical)
 			}
 		}
 	}
+}
+
+/*
+ * Another vcpu's entries, which may change meanwhile. It changes physical only while the tag is
+ * invalid, and notes the page in `evicted` before it makes the tag so; hence tags are read first.
+ */
+bool mmu_may_store(const struct cpu *cpu, uint64_t physical)
+{
+	const struct tlb_entry *entry = cpu->tlb[0];
+
+	physical &= ~PAGE_MASK;
+	for (unsigned i = 0; i < VIEW_COUNT * TLB_SIZE; i++, entry++)
+		if ((__atomic_load_n(&entry->physical, __ATOMIC_ACQUIRE) & ~PAGE_MASK) ==
+			    physical &&
+		    __atomic_load_n(&entry->write, __ATOMIC_ACQUIRE) !=
+			    tlb_invalid_tag(i & (TLB_SIZE - 1)))
+			return true;
+	for (unsigned i = 0; i < TLB_EVICTED; i++)
+		if (__atomic_load_n(&cpu->evicted[i], __ATOMIC_ACQUIRE) == physical)
+			return true;
+	return false;
 }
 
 void mmu_init(struct cpu *cpu)

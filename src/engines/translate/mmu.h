@@ -93,6 +93,13 @@ void mmu_flush_page(struct cpu *cpu, uint64_t linear); /* invlpg: global too */
 void mmu_protect_physical(struct cpu *cpu, uint64_t physical);
 
 /*
+ * Whether another vcpu, which may be running, might be about to store to the guest-physical page
+ * without looking at its flags again. Sees all that cpu had entered before it last called
+ * code_on_page, if the caller has set the page's flag before (seq_cst).
+ */
+bool mmu_may_store(const struct cpu *cpu, uint64_t physical);
+
+/*
  * The linear address of segment:offset for an access of size bytes, checked: limit and type in 16-
  * and 32-bit code, canonical in 64-bit code. Raises #GP(0) or #SS(0). offset is cut to the address
  * size by the caller.

@@ -158,7 +158,9 @@ bool translate_inline(struct translation *t)
 	case HANDLER_NOP:
 	case HANDLER_PREFETCH:
 		return true;
-	case HANDLER_PAUSE:
+	case HANDLER_PAUSE: /* with other vcpus to wait for, it may end in the host */
+		if (t->code->vm->vcpu_count > 1)
+			return false;
 		emit_u16(&t->emit, 0x90f3);
 		return true;
 	case HANDLER_CLD:

@@ -70,6 +70,19 @@ TEST(a_page_without_blocks_takes_stores_again)
 	EXPECT(!code_lookup(cache(), GUEST_CODE, guest_cpu(&guest, 0)->mode));
 }
 
+GUEST(spinning, "mov $5000, %ecx; mov $7, %edx; 1: pause; cmp $6, %edx; dec %ecx; jnz 1b; hlt");
+
+TEST(only_among_others_a_long_spin_gives_the_core_away)
+{
+	guest_create(&guest, 1);
+	EXPECT_EQ(guest_run(&guest, spinning, spinning_end)->gpr[RCX], 0);
+	EXPECT_EQ(guest_cpu(&guest, 0)->spin_yields, 0);
+	vm_destroy(&guest.vm);
+	guest_create(&guest, 2);
+	EXPECT_EQ(guest_run(&guest, spinning, spinning_end)->gpr[RCX], 0);
+	EXPECT(guest_cpu(&guest, 0)->spin_yields > 0);
+}
+
 TEST(what_is_not_memory_has_no_code)
 {
 	guest_create(&guest, 1);

@@ -302,6 +302,31 @@ TEST(write_tags_are_taken_away_by_physical_page)
 	EXPECT(cpu->tlb[VIEW_KERNEL][(WINDOW >> 12) % TLB_SIZE].read == WINDOW);
 }
 
+/* Tags count, and those that were evicted last: an instruction may still be about to store. */
+TEST(others_see_who_may_store_to_a_page)
+{
+	begin();
+	map(0, 0x100000, 7);
+	EXPECT(!mmu_may_store(cpu, 0x100000));
+	mmu_load(cpu, WINDOW, 1, MMU_READ);
+	EXPECT(!mmu_may_store(cpu, 0x100000));
+	mmu_store(cpu, WINDOW, 1, 1, MMU_WRITE);
+	EXPECT(mmu_may_store(cpu, 0x100fff));
+	EXPECT(!mmu_may_store(cpu, 0x101000));
+	mmu_protect_physical(cpu, 0x100000);
+	EXPECT(!mmu_may_store(cpu, 0x100000));
+	mmu_store(cpu, WINDOW, 1, 1, MMU_WRITE);
+	/* Another page takes the entry. */
+	cpu->tlb[VIEW_KERNEL][(WINDOW >> 12) % TLB_SIZE].read = WINDOW + TLB_SIZE * PAGE;
+	map(0, 0x101000, 5);
+	mmu_load(cpu, WINDOW, 1, MMU_READ);
+	EXPECT(!mmu_may_store(cpu, 0x101000));
+	EXPECT(mmu_may_store(cpu, 0x100000));
+	for (unsigned i = 0; i < TLB_EVICTED; i++)
+		cpu->evicted[i] = 0x5000;
+	EXPECT(!mmu_may_store(cpu, 0x100000));
+}
+
 TEST(pages_with_translated_code_have_no_write_tag)
 {
 	begin();
