@@ -88,10 +88,15 @@ static const void *leave(void)
 /* On at cpu->rip, wherever that is. */
 static const void *go_on(struct cpu *cpu)
 {
+	const struct jump_entry *entry = &cpu->jump[cpu->view][jump_index(cpu->rip)];
 	struct block *block;
 
 	if (is_kicked(cpu) || !translate_possible(cpu))
 		return leave();
+	if (entry->address == cpu->rip) {
+		cpu->code_page = cpu->rip & ~4095ull;
+		return resume(cpu, entry->code);
+	}
 	block = find_block(cpu);
 	return block ? resume(cpu, code_reg_entry(cpu->code, block)) : leave();
 }
@@ -222,6 +227,25 @@ const void *translate_write(struct cpu *cpu, const struct words *words, uint64_t
 	return look_up(cpu, words, t0 ^ tag_at(&cpu->tlb[cpu->view][0].write, t1), MMU_WRITE);
 }
 
+/* Neither slot nor TLB has it. words: see enter.S. */
+static const void *look_up_recent(struct cpu *cpu, const struct words *words, uint64_t linear,
+				  unsigned access)
+{
+	const struct words plain = {{words->at[0], words->at[5] ? 0 : 4096 - words->at[4]}};
+
+	return look_up(cpu, &plain, linear, access);
+}
+
+const void *translate_recent_read(struct cpu *cpu, const struct words *words, uint64_t linear)
+{
+	return look_up_recent(cpu, words, linear, MMU_READ);
+}
+
+const void *translate_recent_write(struct cpu *cpu, const struct words *words, uint64_t linear)
+{
+	return look_up_recent(cpu, words, linear, MMU_WRITE);
+}
+
 /* words: info, index of the instruction. */
 const void *translate_call(struct cpu *cpu, const struct words *words)
 {
@@ -237,7 +261,13 @@ const void *translate_end(struct cpu *cpu, const struct words *words)
 	find_place(cpu, words->at[0]);
 	cpu->insn = cpu->code->insns[words->at[1]];
 	interpret_insn(cpu, &cpu->insn);
-	return has_event(cpu) ? leave() : go_on(cpu);
+	if (has_event(cpu))
+		return leave();
+	/* Nothing tests kick before the first instruction of a block is done: that keeps sti's
+	 * shadow. */
+	if (cpu->interrupt_shadow == SHADOW_STI && !is_kicked(cpu))
+		cpu->interrupt_shadow = 0;
+	return go_on(cpu);
 }
 
 /* words: info. */
@@ -361,6 +391,7 @@ bool fault_is_guest(struct cpu *cpu, const struct fault *fault, bool translated)
 	if (translated && !recover(cpu, fault))
 		return false;
 	cpu->fault_vector = (uint8_t)fault->vector;
+	cpu->fault_empty = translated && !paging_canonical(fault->gpr[T0]);
 	if (fault->vector == EXCEPTION_XM && !(cpu->cr4 & CR4_OSXMMEXCPT))
 		cpu->fault_vector = EXCEPTION_UD;
 	return true;
@@ -368,6 +399,10 @@ bool fault_is_guest(struct cpu *cpu, const struct fault *fault, bool translated)
 
 void fault_raise(struct cpu *cpu)
 {
+	if (cpu->fault_vector == EXCEPTION_GP && cpu->fault_empty) {
+		interpret(cpu);
+		return;
+	}
 	if (cpu->fault_vector == EXCEPTION_GP || cpu->fault_vector == EXCEPTION_AC)
 		exception_raise_error(cpu, cpu->fault_vector, 0);
 	exception_raise(cpu, cpu->fault_vector);

@@ -38,6 +38,8 @@
 static uint32_t emit_trampolines(uint8_t *write)
 {
 	static const void *const thunks[TRAMPOLINE_COUNT] = {
+		[TRAMPOLINE_RECENT_READ] = thunk_recent_read,
+		[TRAMPOLINE_RECENT_WRITE] = thunk_recent_write,
 		[TRAMPOLINE_READ] = thunk_read,
 		[TRAMPOLINE_WRITE] = thunk_write,
 		[TRAMPOLINE_CALL] = thunk_call,

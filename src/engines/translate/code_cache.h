@@ -55,6 +55,8 @@ struct block {
 /* What code memory begins with: jumps to the thunks of enter.S, so that they can be reached by near
  * calls. */
 enum trampoline {
+	TRAMPOLINE_RECENT_READ,
+	TRAMPOLINE_RECENT_WRITE,
 	TRAMPOLINE_READ,
 	TRAMPOLINE_WRITE,
 	TRAMPOLINE_CALL,
@@ -96,6 +98,7 @@ struct machine_code {
 	struct insn *insns; /* of call-outs */
 	uint32_t insn_count, insn_max;
 	struct translation *translation; /* the one that is being made */
+	unsigned recent_next; /* the slot given to a look-up last (struct recent_entry) */
 
 	_Atomic uint32_t *hash; /* block number + 1 */
 	uint32_t hash_size;	/* a power of 2 */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One vcpu as the software engine holds it: registers, translation lookaside buffers, jump caches. While translated code runs,
- * the gs base points here, most general registers and all vector state are in the host's registers (docs/translate.md), and the
- * C functions that it calls are compiled for general registers only, so that the vector state stays where it is.
+ * One vcpu as the software engine holds it: registers, translation lookaside buffers, jump caches.
+ * While translated code runs, the gs base points here, most general registers and all vector state
+ * are in the host's registers (docs/translate.md), and the C functions that it calls are compiled
+ * for general registers only, so that the vector state stays where it is.
  *
  * Everything here belongs to the vcpu's thread, but for what says otherwise.
  */
@@ -24,36 +25,70 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 
 /* Exceptions (Intel SDM volume 3, table 6-1). */
 enum {
-	EXCEPTION_DE = 0, EXCEPTION_DB = 1, EXCEPTION_NMI = 2, EXCEPTION_BP = 3, EXCEPTION_OF = 4, EXCEPTION_BR = 5,
-	EXCEPTION_UD = 6, EXCEPTION_NM = 7, EXCEPTION_DF = 8, EXCEPTION_TS = 10, EXCEPTION_NP = 11, EXCEPTION_SS = 12,
-	EXCEPTION_GP = 13, EXCEPTION_PF = 14, EXCEPTION_MF = 16, EXCEPTION_AC = 17, EXCEPTION_MC = 18, EXCEPTION_XM = 19,
+	EXCEPTION_DE = 0,
+	EXCEPTION_DB = 1,
+	EXCEPTION_NMI = 2,
+	EXCEPTION_BP = 3,
+	EXCEPTION_OF = 4,
+	EXCEPTION_BR = 5,
+	EXCEPTION_UD = 6,
+	EXCEPTION_NM = 7,
+	EXCEPTION_DF = 8,
+	EXCEPTION_TS = 10,
+	EXCEPTION_NP = 11,
+	EXCEPTION_SS = 12,
+	EXCEPTION_GP = 13,
+	EXCEPTION_PF = 14,
+	EXCEPTION_MF = 16,
+	EXCEPTION_AC = 17,
+	EXCEPTION_MC = 18,
+	EXCEPTION_XM = 19,
 };
 
 /*
- * Whose eyes data is seen with: chooses the TLB and the jump cache. KERNEL: supervisor accesses with SMAP in force (or CR4.SMAP
- * clear); KERNEL_AC: supervisor with CR4.SMAP and RFLAGS.AC set.
+ * Whose eyes data is seen with: chooses the TLB and the jump cache. KERNEL: supervisor accesses
+ * with SMAP in force (or CR4.SMAP clear); KERNEL_AC: supervisor with CR4.SMAP and RFLAGS.AC set.
  */
 enum view { VIEW_USER, VIEW_KERNEL, VIEW_KERNEL_AC, VIEW_COUNT };
 
 /*
- * A guest page that can be reached directly. A tag is the page's linear address where that access is allowed without further work, else
- * tlb_invalid_tag(index), which no lookup at this index matches: (linear ^ tag) < 4096 only for a hit.
+ * A guest page that can be reached directly. A tag is the page's linear address where that access
+ * is allowed without further work, else tlb_invalid_tag(index), which no lookup at this index
+ * matches: (linear ^ tag) < 4096 only for a hit.
  */
 struct tlb_entry {
 	uint64_t read;
-	uint64_t write;	   /* only if writable, dirty already set, and no translated code on the page */
-	uint8_t *host;	   /* of the page's first byte; valid if a tag is */
+	uint64_t
+		write; /* only if writable, dirty already set, and no translated code on the page */
+	uint8_t *host; /* of the page's first byte; valid if a tag is */
 	uint64_t physical; /* guest-physical page address; bit 0: global */
 };
-#define TLB_BITS 9
-#define TLB_SIZE (1u << TLB_BITS)
+#define TLB_BITS    10
+#define TLB_SIZE    (1u << TLB_BITS)
 #define TLB_EVICTED 4 /* no instruction evicts more entries that it has found */
 static inline uint64_t tlb_invalid_tag(unsigned index)
 {
 	return (uint64_t)(index ^ 1) << 12;
 }
 
-/* Where the translated code of a linear address begins. Same invalid rule: an address that cannot hash here. */
+/*
+ * Where one look-up of translated code last hit: each has a slot of its own, or shares one with
+ * others that go to the same page mostly (the stack). (linear - tag) < 4096 is a hit. No tag is
+ * safe from every address, so that of an empty slot is not canonical and neither is its host: a
+ * guest address that matches it makes the host's processor raise #GP, as it must.
+ */
+struct recent_entry {
+	uint64_t tag;
+	uint8_t *host;
+};
+#define RECENT_BITS  8
+#define RECENT_SIZE  (1u << RECENT_BITS)
+#define RECENT_GROUP 16u /* slots with one byte that says whether any is in use */
+#define RECENT_EMPTY (1ull << 63)
+enum { RECENT_STACK_READ, RECENT_STACK_WRITE, RECENT_SITES };
+
+/* Where the translated code of a linear address begins. Same invalid rule: an address that cannot
+ * hash here. */
 struct jump_entry {
 	uint64_t address;
 	void *code; /* the entry that expects status flags in cpu->flags */
@@ -69,38 +104,47 @@ static inline uint64_t jump_invalid_address(unsigned index)
 	return index ^ 1;
 }
 
-/* A page that instructions are fetched from: one small direct-mapped cache for the interpreter and for block lookup. */
+/* A page that instructions are fetched from: one small direct-mapped cache for the interpreter and
+ * for block lookup. */
 struct fetch_entry {
-	uint64_t page; /* linear, or 1 if invalid */
-	uint64_t physical; /* guest-physical page address; bit 0: global */
+	uint64_t page;	     /* linear, or 1 if invalid */
+	uint64_t physical;   /* guest-physical page address; bit 0: global */
 	const uint8_t *host; /* NULL: not RAM */
 	uint64_t view;
 };
-#define FETCH_SIZE 64
+#define FETCH_SIZE   64
 #define FETCHED_BITS 4096
 
-/* What translated code depends on beside its bytes; key of a block together with its guest-physical address. */
+/* What translated code depends on beside its bytes; key of a block together with its guest-physical
+ * address. */
 enum {
-	MODE_CODE_SIZE = 3,    /* enum code_size */
-	MODE_VIEW_SHIFT = 2,   /* enum view: 2 bits */
-	MODE_SSE = 1 << 4,     /* SSE may run: CR0.EM=0, CR0.TS=0, CR4.OSFXSR=1 */
-	MODE_AVX = 1 << 5,     /* and CR4.OSXSAVE=1, XCR0[2:1]=3 */
-	MODE_X87 = 1 << 6,     /* x87 and MMX may run: CR0.EM=0, CR0.TS=0 */
+	MODE_CODE_SIZE = 3,  /* enum code_size */
+	MODE_VIEW_SHIFT = 2, /* enum view: 2 bits */
+	MODE_SSE = 1 << 4,   /* SSE may run: CR0.EM=0, CR0.TS=0, CR4.OSFXSR=1 */
+	MODE_AVX = 1 << 5,   /* and CR4.OSXSAVE=1, XCR0[2:1]=3 */
+	MODE_X87 = 1 << 6,   /* x87 and MMX may run: CR0.EM=0, CR0.TS=0 */
 };
 
 struct cpu {
 	/* Reached by translated code at small offsets. */
 	uint64_t gpr[16];
-	uint64_t next_rip; /* interpreter: of the instruction behind this one, until a handler changes it */
-	uint64_t rip; /* linear address minus CS base, of the instruction that runs (interpreter), or where to go on (exits) */
-	uint64_t code_page; /* translated code: linear address of the page that the running block's first byte is in */
-	uint16_t flags; /* status flags as seto al; lahf leave them in ax: bits 15..8 SF ZF 0 AF 0 PF 1 CF, bits 7..0 OF */
+	uint64_t next_rip; /* interpreter: of the instruction behind this one, until a handler
+			      changes it */
+	uint64_t rip; /* linear address minus CS base, of the instruction that runs (interpreter),
+			 or where to go on (exits) */
+	uint64_t code_page; /* translated code: linear address of the page that the running block's
+			       first byte is in */
+	uint16_t flags; /* status flags as seto al; lahf leave them in ax: bits 15..8 SF ZF 0 AF 0
+			   PF 1 CF, bits 7..0 OF */
 	uint8_t cpl;
-	uint8_t view;	/* enum view */
-	uint32_t mode;	/* MODE_*; cpu_mode_changed() computes it and cpl, view, code size from the registers below */
+	uint8_t view;  /* enum view */
+	uint32_t mode; /* MODE_*; cpu_mode_changed() computes it and cpl, view, code size from the
+			  registers below */
 	_Atomic uint32_t kick; /* any thread: leave translated code at the next test */
-	uint32_t inside;       /* translated code (or a call-out of it) runs: see exclusive.h; atomic accesses */
-	uint64_t rflags; /* all but the status flags: IF, DF, TF, AC, IOPL, NT, RF, ID, VM, and bit 1 */
+	uint32_t inside; /* translated code (or a call-out of it) runs: see exclusive.h; atomic
+			    accesses */
+	uint64_t rflags; /* all but the status flags: IF, DF, TF, AC, IOPL, NT, RF, ID, VM, and bit
+			    1 */
 	struct cpu *self;
 	struct segment segment[6];
 	uint64_t tsc_offset;
@@ -110,24 +154,30 @@ struct cpu {
 
 	_Alignas(64) struct tlb_entry tlb[VIEW_COUNT][TLB_SIZE];
 	_Alignas(64) struct jump_entry jump[VIEW_COUNT][JUMP_SIZE];
+	struct recent_entry recent[VIEW_COUNT][RECENT_SIZE];
+	uint8_t recent_used[VIEW_COUNT][RECENT_SIZE / RECENT_GROUP];
 	struct fetch_entry fetch[FETCH_SIZE];
 
 	/*
-	 * Which entries are in use, so that a flush touches only those (mmu.c). Entries of global pages are in the second map of each pair,
-	 * all others in the first.
+	 * Which entries are in use, so that a flush touches only those (mmu.c). Entries of global
+	 * pages are in the second map of each pair, all others in the first.
 	 */
 	uint64_t tlb_used[2][VIEW_COUNT][TLB_SIZE / 64];
 	/*
-	 * Guest-physical pages whose write tags were last evicted: an instruction that has found where to store may lose the tag to its
-	 * next operand before it stores. Other vcpus look here (mmu_may_store).
+	 * Guest-physical pages whose write tags were last evicted: an instruction that has found
+	 * where to store may lose the tag to its next operand before it stores. Other vcpus look
+	 * here (mmu_may_store).
 	 */
 	uint64_t evicted[TLB_EVICTED];
 	unsigned evictions;
 	uint64_t tlb_large[VIEW_COUNT][TLB_SIZE / 64]; /* part of a 2 MiB, 4 MiB or 1 GiB page */
 	uint64_t jump_used[2][VIEW_COUNT][JUMP_SIZE / 64];
 	uint64_t fetch_used[2]; /* one bit for each fetch entry */
-	uint64_t fetched[2][FETCHED_BITS / 64]; /* Bloom filter: pages that instructions came from */
+	uint64_t fetched[2]
+			[FETCHED_BITS / 64]; /* Bloom filter: pages that instructions came from */
 	bool jump_any[2][VIEW_COUNT], fetched_any[2]; /* false: nothing is set in that map */
+	uint32_t jump_mode[VIEW_COUNT]; /* the mode that the entries of a view's jump cache are for
+					 */
 
 	/* Cold. */
 	struct paging paging; /* follows CR0, CR3, CR4, EFER: mmu_paging_changed() */
@@ -139,7 +189,8 @@ struct cpu {
 	uint64_t pat, tsc_aux, misc_enable, spec_ctrl, debugctl, xss;
 	uint64_t tsc_adjust; /* the part of tsc_offset that the guest asked for */
 	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
-	uint8_t interrupt_shadow; /* SHADOW_*, else 0: of the instruction that just ran (sti, mov ss); cleared after the next one */
+	uint8_t interrupt_shadow; /* SHADOW_*, else 0: of the instruction that just ran (sti, mov
+				     ss); cleared after the next one */
 	uint8_t nmi_blocked;
 	bool page_walk_cache_valid;
 
@@ -151,39 +202,48 @@ struct cpu {
 	struct {
 		uint8_t vector;
 		bool has_error;
-		bool software; /* int n, int3, into: rip is behind the instruction, DPL of the gate is checked */
+		bool software; /* int n, int3, into: rip is behind the instruction, DPL of the gate
+				  is checked */
 		uint32_t error;
 		uint64_t cr2;
 		bool triple; /* not deliverable any more: the vm shuts down */
 	} event;
-	/* The event whose delivery is under way: what another exception meanwhile becomes depends on it. */
+	/* The event whose delivery is under way: what another exception meanwhile becomes depends
+	 * on it. */
 	struct {
 		bool active;
 		bool exception; /* else an interrupt, an NMI, int n: benign */
-		bool external; /* error codes get EXT: anything but int n, int3, into */
+		bool external;	/* error codes get EXT: anything but int n, int3, into */
 		uint8_t vector;
 	} delivery;
-	bool event_pending;   /* cpu_load found a half-delivered exception in cpu->event: the dispatcher is to deliver it first */
-	uint8_t debug_active; /* DEBUG_* (debug.h), from DR7 and RFLAGS.TF: anything set means "interpret" */
+	bool event_pending;   /* cpu_load found a half-delivered exception in cpu->event: the
+				 dispatcher is to deliver it first */
+	uint8_t debug_active; /* DEBUG_* (debug.h), from DR7 and RFLAGS.TF: anything set means
+				 "interpret" */
 	uint64_t missed_rip, missed_linear; /* translated code's last TLB miss (callout.c) */
-	bool step_swallowed;  /* the instruction ended single-stepping before its own #DB was due (int n, syscall) */
+	bool step_swallowed;  /* the instruction ended single-stepping before its own #DB was due
+				 (int n, syscall) */
 	uint32_t debug_hits;  /* DR6 bits of data breakpoints hit by this instruction */
-	uint8_t fault_vector; /* of a fault of the host's processor in translated code or a stub (fault.h) */
-	uint64_t spin_begin, spin_last; /* host TSC at the first and at the last pause of a loop (handle_pause) */
-	uint32_t spin_yields;		/* how often the host's processor was given away in that loop */
+	uint8_t fault_vector; /* of a fault of the host's processor in translated code or a stub
+				 (fault.h) */
+	uint64_t spin_begin, spin_last; /* host TSC at the first and at the last pause of a loop
+					   (handle_pause) */
+	uint32_t spin_yields; /* how often the host's processor was given away in that loop */
+	bool fault_empty;     /* it came from an empty recent_entry: the interpreter finds out which
+				 exception it is */
 	bool exclusive;	      /* this vcpu is in an exclusive section (exclusive.h) */
-	void *unwind[5]; /* __builtin_setjmp buffer of the dispatcher */
+	void *unwind[5];      /* __builtin_setjmp buffer of the dispatcher */
 
 	struct vcpu *vcpu;
 	struct vm *vm;
-	struct exit *exit;	/* run()'s, filled by what ends the run */
-	bool leave;		/* the dispatcher is to return with *exit */
-	struct insn insn;	/* the one being interpreted */
+	struct exit *exit; /* run()'s, filled by what ends the run */
+	bool leave;	   /* the dispatcher is to return with *exit */
+	struct insn insn;  /* the one being interpreted */
 	bool executing_breakpoint_checked;
 
 	/* Statistics, by the vcpu's thread. */
-	uint64_t count_interpreted, count_blocks, count_tlb_fills, count_slow_accesses, count_exceptions, count_interrupts,
-		count_lookups, count_invalidations;
+	uint64_t count_interpreted, count_blocks, count_tlb_fills, count_slow_accesses,
+		count_exceptions, count_interrupts, count_lookups, count_invalidations;
 };
 
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 }; /* cpu->interrupt_shadow */
@@ -191,13 +251,14 @@ enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 }; /* cpu->interrupt_shadow */
 /* Status flags (FLAG_STATUS bits) in and out of their stored form. */
 static inline uint32_t cpu_status(const struct cpu *cpu)
 {
-	return ((cpu->flags >> 8) & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) | ((cpu->flags & 1u) ? FLAG_OF : 0);
+	return ((cpu->flags >> 8) & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) |
+	       ((cpu->flags & 1u) ? FLAG_OF : 0);
 }
 
 static inline void cpu_set_status(struct cpu *cpu, uint32_t status)
 {
-	cpu->flags = (uint16_t)((status & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) << 8 | 0x0200 |
-				((status & FLAG_OF) ? 1 : 0));
+	cpu->flags = (uint16_t)((status & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) << 8 |
+				0x0200 | ((status & FLAG_OF) ? 1 : 0));
 }
 
 /* RFLAGS as pushf would see it (RF and VM included). */
@@ -218,14 +279,14 @@ static inline enum code_size cpu_code_size(const struct cpu *cpu)
 }
 
 /*
- * Recomputes mode, cpl and view. To be called after a change of CR0, CR4, EFER, XCR0, RFLAGS.AC, RFLAGS.VM, CS or SS (cpl is SS.DPL; with VM
- * 3; real mode 0).
+ * Recomputes mode, cpl and view. To be called after a change of CR0, CR4, EFER, XCR0, RFLAGS.AC,
+ * RFLAGS.VM, CS or SS (cpl is SS.DPL; with VM 3; real mode 0).
  */
 void cpu_mode_changed(struct cpu *cpu);
 
 /*
- * For C functions called from translated code that want the host or a device: puts the vector state aside, and back. begin returns what
- * end wants to know.
+ * For C functions called from translated code that want the host or a device: puts the vector state
+ * aside, and back. begin returns what end wants to know.
  */
 bool cpu_outside_begin(struct cpu *cpu);
 void cpu_outside_end(struct cpu *cpu, bool live);
@@ -234,7 +295,8 @@ void cpu_outside_end(struct cpu *cpu, bool live);
 void cpu_load(struct cpu *cpu, const struct vcpu_state *state);
 void cpu_save(struct cpu *cpu, struct vcpu_state *state);
 
-/* Puts the vector state into the host's registers, or into cpu->xsave (vector.S or linux part; needed before any code that may use them runs). */
+/* Puts the vector state into the host's registers, or into cpu->xsave (vector.S or linux part;
+ * needed before any code that may use them runs). */
 void cpu_vector_load(struct cpu *cpu);
 void cpu_vector_save(struct cpu *cpu);
 

@@ -25,6 +25,7 @@ struct emit {
 /* The opcodes that take a register and a register or memory operand (ModRM). */
 enum emit_opcode {
 	EMIT_ADD = 0x03, /* register += r/m */
+	EMIT_OR = 0x0b,
 	EMIT_AND = 0x23,
 	EMIT_SUB = 0x2b,
 	EMIT_XOR = 0x33,
@@ -96,6 +97,11 @@ static inline void emit_move(struct emit *emit, unsigned to, unsigned from)
 	emit_registers(emit, EMIT_LOAD, 8, to, from);
 }
 
+static inline void emit_add_registers(struct emit *emit, unsigned to, unsigned from)
+{
+	emit_registers(emit, EMIT_ADD, 8, to, from);
+}
+
 /* opcode reg, gs:[offset]. size 2, 4 or 8. offset below 2 GiB. */
 static inline void emit_cpu(struct emit *emit, enum emit_opcode opcode, unsigned size, unsigned reg,
 			    uint32_t offset)
@@ -135,6 +141,22 @@ static inline void emit_cpu_group32(struct emit *emit, enum emit_group group, ui
 	emit_u32(emit, 0x25048165 | (uint32_t)group << 19); /* 65 81 /group sib25 */
 	emit_u32(emit, offset);
 	emit_u32(emit, value);
+}
+
+/* test dword gs:[offset], bits */
+static inline void emit_cpu_test_bits(struct emit *emit, uint32_t offset, uint32_t bits)
+{
+	emit_u32(emit, 0x2504f765);
+	emit_u32(emit, offset);
+	emit_u32(emit, bits);
+}
+
+/* mov byte gs:[offset], value */
+static inline void emit_cpu_set8(struct emit *emit, uint32_t offset, uint8_t value)
+{
+	emit_u32(emit, 0x2504c665);
+	emit_u32(emit, offset);
+	emit_u8(emit, value);
 }
 
 /* cmp dword gs:[offset], 0 */

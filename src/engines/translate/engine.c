@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The run loop of the software engine: takes events, chooses between translated code and the interpreter, and is where every guest exception
- * unwinds to.
+ * The run loop of the software engine: takes events, chooses between translated code and the
+ * interpreter, and is where every guest exception unwinds to.
  */
 #include "engines/translate/engine.h"
 
@@ -65,8 +65,8 @@ void engine_log_once(struct cpu *cpu, enum engine_log kind, const char *format, 
 	vformat(line, sizeof(line), format, arguments);
 	va_end(arguments);
 	live = cpu_outside_begin(cpu);
-	host_log(kind == ENGINE_LOG_MSR ? LOG_INFO : LOG_WARNING, "vcpu %u: %s%s", cpu->vcpu->id, line,
-		 count == LOG_LINES_MAX - 1 ? " (no more of these will be shown)" : "");
+	host_log(kind == ENGINE_LOG_MSR ? LOG_INFO : LOG_WARNING, "vcpu %u: %s%s", cpu->vcpu->id,
+		 line, count == LOG_LINES_MAX - 1 ? " (no more of these will be shown)" : "");
 	cpu_outside_end(cpu, live);
 }
 
@@ -106,7 +106,8 @@ static int take_vector(struct cpu *cpu)
 	return vector;
 }
 
-/* Looks at what is pending; delivers at most one event; ends the run for what is not the engine's. */
+/* Looks at what is pending; delivers at most one event; ends the run for what is not the engine's.
+ */
 static void take_events(struct cpu *cpu)
 {
 	uint32_t pending;
@@ -134,7 +135,8 @@ static void take_events(struct cpu *cpu)
 	}
 }
 
-/* One instruction, with all that translated code does not do: interrupt shadows, single steps, breakpoints. */
+/* One instruction, with all that translated code does not do: interrupt shadows, single steps,
+ * breakpoints. */
 static void step(struct cpu *cpu)
 {
 	bool stepping = cpu->rflags & FLAG_TF;
@@ -158,7 +160,8 @@ static void run_one(struct cpu *cpu)
 		step(cpu);
 }
 
-/* Everything that raises comes back here; registers that the compiler keeps are not to be trusted after that, hence the volatile. */
+/* Everything that raises comes back here; registers that the compiler keeps are not to be trusted
+ * after that, hence the volatile. */
 static void run_loop(struct cpu *cpu_argument)
 {
 	struct cpu *volatile cpu = cpu_argument;

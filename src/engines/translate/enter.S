@@ -126,6 +126,59 @@ function \name
 	thunk			thunk_stale, translate_stale
 	thunk_with_flags	thunk_stale_flags, translate_stale
 
+/*
+ * The page is not the one in the look-up's slot. Behind the call: info (for C); offsets in struct cpu of the slot, of the first tag of
+ * the TLB that counts, and of the byte for the slot's group; 4096 - size; whether it is the second look-up (for C); and from the end of
+ * these words to where the look-up goes on, with T0 the host address. T0 is the linear address less the slot's tag.
+ */
+.macro thunk_recent name, function, tag
+function \name
+	pop	%r15
+	push	%rax
+	push	%rcx
+	push	%rdx
+	mov	4(%r15), %eax
+	add	%gs:(%rax), %r14
+	mov	%r14, %rcx
+	shr	$TLB_INDEX_SHIFT, %rcx
+	and	$TLB_INDEX_MASK, %ecx
+	add	8(%r15), %ecx
+	mov	%gs:(%rcx), %rdx
+	mov	%rdx, %gs:(%rax)
+	xor	%r14, %rdx
+	mov	%gs:(TLB_HOST - \tag)(%rcx), %rcx
+	mov	%rcx, %gs:8(%rax)
+	mov	16(%r15), %eax
+	cmp	%rax, %rdx
+	ja	1f
+	mov	12(%r15), %eax
+	movb	$1, %gs:(%rax)
+	lea	(%rcx, %rdx), %r14
+	movslq	24(%r15), %rcx
+	lea	28(%r15, %rcx), %r15
+	pop	%rdx
+	pop	%rcx
+	pop	%rax
+	jmp	*%r15
+1:	mov	4(%r15), %eax
+	movabs	$RECENT_EMPTY_TAG, %rcx
+	mov	%rcx, %gs:(%rax)
+	mov	%rcx, %gs:8(%rax)
+	pop	%rdx
+	pop	%rcx
+	pop	%rax
+	save_registers
+	mov	%r15, %rsi
+	mov	%gs:CPU_SELF, %rdi
+	mov	%r14, %rdx
+	call	\function
+	resume
+	.size	\name, . - \name
+.endm
+
+	thunk_recent		thunk_recent_read, translate_recent_read, TLB_READ
+	thunk_recent		thunk_recent_write, translate_recent_write, TLB_WRITE
+
 /* Jumped to: T0 is the linear address to go on at. */
 function thunk_jump
 	save_registers
@@ -137,14 +190,14 @@ function thunk_jump
 
 /*
  * A signal handler sends us here after a fault of the host's processor that is the guest's: state is in struct cpu, the stack is
- * wherever the fault found it, and fault_raise does not come back.
+ * wherever the fault found it. fault_raise comes back only from translated code's.
  */
 function fault_resume
 	and	$-16, %rsp
 	mov	%gs:CPU_SELF, %rdi
 	cld
 	call	fault_raise
-	ud2
+	jmp	translate_leave
 	.size	fault_resume, . - fault_resume
 
 	.section .note.GNU-stack, "", @progbits

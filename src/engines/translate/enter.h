@@ -12,6 +12,8 @@
 void translate_enter(struct cpu *cpu, const void *code);
 
 void translate_leave(void);
+void thunk_recent_read(void);
+void thunk_recent_write(void);
 void thunk_read(void);
 void thunk_write(void);
 void thunk_call(void);
@@ -27,7 +29,7 @@ void fault_resume(void);
 
 /* What follows a call-out in translated code, at any alignment. */
 struct words {
-	uint32_t at[3];
+	uint32_t at[7];
 } __attribute__((packed, may_alias));
 
 /*
@@ -36,6 +38,8 @@ struct words {
  */
 const void *translate_read(struct cpu *cpu, const struct words *words, uint64_t t0, uint64_t t1);
 const void *translate_write(struct cpu *cpu, const struct words *words, uint64_t t0, uint64_t t1);
+const void *translate_recent_read(struct cpu *cpu, const struct words *words, uint64_t linear);
+const void *translate_recent_write(struct cpu *cpu, const struct words *words, uint64_t linear);
 const void *translate_call(struct cpu *cpu, const struct words *words);
 const void *translate_end(struct cpu *cpu, const struct words *words);
 const void *translate_interpret(struct cpu *cpu, const struct words *words);

@@ -41,7 +41,10 @@ void fault_area_remove(const void *start);
  */
 bool fault_is_guest(struct cpu *cpu, const struct fault *fault, bool translated);
 
-/* Raises the exception that fault_is_guest has noted. */
-_Noreturn void fault_raise(struct cpu *cpu);
+/*
+ * Raises the exception that fault_is_guest has noted. Returns if the instruction has been carried
+ * out instead: on at cpu->rip.
+ */
+void fault_raise(struct cpu *cpu);
 
 #endif

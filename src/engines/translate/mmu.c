@@ -634,8 +634,29 @@ static void fetch_flush(struct cpu *cpu, unsigned scope)
 		cpu->fetched[scope][i] = 0;
 }
 
+/* Empties the slots of translated code for the GiB of linear, or all of them. */
+static void recent_flush(struct cpu *cpu, bool all, uint64_t linear)
+{
+	struct recent_entry *entry = cpu->recent[0];
+	uint8_t *used = cpu->recent_used[0];
+
+	for (unsigned group = 0; group < sizeof(cpu->recent_used); group++, entry += RECENT_GROUP) {
+		if (!used[group])
+			continue;
+		if (all)
+			used[group] = 0;
+		for (unsigned i = 0; i < RECENT_GROUP; i++) {
+			if (all || (entry[i].tag ^ linear) >> 30 == 0) {
+				entry[i].tag = RECENT_EMPTY;
+				entry[i].host = (uint8_t *)(uintptr_t)RECENT_EMPTY;
+			}
+		}
+	}
+}
+
 static void flush(struct cpu *cpu, unsigned scope)
 {
+	recent_flush(cpu, true, 0);
 	tlb_flush(cpu, scope);
 	jump_flush(cpu, scope);
 	fetch_flush(cpu, scope);
@@ -714,12 +735,14 @@ void mmu_flush_page(struct cpu *cpu, uint64_t linear)
 		if (cpu->tlb[view][index].read == (linear & ~PAGE_MASK))
 			tlb_forget(cpu, view, index);
 	tlb_flush_large(cpu, linear);
+	recent_flush(cpu, false, linear);
 	code_flush_page(cpu, linear);
 }
 
 void mmu_protect_physical(struct cpu *cpu, uint64_t physical)
 {
 	physical &= ~PAGE_MASK;
+	recent_flush(cpu, true, 0);
 	for (unsigned view = 0; view < VIEW_COUNT; view++) {
 		for (unsigned word = 0; word < TLB_SIZE / 64; word++) {
 			uint64_t used = cpu->tlb_used[LOCAL][view][word] |
@@ -766,6 +789,7 @@ void mmu_init(struct cpu *cpu)
 	}
 	for (unsigned i = 0; i < FETCH_SIZE; i++)
 		cpu->fetch[i].page = 1;
+	bytes_fill(cpu->recent_used, 1, sizeof(cpu->recent_used));
 	mmu_flush_all(cpu);
 }
 

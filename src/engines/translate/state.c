@@ -4,6 +4,7 @@
 #include "engines/translate/copy.h"
 #include "engines/translate/debug.h"
 #include "engines/translate/mmu.h"
+#include "engines/translate/mmu.h"
 #include "engines/translate/segment.h"
 #include "lib/bytes.h"
 #include "lib/check.h"
@@ -34,6 +35,10 @@ void cpu_mode_changed(struct cpu *cpu)
 	    !vm86)
 		mode |= MODE_AVX;
 	cpu->mode = mode;
+	if (cpu_code_size(cpu) == CODE_64 && cpu->jump_mode[cpu->view] != mode) {
+		cpu->jump_mode[cpu->view] = mode;
+		mmu_jump_flush(cpu);
+	}
 	debug_changed(cpu);
 }
 

@@ -29,6 +29,17 @@ _Static_assert(offsetof(struct cpu, flags) == CPU_FLAGS && offsetof(struct cpu, 
 	       "cpu_offsets.h");
 _Static_assert(offsetof(struct cpu, host_stack) == CPU_HOST_STACK, "cpu_offsets.h");
 
+_Static_assert(offsetof(struct tlb_entry, read) == TLB_READ &&
+		       offsetof(struct tlb_entry, write) == TLB_WRITE &&
+		       offsetof(struct tlb_entry, host) == TLB_HOST,
+	       "cpu_offsets.h");
+_Static_assert(sizeof(struct tlb_entry) == 1u << (12 - TLB_INDEX_SHIFT) &&
+		       TLB_INDEX_MASK == (TLB_SIZE - 1) * sizeof(struct tlb_entry),
+	       "cpu_offsets.h");
+_Static_assert(RECENT_EMPTY == RECENT_EMPTY_TAG, "cpu_offsets.h");
+_Static_assert(offsetof(struct recent_entry, tag) == 0 && offsetof(struct recent_entry, host) == 8,
+	       "enter.S");
+
 struct stub *translation_stub(struct translation *t, enum stub_kind kind, uint8_t *place)
 {
 	struct stub *stub = &t->stubs[t->stub_count++];
@@ -61,6 +72,7 @@ static bool decode_step(struct translation *t)
 
 	bytes_copy(step->bytes, t->page + t->next, room < 16 ? room : 16);
 	step->offset = (uint16_t)t->next;
+	step->call = 0;
 	t->count++;
 	step->interpret =
 		insn_decode(&step->insn, step->bytes, room < 15 ? room : 15, CODE_64) != DECODE_OK;
@@ -134,16 +146,24 @@ static void find_flags(struct translation *t)
 
 /* Pass 3: write */
 
-void translate_callout(struct translation *t, bool end)
+static void write_call(struct translation *t, enum trampoline trampoline)
 {
 	struct machine_code *code = t->code;
-	uint32_t number = code->insn_count++;
+	struct step *step = translation_step(t);
 
-	code->insns[number] = translation_step(t)->insn;
-	flags_clobber(t, translation_step(t)->live_before);
-	emit_call(&t->emit, translation_trampoline(t, end ? TRAMPOLINE_END : TRAMPOLINE_CALL));
+	if (!step->call) {
+		code->insns[code->insn_count++] = step->insn;
+		step->call = code->insn_count;
+	}
+	emit_call(&t->emit, translation_trampoline(t, trampoline));
 	emit_u32(&t->emit, translation_info(t, t->current));
-	emit_u32(&t->emit, number);
+	emit_u32(&t->emit, step->call - 1);
+}
+
+void translate_callout(struct translation *t, bool end)
+{
+	flags_clobber(t, translation_step(t)->live_before);
+	write_call(t, end ? TRAMPOLINE_END : TRAMPOLINE_CALL);
 	t->state = FLAGS_IN_MEM | FLAGS_IN_REG;
 	t->ended |= end;
 }
@@ -170,7 +190,7 @@ static void write_step(struct translation *t)
 			return;
 		if (op->class == CLASS_BRANCH && translate_branch(t))
 			return;
-		if (op->class == CLASS_INLINE && translate_inline(t))
+		if ((op->class == CLASS_INLINE || op->class == CLASS_CALL) && translate_inline(t))
 			return;
 	}
 	translate_callout(t, op->class == CLASS_END || op->class == CLASS_BRANCH);
@@ -189,8 +209,15 @@ static void write_link_stub(struct translation *t, const struct stub *stub)
 
 static void write_stub(struct translation *t, const struct stub *stub)
 {
-	emit_close(stub->place, t->emit.at);
+	if (stub->place)
+		emit_close(stub->place, t->emit.at);
 	switch (stub->kind) {
+	case STUB_REST:
+		emit_stack_rest(t, stub);
+		break;
+	case STUB_RECENT:
+		emit_recent_stub(t, stub);
+		break;
 	case STUB_READ:
 	case STUB_WRITE:
 		emit_call(&t->emit,
@@ -198,6 +225,10 @@ static void write_stub(struct translation *t, const struct stub *stub)
 									    : TRAMPOLINE_WRITE));
 		emit_u32(&t->emit, translation_info(t, stub->step));
 		emit_u32(&t->emit, stub->size);
+		break;
+	case STUB_CALL:
+		t->current = stub->step;
+		write_call(t, TRAMPOLINE_CALL);
 		break;
 	case STUB_BRANCH:
 		emit_branch_stub(t, stub);
@@ -212,7 +243,7 @@ static void write_stub(struct translation *t, const struct stub *stub)
 	}
 }
 
-static void note(struct translation *t, unsigned step, unsigned offset)
+void translation_note(struct translation *t, unsigned step, unsigned offset)
 {
 	size_t host = (size_t)(t->emit.at - t->start);
 
@@ -231,12 +262,12 @@ static void write(struct translation *t)
 	emit_patchable(&t->emit);
 	t->state = FLAGS_IN_REG;
 	for (t->current = 0; t->current < t->count; t->current++) {
-		note(t, t->current, t->steps[t->current].offset);
+		translation_note(t, t->current, t->steps[t->current].offset);
 		t->ended = t->looked_up = false;
 		write_step(t);
 	}
 	t->current = t->count - 1;
-	note(t, t->count, t->next);
+	translation_note(t, t->count, t->next);
 	if (!t->ended)
 		emit_goto(t, t->next, translation_step(t)->live_after);
 	for (unsigned i = 0; i < t->stub_count; i++)
@@ -272,6 +303,7 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->view = cpu->view;
 	t->start = t->emit.at = code->memory.write + code->code_used;
 	t->count = t->branches = t->stub_count = 0;
+	bytes_fill(t->slots, 0, sizeof(t->slots));
 	t->next = physical & 4095;
 	t->scan_low = 4096;
 	t->scan_high = 0;

@@ -236,7 +236,7 @@ static bool translate_count(struct translation *t, const struct step *step)
 static void emit_push_return(struct translation *t, const struct step *step)
 {
 	emit_add(&t->emit, T0, HOST_RSP, -8);
-	emit_lookup(t, 8, true);
+	emit_lookup(t, 8, true, PAGE_STACK);
 	emit_linear(t, T1, step->offset + step->insn.length);
 	emit_based(&t->emit, EMIT_STORE, 8, T1, T0, 0);
 	emit_add(&t->emit, HOST_RSP, HOST_RSP, -8);
@@ -246,7 +246,7 @@ static void translate_ret(struct translation *t, const struct step *step)
 {
 	flags_clobber(t, step->live_before);
 	emit_move(&t->emit, T0, HOST_RSP);
-	emit_lookup(t, 8, false);
+	emit_lookup(t, 8, false, PAGE_STACK);
 	emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
 	emit_add(&t->emit, HOST_RSP, HOST_RSP, 8 + (int32_t)(uint16_t)step->insn.immediate);
 	emit_jump_cache(t);
@@ -263,7 +263,7 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
 	if (insn->memory) {
 		if (!emit_operand_address(t, insn, true))
 			return false;
-		emit_lookup(t, 8, false);
+		emit_lookup(t, 8, false, operand_page(insn));
 		emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
 		if (call)
 			emit_cpu(&t->emit, EMIT_STORE, 8, T0, offsetof(struct cpu, scratch));

@@ -3,13 +3,99 @@
 #include "engines/translate/translation.h"
 
 #include "x86/handlers.h"
+#include "x86/registers.h"
 
 /* T0 = host address of 8 bytes at guest's rsp + displacement. */
 static void emit_stack_lookup(struct translation *t, int32_t displacement, bool write)
 {
 	flags_clobber(t, translation_step(t)->live_before);
 	emit_add(&t->emit, T0, HOST_RSP, displacement);
-	emit_lookup(t, 8, write);
+	emit_lookup(t, 8, write, PAGE_STACK);
+}
+
+/*
+ * Runs of push and pop share one look-up. If it fails, the interpreter does the first of them, and
+ * behind the block is the rest once more, one by one (STUB_REST).
+ */
+#define STACK_RUN_MAX 8u
+
+static bool is_plain(const struct step *step, unsigned handler)
+{
+	const struct insn *insn = &step->insn;
+
+	return !step->interpret && insn->op->handler == handler && insn->operand_size == 8 &&
+	       !insn->memory && insn->op->operand[0].kind != OPERAND_IMM && insn->rm != RSP;
+}
+
+static unsigned stack_run(const struct translation *t, unsigned handler)
+{
+	unsigned count = 0;
+
+	while (count < STACK_RUN_MAX && t->current + count < t->count &&
+	       is_plain(&t->steps[t->current + count], handler))
+		count++;
+	return count;
+}
+
+/* rm to or from [T0 + offset]. */
+static void emit_slot(struct translation *t, const struct insn *insn, bool push, int32_t offset)
+{
+	unsigned held = is_spilled(insn->rm) ? T1 : host_register(insn->rm);
+
+	if (push) {
+		held = register_get(t, insn->rm, T1);
+		emit_based(&t->emit, EMIT_STORE, 8, held, T0, offset);
+	} else {
+		emit_based(&t->emit, EMIT_LOAD, 8, held, T0, offset);
+		register_put(t, insn->rm, held);
+	}
+}
+
+static bool translate_stack_run(struct translation *t, bool push)
+{
+	unsigned first = t->current, count = stack_run(t, push ? HANDLER_PUSH : HANDLER_POP);
+	int32_t size = (int32_t)count * 8;
+	struct stub *rest;
+
+	if (count < 2)
+		return false;
+	flags_clobber(t, translation_step(t)->live_before);
+	emit_add(&t->emit, T0, HOST_RSP, push ? -size : 0);
+	t->looked_up = true;
+	emit_lookup(t, (unsigned)size, push, PAGE_STACK);
+	for (unsigned i = 0; i < count; i++) {
+		int32_t offset = (int32_t)i * 8;
+
+		emit_slot(t, &t->steps[first + i].insn, push, push ? size - 8 - offset : offset);
+	}
+	emit_add(&t->emit, HOST_RSP, HOST_RSP, push ? -size : size);
+	rest = translation_stub(t, STUB_REST, NULL);
+	rest->size = (uint8_t)count;
+	rest->write = push;
+	rest->state = (uint8_t)t->state;
+	rest->back = t->emit.at;
+	t->current = first + count - 1;
+	return true;
+}
+
+/* Not through a recent_entry: notes do not tell where a fault here comes from. */
+void emit_stack_rest(struct translation *t, const struct stub *stub)
+{
+	const unsigned first = stub->step, count = stub->size;
+	const bool push = stub->write;
+	uint8_t *back = stub->back;
+
+	t->state = stub->state;
+	for (unsigned i = 1; i < count; i++) {
+		t->current = first + i;
+		t->looked_up = false;
+		translation_note(t, t->current, translation_step(t)->offset);
+		emit_add(&t->emit, T0, HOST_RSP, push ? -8 : 0);
+		emit_lookup(t, 8, push, PAGE_ANY);
+		emit_slot(t, &translation_step(t)->insn, push, 0);
+		emit_add(&t->emit, HOST_RSP, HOST_RSP, push ? -8 : 8);
+	}
+	emit_jump(&t->emit, back);
 }
 
 /* push [memory]: the value waits in cpu->scratch for the second look-up. */
@@ -18,7 +104,7 @@ static bool push_memory(struct translation *t, const struct insn *insn)
 	flags_clobber(t, translation_step(t)->live_before);
 	if (!emit_operand_address(t, insn, true))
 		return false;
-	emit_lookup(t, 8, false);
+	emit_lookup(t, 8, false, operand_page(insn));
 	emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
 	emit_cpu(&t->emit, EMIT_STORE, 8, T0, offsetof(struct cpu, scratch));
 	emit_stack_lookup(t, -8, true);
@@ -36,6 +122,8 @@ static bool translate_push(struct translation *t, const struct insn *insn)
 		return false;
 	if (insn->memory)
 		return push_memory(t, insn);
+	if (translate_stack_run(t, true))
+		return true;
 	emit_stack_lookup(t, -8, true);
 	if (kind == OPERAND_IMM)
 		emit_store_constant(&t->emit, T0, (int32_t)insn->immediate);
@@ -49,6 +137,8 @@ static bool translate_pop(struct translation *t, const struct insn *insn)
 {
 	if (insn->operand_size != 8 || insn->memory)
 		return false;
+	if (translate_stack_run(t, false))
+		return true;
 	emit_stack_lookup(t, 0, false);
 	if (is_spilled(insn->rm)) {
 		emit_based(&t->emit, EMIT_LOAD, 8, T1, T0, 0);
@@ -67,7 +157,7 @@ static bool translate_leave_insn(struct translation *t, const struct insn *insn)
 		return false;
 	flags_clobber(t, translation_step(t)->live_before);
 	emit_move(&t->emit, T0, RBP);
-	emit_lookup(t, 8, false);
+	emit_lookup(t, 8, false, PAGE_STACK);
 	emit_add(&t->emit, HOST_RSP, RBP, 8);
 	emit_based(&t->emit, EMIT_LOAD, 8, RBP, T0, 0);
 	return true;
@@ -142,6 +232,114 @@ static bool translate_direction(struct translation *t, bool set)
 	return true;
 }
 
+/* rax is wanted for the status flags, whose form in cpu->flags has them in ah and OF in al. */
+static bool translate_pushf(struct translation *t, const struct insn *insn)
+{
+	struct emit *emit = &t->emit;
+
+	if (insn->operand_size != 8)
+		return false;
+	flags_clobber(t, FLAG_STATUS);
+	emit_stack_lookup(t, -8, true);
+	emit_u8(emit, 0x50);	    /* push rax */
+	emit_u32(emit, 0x04b70f65); /* movzx eax, word gs:[flags] */
+	emit_u8(emit, 0x25);
+	emit_u32(emit, offsetof(struct cpu, flags));
+	emit_registers(emit, EMIT_LOAD, 4, T1, RAX);
+	emit_shift(emit, GROUP_SHR, 4, T1, 8);
+	emit_group(emit, GROUP_AND, 4, RAX, 1);
+	emit_shift(emit, GROUP_SHL, 4, RAX, 11);
+	emit_registers(emit, EMIT_OR, 4, T1, RAX);
+	emit_u8(emit, 0x58); /* pop rax */
+	emit_cpu(emit, EMIT_OR, 8, T1, offsetof(struct cpu, rflags));
+	emit_group(emit, GROUP_AND, 8, T1, (int32_t) ~(uint32_t)(FLAG_VM | FLAG_RF));
+	emit_based(emit, EMIT_STORE, 8, T1, T0, 0);
+	emit_add(emit, HOST_RSP, HOST_RSP, -8);
+	return true;
+}
+
+static bool translate_from_segment(struct translation *t, const struct insn *insn)
+{
+	if (insn->memory || insn->operand_size == 2 || insn->reg > 5)
+		return false;
+	emit_u8(&t->emit, 0x65); /* movzx T0d, word gs:[selector] */
+	emit_rex(&t->emit, 4, T0, 0, 0);
+	emit_u16(&t->emit, 0xb70f);
+	emit_u16(&t->emit, 0x2504 | (T0 & 7) << 3);
+	emit_u32(&t->emit,
+		 (uint32_t)(offsetof(struct cpu, segment) + insn->reg * sizeof(struct segment) +
+			    offsetof(struct segment, selector)));
+	register_put(t, insn->rm, T0);
+	return true;
+}
+
+/* Strings: rep movs and stos of up to a page, when they stay in their pages; else by call-out. */
+
+static void slow_string(struct translation *t, unsigned condition)
+{
+	translation_stub(t, STUB_CALL, emit_jcc_open(&t->emit, condition, false));
+}
+
+/* Goes the slow way if rcx elements from the pointer on leave its page. */
+static void check_string(struct translation *t, unsigned pointer, unsigned size)
+{
+	emit_move(&t->emit, T0, pointer);
+	emit_group(&t->emit, GROUP_AND, 4, T0, 4095);
+	emit_memory(&t->emit, EMIT_LEA, 8, T0, T0, RCX, size, 0);
+	emit_group(&t->emit, GROUP_CMP, 4, T0, 4096);
+	slow_string(t, CONDITION_A);
+}
+
+/* T1 = pointer - T0, pointer = T0: what to add when it is done. */
+static void exchange_pointer(struct translation *t, unsigned pointer)
+{
+	emit_move(&t->emit, T1, pointer);
+	emit_registers(&t->emit, EMIT_SUB, 8, T1, T0);
+	emit_move(&t->emit, pointer, T0);
+}
+
+static bool translate_string(struct translation *t, const struct insn *insn, bool move)
+{
+	unsigned size = insn_operand_bytes(insn, &insn->op->operand[0]);
+	const uint32_t scratch = offsetof(struct cpu, scratch);
+	struct emit *emit = &t->emit;
+
+	if (!insn->rep || insn->address_size != 8 || insn->segment == SEGMENT_FS ||
+	    insn->segment == SEGMENT_GS)
+		return false;
+	flags_clobber(t, translation_step(t)->live_before);
+	emit_cpu_test_bits(emit, offsetof(struct cpu, rflags), FLAG_DF);
+	slow_string(t, CONDITION_NZ);
+	emit_add(emit, T0, RCX, -1);
+	emit_group(emit, GROUP_CMP, 8, T0, (int32_t)(4096 / size - 1));
+	slow_string(t, CONDITION_A);
+	check_string(t, RDI, size);
+	if (move) {
+		check_string(t, RSI, size);
+		emit_move(emit, T0, RSI);
+		emit_lookup(t, 1, false, PAGE_ANY);
+		emit_cpu(emit, EMIT_STORE, 8, T0, scratch);
+	}
+	emit_move(emit, T0, RDI);
+	emit_lookup(t, 1, true, PAGE_ANY);
+	if (move) {
+		emit_move(emit, T1, RSI);
+		emit_cpu(emit, EMIT_SUB, 8, T1, scratch);
+		emit_cpu(emit, EMIT_LOAD, 8, RSI, scratch);
+		emit_cpu(emit, EMIT_STORE, 8, T1, scratch);
+	}
+	exchange_pointer(t, RDI);
+	emit_u8(emit, 0xf3);
+	if (size == 2)
+		emit_u8(emit, 0x66);
+	emit_rex(emit, size, 0, 0, 0);
+	emit_u8(emit, (move ? 0xa4 : 0xaa) | (size > 1));
+	emit_registers(emit, EMIT_ADD, 8, RDI, T1);
+	if (move)
+		emit_cpu(emit, EMIT_ADD, 8, RSI, scratch);
+	return true;
+}
+
 bool translate_inline(struct translation *t)
 {
 	const struct insn *insn = &translation_step(t)->insn;
@@ -155,6 +353,14 @@ bool translate_inline(struct translation *t)
 		return translate_leave_insn(t, insn);
 	case HANDLER_LEA:
 		return translate_lea(t, insn);
+	case HANDLER_PUSHF:
+		return translate_pushf(t, insn);
+	case HANDLER_MOV_FROM_SEGMENT:
+		return translate_from_segment(t, insn);
+	case HANDLER_STOS:
+		return translate_string(t, insn, false);
+	case HANDLER_MOVS:
+		return translate_string(t, insn, true);
 	case HANDLER_NOP:
 	case HANDLER_PREFETCH:
 		return true;

@@ -105,6 +105,17 @@ bool emit_operand_address(struct translation *t, const struct insn *insn, bool l
 
 /* Look-up */
 
+enum lookup_page operand_page(const struct insn *insn)
+{
+	if (insn->index != INSN_NO_REGISTER)
+		return PAGE_ANY;
+	if (insn->base == RSP)
+		return PAGE_STACK;
+	if (insn->segment == SEGMENT_FS || insn->segment == SEGMENT_GS)
+		return insn->base > 15 ? PAGE_FIXED : PAGE_ANY;
+	return insn->base == INSN_RIP ? PAGE_NEAR : insn->base > 15 ? PAGE_FIXED : PAGE_ANY;
+}
+
 #define ENTRY_BITS 5
 _Static_assert(sizeof(struct tlb_entry) == 1 << ENTRY_BITS, "the look-up shifts by it");
 
@@ -114,13 +125,36 @@ static uint32_t tlb_offset(const struct translation *t, size_t member)
 			  t->view * sizeof(((struct cpu *)NULL)->tlb[0]) + member);
 }
 
-void emit_lookup(struct translation *t, unsigned size, bool write)
+static uint32_t recent_offset(const struct translation *t, unsigned slot, size_t member)
+{
+	return (uint32_t)(offsetof(struct cpu, recent) +
+			  (t->view * RECENT_SIZE + slot) * sizeof(struct recent_entry) + member);
+}
+
+/* Slots are given out in turn, so that neighbours do not share them; a block's rip-relative
+ * operands, which are mostly in one page, do. */
+static unsigned pick_slot(struct translation *t, enum lookup_page page, bool write)
+{
+	uint16_t *slot = &t->slots[write];
+
+	if (page == PAGE_STACK)
+		return write ? RECENT_STACK_WRITE : RECENT_STACK_READ;
+	if (page == PAGE_NEAR && *slot)
+		return *slot;
+	if (++t->code->recent_next >= RECENT_SIZE || t->code->recent_next < RECENT_SITES)
+		t->code->recent_next = RECENT_SITES;
+	if (page == PAGE_NEAR)
+		*slot = (uint16_t)t->code->recent_next;
+	return t->code->recent_next;
+}
+
+/* Through the TLB alone. */
+static void emit_lookup_in_tlb(struct translation *t, unsigned size, bool write)
 {
 	size_t tag = write ? offsetof(struct tlb_entry, write) : offsetof(struct tlb_entry, read);
 	struct emit *emit = &t->emit;
 	struct stub *stub;
 
-	CHECK(!(t->state & FLAGS_IN_REG) && size >= 1 && size <= 64);
 	emit_move(emit, T1, T0);
 	emit_shift(emit, GROUP_SHR, 8, T1, 12 - ENTRY_BITS);
 	emit_group(emit, GROUP_AND, 4, T1, (TLB_SIZE - 1) << ENTRY_BITS);
@@ -131,6 +165,49 @@ void emit_lookup(struct translation *t, unsigned size, bool write)
 	stub->size = t->looked_up ? 0 : (uint8_t)size;
 	t->looked_up = true;
 	emit_cpu_indexed(emit, EMIT_ADD, T0, T1, tlb_offset(t, offsetof(struct tlb_entry, host)));
+}
+
+void emit_lookup(struct translation *t, unsigned size, bool write, enum lookup_page page)
+{
+	unsigned slot;
+	struct emit *emit = &t->emit;
+	struct stub *stub;
+
+	CHECK(!(t->state & FLAGS_IN_REG) && size >= 1 && size <= 64);
+	if (page == PAGE_ANY) {
+		emit_lookup_in_tlb(t, size, write);
+		return;
+	}
+	slot = pick_slot(t, page, write);
+	emit_cpu(emit, EMIT_SUB, 8, T0, recent_offset(t, slot, offsetof(struct recent_entry, tag)));
+	emit_group(emit, GROUP_CMP, 8, T0, 4096 - (int)size);
+	stub = translation_stub(t, STUB_RECENT, emit_jcc_open(emit, CONDITION_A, false));
+	stub->size = (uint8_t)size;
+	stub->slot = (uint16_t)slot;
+	stub->write = write;
+	stub->again = t->looked_up;
+	t->looked_up = true;
+	emit_cpu(emit, EMIT_ADD, 8, T0,
+		 recent_offset(t, slot, offsetof(struct recent_entry, host)));
+	stub->back = emit->at;
+}
+
+/* The call of thunk_recent_read or _write, and its words. */
+void emit_recent_stub(struct translation *t, const struct stub *stub)
+{
+	struct emit *emit = &t->emit;
+
+	emit_call(emit, translation_trampoline(t, stub->write ? TRAMPOLINE_RECENT_WRITE
+							      : TRAMPOLINE_RECENT_READ));
+	emit_u32(emit, translation_info(t, stub->step));
+	emit_u32(emit, recent_offset(t, stub->slot, 0));
+	emit_u32(emit, tlb_offset(t, stub->write ? offsetof(struct tlb_entry, write)
+						 : offsetof(struct tlb_entry, read)));
+	emit_u32(emit, (uint32_t)offsetof(struct cpu, recent_used) +
+			       (t->view * RECENT_SIZE + stub->slot) / RECENT_GROUP);
+	emit_u32(emit, 4096u - stub->size);
+	emit_u32(emit, stub->again);
+	emit_u32(emit, (uint32_t)(stub->back - (emit->at + 4)));
 }
 
 /* Copies */
@@ -296,7 +373,9 @@ static bool copy_memory(struct translation *t, const struct insn *insn)
 	flags_clobber(t, translation_step(t)->live_before);
 	if (!emit_operand_address(t, insn, true))
 		return false;
-	emit_lookup(t, size, write);
+	/* With rsi exchanged a fault could not be told exactly: not through a slot that may be
+	 * empty. */
+	emit_lookup(t, size, write, base == RSI ? PAGE_ANY : operand_page(insn));
 	flags_before_copy(t, insn);
 	plan_load(t, &plan);
 	note_flags(t);

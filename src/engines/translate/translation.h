@@ -24,6 +24,7 @@ struct step {
 	 * device's store). */
 	uint8_t bytes[16];
 	uint16_t offset; /* in the page */
+	uint32_t call;	 /* number in code->insns + 1, or 0: not needed yet */
 	bool interpret;	 /* whole, at its address: it crosses the page, or does not decode */
 	uint16_t live_before, live_after; /* status flags that somebody may still read */
 	uint16_t live_target;		  /* of those at the branch's target in this page */
@@ -32,8 +33,11 @@ struct step {
 /* What is written out of line, behind the block's instructions. place: the open jump that leads
  * there. */
 enum stub_kind {
-	STUB_READ, /* the TLB look-up missed */
+	STUB_RECENT, /* the page is not the one of last time: look into the TLB */
+	STUB_READ,   /* the TLB look-up missed */
 	STUB_WRITE,
+	STUB_REST,   /* pushes or pops behind the first of a run, one by one; place is not used */
+	STUB_CALL,   /* the interpreter's handler, and on behind the instruction */
 	STUB_BRANCH, /* to target, with the flags where state says */
 	STUB_KICK,   /* cpu->kick was set before a jump to target */
 	STUB_LINK,   /* place is to be linked to the block at target; reg entry if state is
@@ -45,9 +49,12 @@ struct stub {
 	uint8_t kind, step, state;
 	uint8_t size; /* of the access; 0: to be interpreted */
 	uint16_t live;
+	uint8_t *back; /* STUB_RECENT, STUB_REST: where it goes on after a hit */
+	uint16_t slot;
+	bool write, again;
 };
 
-#define TRANSLATION_STUBS (CODE_BLOCK_INSNS * 3)
+#define TRANSLATION_STUBS (CODE_BLOCK_INSNS * 8)
 
 struct translation {
 	struct machine_code *code;
@@ -66,6 +73,7 @@ struct translation {
 	unsigned count, branches, stub_count;
 	unsigned next; /* offset in the page behind the last step */
 	unsigned scan_low, scan_high;
+	uint16_t slots[2]; /* the recent_entry of PAGE_NEAR, by access; 0: none yet */
 	struct step steps[CODE_BLOCK_INSNS];
 	struct stub stubs[TRANSLATION_STUBS];
 };
@@ -108,6 +116,8 @@ struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t 
 
 /* translate.c */
 struct stub *translation_stub(struct translation *t, enum stub_kind kind, uint8_t *place);
+/* Tells call-outs that the step, at offset in the page, begins here. */
+void translation_note(struct translation *t, unsigned step, unsigned offset);
 /* Calls the interpreter's handler for the current step; end: it may go anywhere, so the block ends.
  */
 void translate_callout(struct translation *t, bool end);
@@ -130,9 +140,20 @@ void register_put(struct translation *t, unsigned number, unsigned from);
  */
 bool emit_operand_address(struct translation *t, const struct insn *insn, bool linear);
 
+/* What is known of the page that a look-up goes to. Those that go to the same one each time look
+ * into a recent_entry first. */
+enum lookup_page {
+	PAGE_ANY,
+	PAGE_STACK,
+	PAGE_FIXED, /* the address is a constant */
+	PAGE_NEAR   /* likewise, and close to the block */
+};
+enum lookup_page operand_page(const struct insn *insn);
+
 /* Linear address in T0 to host address in T0; a miss goes to C and does the whole instruction there
  * or again. Uses T1; clobbers flags. */
-void emit_lookup(struct translation *t, unsigned size, bool write);
+void emit_lookup(struct translation *t, unsigned size, bool write, enum lookup_page page);
+void emit_recent_stub(struct translation *t, const struct stub *stub);
 
 /* The current step's instruction, copied. False, with nothing written, if it cannot be. */
 bool translate_copy(struct translation *t);
@@ -150,5 +171,6 @@ unsigned scan_flags(struct translation *t, int64_t target);
 
 /* translate_inline.c */
 bool translate_inline(struct translation *t);
+void emit_stack_rest(struct translation *t, const struct stub *stub);
 
 #endif
