@@ -97,9 +97,19 @@ static void crashed(int signal_number, siginfo_t *info, void *context)
 	raise(signal_number);
 }
 
+/* A signal that ends whoever has no use for it. */
+static void ended(int signal_number)
+{
+	terminal_restore();
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
+}
+
 void linux_init(void)
 {
 	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+	static const int ending[] = {SIGALRM, SIGVTALRM, SIGPROF,   SIGUSR1, SIGUSR2,
+				     SIGPOLL, SIGXCPU,	 SIGSTKFLT, SIGPWR};
 	struct sigaction action = {.sa_sigaction = crashed,
 				   .sa_flags = SA_SIGINFO | SA_ONSTACK | (int)SA_RESETHAND};
 	sigset_t taken;
@@ -116,5 +126,8 @@ void linux_init(void)
 	signal(SIGXFSZ, SIG_IGN); /* a disk write beyond the limit fails then, with EFBIG */
 	for (unsigned i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
 		sigaction(fatal[i], &action, NULL);
+	action = (struct sigaction){.sa_handler = ended, .sa_flags = SA_ONSTACK};
+	for (unsigned i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		sigaction(ending[i], &action, NULL);
 	clock_begin();
 }

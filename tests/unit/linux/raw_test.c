@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +19,17 @@
 #include "storage/raw.h"
 
 enum { SIZE = 1 << 20 };
+
+/* In libc's place: counts, and fails when told to. A kill alone would not tell a flush from none.
+ */
+static atomic_int syncs, sync_error;
+
+int fdatasync(int file)
+{
+	atomic_fetch_add(&syncs, 1);
+	errno = atomic_load(&sync_error);
+	return errno ? -1 : (int)syscall(SYS_fdatasync, file);
+}
 
 static char path[] = "/tmp/lodge-raw-test-XXXXXX";
 static char reason[200];
@@ -132,6 +144,22 @@ TEST(what_was_flushed_survives_a_kill)
 	close(file);
 	/* And its lock has gone with it. */
 	EXPECT_EQ(raw_open(path, false, &disk, reason, sizeof(reason)), 0);
+	stop();
+}
+
+TEST(a_flush_reaches_the_file_and_its_failure_the_guest)
+{
+	start();
+	fill(3);
+	EXPECT_EQ(request(DISK_WRITE, 0, one, sizeof(one)), 0);
+	EXPECT_EQ(atomic_load(&syncs), 0);
+	EXPECT_EQ(request(DISK_FLUSH, 0, one, 512), 0);
+	EXPECT_EQ(atomic_load(&syncs), 1);
+	/* Nothing was written since, but the guest asks. */
+	EXPECT_EQ(request(DISK_FLUSH, 0, one, 512), 0);
+	EXPECT_EQ(atomic_load(&syncs), 2);
+	atomic_store(&sync_error, EIO);
+	EXPECT_EQ(request(DISK_FLUSH, 0, one, 512), -EIO);
 	stop();
 }
 

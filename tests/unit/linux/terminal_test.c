@@ -10,11 +10,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "core/vm.h"
 #include "engines/scripted/scripted.h"
+#include "engines/translate/fault.h"
 #include "hosts/linux/linux.h"
 #include "hosts/linux/loop.h"
 #include "hosts/linux/terminal.h"
@@ -175,6 +177,33 @@ TEST(a_failed_check_puts_the_terminal_back)
 	tcgetattr(0, &now);
 	leave_pty();
 	EXPECT_EQ(now.c_lflag, before.c_lflag);
+}
+
+TEST(a_signal_that_ends_us_puts_the_terminal_back)
+{
+	/* The first is one that an engine takes for its guest's faults. */
+	static const int signals[] = {SIGSEGV, SIGABRT, SIGUSR1, SIGXCPU};
+	struct termios before, now;
+	int status;
+
+	enter_pty(&before);
+	create();
+	open_terminal();
+	fault_handlers_install();
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		tcgetattr(0, &now);
+		EXPECT(now.c_lflag != before.c_lflag);
+		/* A child shares the terminal. */
+		if (fork() == 0)
+			raise(signals[i]);
+		wait(&status);
+		EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == signals[i]);
+		tcgetattr(0, &now);
+		EXPECT_EQ(now.c_lflag, before.c_lflag);
+		cfmakeraw(&now);
+		tcsetattr(0, TCSANOW, &now);
+	}
+	leave_pty();
 }
 
 TEST(piped_input_arrives_whole_through_a_small_device)
