@@ -10,11 +10,11 @@
 #define CPU_HOST_STACK 352
 
 /* struct tlb_entry and how linear addresses find theirs. */
-#define TLB_READ	0
-#define TLB_WRITE	8
-#define TLB_HOST	16
-#define TLB_INDEX_SHIFT 7
-#define TLB_INDEX_MASK	(1023 << 5)
+#define TLB_READ	 0
+#define TLB_WRITE	 8
+#define TLB_HOST	 16
+#define TLB_INDEX_SHIFT	 7
+#define TLB_INDEX_MASK	 (1023 << 5)
 #define RECENT_EMPTY_TAG 0x8000000000000000
 
 #endif
