@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hosts/linux/internal.h"
@@ -17,6 +18,7 @@
 
 #define STACK_SIZE	  (1 << 20)
 #define SIGNAL_STACK_SIZE (64 << 10)
+#define JOIN_PATIENCE	  20 /* seconds */
 
 int linux_vm_attach(struct vm *vm)
 {
@@ -129,12 +131,28 @@ int linux_vm_start(struct vm *vm)
 	return -error;
 }
 
+/* A vcpu leaves within a moment of being asked. One that doesn't is a bug of ours, and nobody's
+ * guest should have to be ended with kill -9 for it. */
+static void join_thread(pthread_t thread)
+{
+	struct timespec deadline;
+	int error;
+
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += JOIN_PATIENCE;
+	error = pthread_timedjoin_np(thread, NULL, &deadline);
+	if (error)
+		host_log(LOG_ERROR, "a vcpu has not stopped within %d s of being asked to",
+			 JOIN_PATIENCE);
+	CHECK(!error);
+}
+
 void linux_vm_join(struct vm *vm)
 {
 	struct linux_vm *linux_vm = linux_vm_of(vm);
 
 	while (linux_vm->thread_count > 0)
-		pthread_join(linux_vm->threads[--linux_vm->thread_count], NULL);
+		join_thread(linux_vm->threads[--linux_vm->thread_count]);
 }
 
 void linux_loop_run(struct vm *vm)
