@@ -131,21 +131,26 @@ static uint32_t recent_offset(const struct translation *t, unsigned slot, size_t
 			  (t->view * RECENT_SIZE + slot) * sizeof(struct recent_entry) + member);
 }
 
-/* Slots are given out in turn, so that neighbours do not share them; a block's rip-relative
- * operands, which are mostly in one page, do. */
+/* Slots are given out in turn, so that neighbours do not share them. */
+static unsigned next_slot(struct translation *t)
+{
+	if (++t->code->recent_next >= RECENT_SIZE || t->code->recent_next < RECENT_SITES)
+		t->code->recent_next = RECENT_SITES;
+	return t->code->recent_next;
+}
+
+/* A block's rip-relative operands, which are mostly in one page, share a slot. */
 static unsigned pick_slot(struct translation *t, enum lookup_page page, bool write)
 {
 	uint16_t *slot = &t->slots[write];
 
 	if (page == PAGE_STACK)
 		return write ? RECENT_STACK_WRITE : RECENT_STACK_READ;
-	if (page == PAGE_NEAR && *slot)
-		return *slot;
-	if (++t->code->recent_next >= RECENT_SIZE || t->code->recent_next < RECENT_SITES)
-		t->code->recent_next = RECENT_SITES;
-	if (page == PAGE_NEAR)
-		*slot = (uint16_t)t->code->recent_next;
-	return t->code->recent_next;
+	if (page != PAGE_NEAR)
+		return next_slot(t);
+	if (!*slot)
+		*slot = (uint16_t)next_slot(t);
+	return *slot;
 }
 
 /* Through the TLB alone. */
