@@ -22,7 +22,8 @@ struct generator {
 	uint64_t random;
 	uint8_t pointer[2];
 	uint8_t index;
-	bool strings; /* rsi, rdi point into the data and rcx is small */
+	unsigned stack_run; /* proposals to come that are pushes (from 8 on) or pops */
+	bool strings;	    /* rsi, rdi point into the data and rcx is small */
 	uint32_t undefined;
 	uint32_t undefined_before_skip;
 	bool skipping;
@@ -125,7 +126,8 @@ static void start_state(struct generator *g, struct machine_state *start)
 
 	for (unsigned i = 0; i < 16; i++)
 		start->gpr[i] = interesting(g);
-	start->gpr[RSP] = DATA_MIDDLE + 512 + below(g, 16) * 8;
+	/* Sometimes runs of pushes and pops go over the page's edge, or lie across it. */
+	start->gpr[RSP] = DATA_MIDDLE + (chance(g, 75) ? 512 + below(g, 16) * 8 : below(g, 80));
 	for (unsigned i = 0; i < 2; i++)
 		start->gpr[g->pointer[i]] = DATA_MIDDLE + (chance(g, 70) ? (below(g, 64) - 32) * 32
 									 : below(g, 256) - 128);
@@ -406,6 +408,12 @@ static void propose(struct generator *g, struct bytes *bytes)
 		opcode = 0xd8 + below(g, 8);
 	vsib = vex && map == 2 && opcode >= 0x90 && opcode <= 0x93;
 	bytes->count = 0;
+	if (g->stack_run) { /* push and pop of registers */
+		g->stack_run--;
+		opcode = 0x50 | (g->stack_run & 8) | below(g, 8);
+		vex = false;
+		map = 0;
+	}
 	put_modrm(g, &tail, &rex, vsib);
 	if (vex) {
 		put_vex(g, bytes, rex, map, below(g, 4));
@@ -526,6 +534,8 @@ void sequence_generate(struct sequence *sequence, uint64_t seed)
 	start_state(&g, &sequence->start);
 	count = 1 + below(&g, SEQUENCE_INSNS_MAX - 1);
 	while (sequence->count < count && tries++ < 4000) {
+		if (!g.stack_run && kind != KIND_SSE && kind != KIND_AVX && chance(&g, 1))
+			g.stack_run = below(&g, 16);
 		if (!g.skipping && sequence->count + 1 < count && chance(&g, 1))
 			add_jump(&g, sequence);
 		else
