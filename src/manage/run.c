@@ -73,7 +73,6 @@ static int choose_cpu_model(struct run *run)
 				     nearest ? nearest : "");
 	memset(&host, 0, sizeof(host));
 	cpuid_host_read(&host);
-	host.tsc_frequency = host_tsc_frequency();
 	cpu_model_limit(&run->cpu_model, model, &host);
 	for (unsigned i = 0; cpu_model_missing(&run->cpu_model, model, i); i++)
 		host_log(LOG_INFO, "--cpu-model %s: this host lacks %s", name,
@@ -323,6 +322,10 @@ static int prepare(struct run *run)
 		status = make_pc(run);
 	if (!status)
 		status = boot(run);
+	/* Late, for how fast it is takes some milliseconds to measure, and those have passed by
+	 * now. No processor has run yet that could ask. */
+	if (!status)
+		run->cpu_model.tsc_frequency = host_tsc_frequency();
 	/* The last, for a terminal changes now and says so. */
 	if (!status)
 		status = open_console(run);

@@ -15,13 +15,19 @@
 #include "hosts/linux/linux.h"
 #include "lib/checked.h"
 
-#define NANOSECONDS   UINT64_C(1000000000)
-#define MEASURE_CHECK UINT64_C(3000000)	 /* ns measured where CPUID has a figure to be checked */
-#define MEASURE_ALONE UINT64_C(20000000) /* ns measured where there is none */
-#define READINGS      16
+#define NANOSECONDS UINT64_C(1000000000)
+#define READINGS    64
+
+/* Nanoseconds measured: so many times what it takes to read the clock, between these two. In 3 ms
+ * (where the clock is read without asking the kernel) the error is below a millionth; it is made
+ * by the clock's resolution, and by when within a reading it was read. */
+#define MEASURE_FACTOR 80000
+#define MEASURE_LEAST  UINT64_C(3000000)
+#define MEASURE_MOST   UINT64_C(20000000)
 
 struct reading {
 	uint64_t tsc, raw;
+	uint64_t cost; /* nanoseconds for reading the clock once */
 };
 
 static struct reading first;
@@ -52,23 +58,31 @@ uint64_t host_tsc(void)
 	return __rdtsc();
 }
 
-/* Both clocks at one moment: of several tries the one that took least, so that an interruption does
- * not count. */
+/*
+ * Both clocks at one moment. Of several tries those that took hardly longer than the shortest
+ * count, so that interruptions don't; and of these the mean, which is finer than one of them.
+ */
 static struct reading read_both(void)
 {
-	struct reading best = {0, 0};
-	uint64_t best_width = UINT64_MAX;
+	uint64_t tsc[READINGS], raw[READINGS], width[READINGS];
+	uint64_t least = UINT64_MAX, tsc_sum = 0, raw_sum = 0, count = 0;
 
 	for (int i = 0; i < READINGS; i++) {
-		uint64_t before = __rdtsc(), raw = clock_read(CLOCK_MONOTONIC_RAW),
-			 width = __rdtsc() - before;
-
-		if (width < best_width) {
-			best_width = width;
-			best = (struct reading){before + width / 2, raw};
-		}
+		tsc[i] = __rdtsc();
+		raw[i] = clock_read(CLOCK_MONOTONIC_RAW);
+		width[i] = __rdtsc() - tsc[i];
+		if (width[i] < least)
+			least = width[i];
 	}
-	return best;
+	for (int i = 0; i < READINGS; i++) {
+		if (width[i] > least + least / 4)
+			continue;
+		tsc_sum += tsc[i] - tsc[0] + width[i] / 2;
+		raw_sum += raw[i] - raw[0];
+		count++;
+	}
+	return (struct reading){tsc[0] + tsc_sum / count, raw[0] + raw_sum / count,
+				(raw[READINGS - 1] - raw[0]) / (READINGS - 1)};
 }
 
 void clock_begin(void)
@@ -76,14 +90,17 @@ void clock_begin(void)
 	first = read_both();
 }
 
-/* Over at least so long a time since the first reading. */
-static uint64_t measure(uint64_t nanoseconds)
+/* From the first reading, which may be long ago, until now, or until it is enough. */
+static uint64_t measure(void)
 {
 	struct reading last;
+	uint64_t least;
 
 	if (!first.raw)
 		clock_begin();
-	while (clock_read(CLOCK_MONOTONIC_RAW) - first.raw < nanoseconds)
+	least = first.cost * MEASURE_FACTOR;
+	least = least < MEASURE_LEAST ? MEASURE_LEAST : least > MEASURE_MOST ? MEASURE_MOST : least;
+	while (clock_read(CLOCK_MONOTONIC_RAW) - first.raw < least)
 		_mm_pause();
 	last = read_both();
 	return multiply_divide(last.tsc - first.tsc, NANOSECONDS, last.raw - first.raw);
@@ -142,21 +159,18 @@ static void find_frequency(void)
 		{leaf_40000010(), 1000, "CPUID leaf 40000010h"},
 		{leaf_16(), 100, "CPUID leaf 16h"},
 	};
-	uint64_t measured = 0;
+	uint64_t measured = measure();
 
 	for (unsigned i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++) {
-		if (!candidates[i].value)
-			continue;
-		if (!measured)
-			measured = measure(MEASURE_CHECK);
-		if (!agree(measured, candidates[i].value, candidates[i].millionths))
+		if (!candidates[i].value ||
+		    !agree(measured, candidates[i].value, candidates[i].millionths))
 			continue;
 		source = candidates[i].name;
 		frequency = candidates[i].value;
 		return;
 	}
 	source = "measured";
-	frequency = measure(MEASURE_ALONE);
+	frequency = measured;
 }
 
 uint64_t host_tsc_frequency(void)
