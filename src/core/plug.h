@@ -82,6 +82,11 @@ struct netport {
 	unsigned send_max;
 	/* Frames given to receive() are known to be whole: the guest need not check their sums. */
 	bool receive_checked;
+	/* Set by the port: it can join TCP segments. Set by the device: it takes them joined, while
+	 * this is so. Such a frame is longer than mtu + 14, up to 65549, for the receiver to
+	 * cut up as the MTU asks, if it passes it on; its TCP checksum is that of the pseudo header
+	 * alone, not complemented. */
+	bool can_join, takes_joined;
 	/* Set by the device. World to guest: true if taken, false if there is no room now. Vm's
 	 * lock held. */
 	bool (*receive)(void *device, const void *frame, size_t length);

@@ -27,6 +27,7 @@
 #include "core/device.h"
 #include "core/host.h"
 #include "core/vm.h"
+#include "network/merge.h"
 
 enum {
 	FRAME_MAX = 65535 + 14,
@@ -69,6 +70,7 @@ struct user {
 	size_t queue_first, queue_used;
 	uint64_t dropped;
 	uint8_t frame[FRAME_MAX]; /* a frame in one piece */
+	struct merge merge;	  /* empty but while slirp works */
 };
 
 static void wake(struct user *user)
@@ -124,13 +126,10 @@ static void queue_flush(struct user *user)
 
 /* What libslirp calls. */
 
-static ssize_t slirp_send_packet(const void *bytes, size_t length, void *opaque)
+static ssize_t give(struct user *user, const void *bytes, size_t length)
 {
-	struct user *user = opaque;
 	uint32_t length32 = (uint32_t)length;
 
-	if (length > FRAME_MAX || !user->port.receive)
-		return -1;
 	if (user->queue_used == 0 && user->port.receive(user->port.device, bytes, length))
 		return (ssize_t)length;
 	if (QUEUE_BYTES - user->queue_used < sizeof(length32) + length) {
@@ -140,6 +139,32 @@ static ssize_t slirp_send_packet(const void *bytes, size_t length, void *opaque)
 	queue_bytes_in(user, &length32, sizeof(length32));
 	queue_bytes_in(user, bytes, length);
 	return (ssize_t)length;
+}
+
+/* After each time that slirp has worked: it won't go on with the segment before. */
+static void give_joined(struct user *user)
+{
+	size_t length;
+	const void *bytes = merge_take(&user->merge, &length);
+
+	if (bytes)
+		give(user, bytes, length);
+}
+
+static ssize_t slirp_send_packet(const void *bytes, size_t length, void *opaque)
+{
+	struct user *user = opaque;
+
+	if (length > FRAME_MAX || !user->port.receive)
+		return -1;
+	if (user->port.takes_joined) {
+		if (merge_add(&user->merge, user->port.mtu, bytes, length))
+			return (ssize_t)length;
+		give_joined(user);
+		if (merge_add(&user->merge, user->port.mtu, bytes, length))
+			return (ssize_t)length;
+	}
+	return give(user, bytes, length);
 }
 
 static void slirp_guest_error(const char *message, void *opaque)
@@ -315,6 +340,7 @@ static void wait_once(struct user *user)
 	if (ready >= 0 && !waits_are_right(user))
 		ready = -1;
 	slirp_pollfds_poll(user->slirp, ready < 0, get_events, user);
+	give_joined(user);
 }
 
 static void *work(void *argument)
@@ -371,6 +397,7 @@ static void user_send(struct netport *port, const struct slice *slices, unsigned
 		frame = user->frame;
 	}
 	slirp_input(user->slirp, frame, (int)length);
+	give_joined(user);
 	timeout = collect(user);
 	if (timeout < user->wait_timeout || !waits_are_right(user))
 		wake(user);
@@ -559,7 +586,8 @@ int user_open(struct vm *vm, const struct user_config *config, struct netport **
 	user->port = (struct netport){.ops = &user_ops,
 				      .mtu = config->mtu ? config->mtu : MTU_DEFAULT,
 				      .send_max = FRAME_MAX,
-				      .receive_checked = true};
+				      .receive_checked = true,
+				      .can_join = true};
 	memcpy(user->port.mac, memcmp(config->mac, none, sizeof(none)) ? config->mac : mac,
 	       sizeof(mac));
 	ignore_broken_pipes();

@@ -8,6 +8,8 @@
 enum { SLOT = 4, RECEIVE = 0, TRANSMIT = 1, HEADER = 12 };
 #define F_CSUM	     (1ull << 0)
 #define F_GUEST_CSUM (1ull << 1)
+#define F_GUEST_TSO4 (1ull << 7)
+#define F_GUEST_TSO6 (1ull << 8)
 #define F_HOST_TSO4  (1ull << 11)
 #define F_MRG_RXBUF  (1ull << 15)
 
@@ -299,4 +301,57 @@ TEST(frames_before_the_driver_is_ready_are_dropped)
 	start(0);
 	driver_common_set(&driver, 0x14, 1, 0);
 	EXPECT(receive(frame, 60));
+}
+
+/* A frame that the port has joined of three segments. */
+static void joined_frame(void)
+{
+	bytes_fill(frame, 0, sizeof(frame));
+	frame[12] = 0x08;
+	frame[14] = 0x45;
+	frame[46] = 0x80; /* a TCP header of 32 bytes */
+}
+
+#define F_JOINED (F_GUEST_CSUM | F_GUEST_TSO4 | F_GUEST_TSO6 | F_MRG_RXBUF)
+
+TEST(joined_segments_are_described)
+{
+	struct driver_buffer buffer;
+	const uint8_t *header;
+	uint32_t length;
+
+	port.receive_checked = port.can_join = true;
+	start(F_JOINED);
+	EXPECT(port.takes_joined);
+	buffer = driver_writable(&driver, 5000);
+	driver_add(&driver, RECEIVE, &buffer, 1);
+	joined_frame();
+	EXPECT(receive(frame, 4000));
+	EXPECT_EQ(driver_used(&driver, RECEIVE, &length), 0);
+	EXPECT_EQ(length, HEADER + 4000);
+	header = driver_at(&driver, buffer.address);
+	EXPECT_EQ(header[0], 1);
+	EXPECT_EQ(header[1], 1);
+	EXPECT_EQ(bytes_load16(header + 2), 66);
+	EXPECT_EQ(bytes_load16(header + 4), 1500 + 14 - 66);
+	EXPECT_EQ(bytes_load16(header + 6), 34);
+	EXPECT_EQ(bytes_load16(header + 8), 16);
+	EXPECT_EQ(driver_audit(&driver), 0);
+	port.receive_checked = port.can_join = false;
+}
+
+TEST(joined_segments_are_not_for_drivers_that_do_not_know_them)
+{
+	struct driver_buffer buffer;
+
+	port.receive_checked = port.can_join = true;
+	start(F_JOINED & ~F_GUEST_TSO6);
+	EXPECT(!port.takes_joined);
+	buffer = driver_writable(&driver, 5000);
+	driver_add(&driver, RECEIVE, &buffer, 1);
+	joined_frame();
+	EXPECT(receive(frame, 4000));
+	EXPECT_EQ(driver_used(&driver, RECEIVE, NULL), -1);
+	EXPECT_EQ(net.dropped_received, 1);
+	port.receive_checked = port.can_join = false;
 }

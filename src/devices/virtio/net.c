@@ -6,7 +6,7 @@
  * guest does not have on every engine.
  *
  * Not modelled: the control queue (so no filters: all frames are received), several queue pairs,
- * notification coalescing, receiving segments larger than the MTU, UDP segmentation.
+ * notification coalescing, UDP segmentation.
  */
 #include "devices/virtio/net.h"
 
@@ -17,6 +17,8 @@
 #define F_GUEST_CSUM (1ull << 1)
 #define F_MTU	     (1ull << 3)
 #define F_MAC	     (1ull << 5)
+#define F_GUEST_TSO4 (1ull << 7)
+#define F_GUEST_TSO6 (1ull << 8)
 #define F_HOST_TSO4  (1ull << 11)
 #define F_HOST_TSO6  (1ull << 12)
 #define F_HOST_ECN   (1ull << 13)
@@ -30,6 +32,8 @@ enum { CONFIG_MAC = 0, CONFIG_STATUS = 6, CONFIG_MTU = 10, STATUS_LINK_UP = 1 };
 enum {
 	HEADER_FLAGS = 0,
 	HEADER_GSO_TYPE = 1,
+	HEADER_LENGTH = 2,
+	HEADER_GSO_SIZE = 4,
 	HEADER_CSUM_START = 6,
 	HEADER_CSUM_OFFSET = 8,
 	HEADER_NUM_BUFFERS = 10,
@@ -37,7 +41,7 @@ enum {
 };
 enum { FLAG_NEEDS_CSUM = 1, FLAG_DATA_VALID = 2 };
 enum { GSO_NONE = 0, GSO_TCPV4 = 1, GSO_TCPV6 = 4, GSO_ECN = 0x80 };
-enum { ETHERNET_HEADER = 14 };
+enum { ETHERNET_HEADER = 14, IPV4_HEADER = 20, IPV6_HEADER = 40, TCP_CHECKSUM = 16 };
 
 uint16_t virtio_net_fold(uint64_t sum)
 {
@@ -184,6 +188,28 @@ static int take_buffers(struct virtio_net *net, uint64_t size)
 	return result;
 }
 
+static bool is_joined(const struct virtio_net *net, size_t length)
+{
+	return length > (size_t)net->port->mtu + ETHERNET_HEADER;
+}
+
+/* What the driver needs to know of segments that the port has joined (see struct netport): 5.1.6.4.
+ */
+static void describe_joined(const struct virtio_net *net, const uint8_t *frame, uint8_t *header)
+{
+	bool v6 = frame[12] == 0x86; /* of type 0x86dd, else 0x0800 */
+	unsigned tcp = ETHERNET_HEADER + (v6 ? IPV6_HEADER : IPV4_HEADER);
+	unsigned headers = tcp + (frame[tcp + 12] >> 4) * 4u;
+
+	header[HEADER_FLAGS] = FLAG_NEEDS_CSUM;
+	header[HEADER_GSO_TYPE] = v6 ? GSO_TCPV6 : GSO_TCPV4;
+	bytes_store16(header + HEADER_LENGTH, (uint16_t)headers);
+	bytes_store16(header + HEADER_GSO_SIZE,
+		      (uint16_t)(net->port->mtu + ETHERNET_HEADER - headers));
+	bytes_store16(header + HEADER_CSUM_START, (uint16_t)tcp);
+	bytes_store16(header + HEADER_CSUM_OFFSET, TCP_CHECKSUM);
+}
+
 static void fill_buffers(struct virtio_net *net, unsigned count, const uint8_t *frame,
 			 size_t length)
 {
@@ -191,7 +217,9 @@ static void fill_buffers(struct virtio_net *net, unsigned count, const uint8_t *
 	uint8_t header[HEADER_SIZE] = {0};
 	uint64_t offset = HEADER_SIZE;
 
-	if (net->port->receive_checked && virtio_accepted(&net->virtio, F_GUEST_CSUM))
+	if (is_joined(net, length))
+		describe_joined(net, frame, header);
+	else if (net->port->receive_checked && virtio_accepted(&net->virtio, F_GUEST_CSUM))
 		header[HEADER_FLAGS] = FLAG_DATA_VALID;
 	bytes_store16(header + HEADER_NUM_BUFFERS, (uint16_t)count);
 	virtqueue_chain_write(&net->chains[0], 0, header, HEADER_SIZE);
@@ -214,6 +242,11 @@ static bool receive(void *device, const void *frame, size_t length)
 
 	if (!virtio_live(&net->virtio) || !net->queues[QUEUE_RECEIVE].ring.enabled)
 		return true;
+	/* Joined for a driver that was there before this one. */
+	if (is_joined(net, length) && !net->port->takes_joined) {
+		net->dropped_received++;
+		return true;
+	}
 	count = take_buffers(net, HEADER_SIZE + (uint64_t)length);
 	if (count == 0 && virtio_live(&net->virtio)) {
 		net->starved = true;
@@ -249,6 +282,10 @@ static void ready(struct virtio *virtio)
 {
 	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
 
+	net->port->takes_joined = net->port->can_join && virtio_accepted(virtio, F_GUEST_CSUM) &&
+				  virtio_accepted(virtio, F_GUEST_TSO4) &&
+				  virtio_accepted(virtio, F_GUEST_TSO6) &&
+				  virtio_accepted(virtio, F_MRG_RXBUF);
 	virtio_notified(virtio, QUEUE_TRANSMIT);
 	net->starved = false;
 	net->port->ops->receive_ready(net->port);
@@ -259,6 +296,7 @@ static void reset(struct virtio *virtio)
 	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
 
 	net->starved = false;
+	net->port->takes_joined = false;
 }
 
 static const struct virtio_ops ops = {.reset = reset, .ready = ready, .notify = notify};
@@ -280,6 +318,8 @@ int virtio_net_init(struct virtio_net *net, struct vm *vm, struct pci_bus *bus, 
 	virtio->offered = F_CSUM | F_MTU | F_MAC | F_MRG_RXBUF | F_STATUS;
 	if (port->receive_checked)
 		virtio->offered |= F_GUEST_CSUM;
+	if (port->can_join)
+		virtio->offered |= F_GUEST_TSO4 | F_GUEST_TSO6;
 	if (port->send_max)
 		virtio->offered |= F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN;
 	virtio->queues = net->queues;
