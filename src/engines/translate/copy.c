@@ -41,26 +41,6 @@ struct plan {
 	uint8_t base;
 };
 
-static unsigned general_register(const struct insn *insn, const struct operand *operand)
-{
-	switch (operand->kind) {
-	case OPERAND_RM:
-		return insn->memory ? INSN_NO_REGISTER : insn->rm;
-	case OPERAND_RM_REGISTER:
-		return insn->rm;
-	case OPERAND_REG:
-		return insn->reg;
-	case OPERAND_VVVV:
-		return insn->vvvv;
-	case OPERAND_OPCODE_REG:
-		return (insn->opcode & 7u) | (insn->rex & 1u) << 3;
-	case OPERAND_FIXED:
-		return operand->number;
-	default:
-		return INSN_NO_REGISTER;
-	}
-}
-
 /*
  * rax, rcx, rdx and rbx are always loaded: implicit operands, the second halves of byte registers.
  * Only rsp must be another register in a stub, which uses the host's stack.
@@ -71,7 +51,7 @@ static struct plan plan_registers(const struct insn *insn)
 	uint16_t taken;
 
 	for (unsigned i = 0; i < 4; i++) {
-		unsigned number = general_register(insn, &insn->op->operand[i]);
+		unsigned number = operand_register(insn, &insn->op->operand[i]);
 
 		if (number < 16)
 			plan.used |= (uint16_t)(1u << number);

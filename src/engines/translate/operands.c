@@ -42,8 +42,7 @@ void register_write(struct cpu *cpu, unsigned number, unsigned size, bool high_b
 		*gpr = (*gpr & ~(((uint64_t)1 << size * 8) - 1)) | cut(value, size);
 }
 
-/* The general register of an operand, or INSN_NO_REGISTER. */
-static unsigned operand_register(const struct insn *insn, const struct operand *operand)
+unsigned operand_register(const struct insn *insn, const struct operand *operand)
 {
 	switch (operand->kind) {
 	case OPERAND_RM:
