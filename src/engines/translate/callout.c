@@ -172,7 +172,6 @@ static const void *interpret_here(struct cpu *cpu, const struct place *place)
 	unsigned room = 4096 - (unsigned)(physical & 4095);
 	const uint8_t *bytes = vm_slice(cpu->vm, gpa(physical), 1);
 
-	cpu->count_slow_accesses++;
 	CHECK(bytes);
 	if (insn_decode(&cpu->insn, bytes, room < 15 ? room : 15, CODE_64) == DECODE_OK)
 		interpret_insn(cpu, &cpu->insn);

@@ -192,7 +192,6 @@ struct cpu {
 	uint8_t interrupt_shadow; /* SHADOW_*, else 0: of the instruction that just ran (sti, mov
 				     ss); cleared after the next one */
 	uint8_t nmi_blocked;
-	bool page_walk_cache_valid;
 
 	/* Vector and x87 state: in the host's registers (true) or in xsave below. */
 	bool vector_live;
@@ -239,11 +238,9 @@ struct cpu {
 	struct exit *exit; /* run()'s, filled by what ends the run */
 	bool leave;	   /* the dispatcher is to return with *exit */
 	struct insn insn;  /* the one being interpreted */
-	bool executing_breakpoint_checked;
 
-	/* Statistics, by the vcpu's thread. */
-	uint64_t count_interpreted, count_blocks, count_tlb_fills, count_slow_accesses,
-		count_exceptions, count_interrupts, count_lookups, count_invalidations;
+	/* What the tests look at, by the vcpu's thread. */
+	uint64_t count_blocks, count_lookups, count_invalidations;
 };
 
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 }; /* cpu->interrupt_shadow */

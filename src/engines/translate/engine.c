@@ -123,15 +123,12 @@ static void take_events(struct cpu *cpu)
 	} else if ((pending & PENDING_NMI) && !cpu->nmi_blocked && !cpu->interrupt_shadow) {
 		vcpu_withdraw(cpu->vcpu, PENDING_NMI);
 		cpu->nmi_blocked = 1;
-		cpu->count_interrupts++;
 		interrupt_deliver(cpu, EXCEPTION_NMI);
 	} else if ((pending & PENDING_INTERRUPT) && can_take_interrupt(cpu)) {
 		int vector = take_vector(cpu);
 
-		if (vector >= 0) {
-			cpu->count_interrupts++;
+		if (vector >= 0)
 			interrupt_deliver(cpu, (unsigned)vector);
-		}
 	}
 }
 
@@ -168,7 +165,6 @@ static void run_loop(struct cpu *cpu_argument)
 
 	if (__builtin_setjmp(cpu->unwind)) {
 		exclusive_unwind(cpu);
-		cpu->count_exceptions++;
 		exception_deliver(cpu);
 	} else if (cpu->event_pending) {
 		cpu->event_pending = false;

@@ -88,7 +88,6 @@ void interpret_insn(struct cpu *cpu, const struct insn *insn)
 {
 	uint64_t next = cpu->rip + insn->length;
 
-	cpu->count_interpreted++;
 	check(cpu, insn);
 	cpu->next_rip = cpu_code_size(cpu) == CODE_64 ? next : (uint32_t)next;
 	cpu->rflags &= ~FLAG_RF;

@@ -195,7 +195,6 @@ __attribute__((noinline)) static void fill(struct cpu *cpu, uint64_t linear, uns
 	uint64_t tag = linear & ~PAGE_MASK;
 	struct paging_page page;
 
-	cpu->count_tlb_fills++;
 	walk_or_raise(cpu, linear, walk_access(view, access), &page);
 	place->physical = page.physical;
 	place->host = ram_host(cpu->vm, page.physical);
@@ -369,7 +368,6 @@ __attribute__((noinline)) static uint64_t load_slow(struct cpu *cpu, uint64_t li
 	struct place place;
 	uint64_t value = 0;
 
-	cpu->count_slow_accesses++;
 	if (crosses(linear, size)) {
 		mmu_load_bytes(cpu, linear, &value, size, access);
 		return value;
@@ -396,7 +394,6 @@ __attribute__((noinline)) static void store_slow(struct cpu *cpu, uint64_t linea
 	unsigned offset = linear & PAGE_MASK;
 	struct place place;
 
-	cpu->count_slow_accesses++;
 	if (crosses(linear, size)) {
 		mmu_store_bytes(cpu, linear, &value, size, access);
 		return;
