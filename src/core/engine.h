@@ -3,12 +3,28 @@
 #ifndef CORE_ENGINE_H
 #define CORE_ENGINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct apic; /* x86/apic.h */
 struct vm;
 struct vcpu;
 struct exit;
+
+/*
+ * What an engine does that has the local APICs itself (KVM's kernel, or ours): interrupt messages go
+ * to it, and it sleeps by itself while a vcpu has nothing to do.
+ */
+struct engine_apics {
+	/* A write of data to 0xfeexxxxx, as of a device's MSI. Whether anyone took it. Vm's lock held. */
+	bool (*message)(struct vm *vm, uint64_t address, uint32_t data);
+	/* The pins of all APICs: 0 is LINT0 (the 8259s' INTR), 1 is LINT1. Vm's lock held. */
+	void (*lint)(struct vm *vm, unsigned input, bool level);
+	/* Registers. The vcpu does not run (its own thread, or all are stopped). */
+	void (*get)(struct vcpu *vcpu, struct apic *apic);
+	void (*set)(struct vcpu *vcpu, const struct apic *apic);
+};
 
 struct engine {
 	const char *name;
@@ -23,7 +39,7 @@ struct engine {
 	void (*vcpu_destroy)(struct vcpu *vcpu);
 	/*
 	 * Runs the vcpu from vcpu->state until something is asked; fills exit; leaves vcpu->state
-	 * up to date. Returns soon with EXIT_KICKED after kick(). Delivers PENDING_INTERRUPT
+	 * up to date, or for `sync` to bring up to date. Returns soon with EXIT_KICKED after kick(). Delivers PENDING_INTERRUPT
 	 * (vcpu_take_interrupt) and PENDING_NMI itself when the guest can take them; returns
 	 * EXIT_KICKED for the other pending bits (also when they are set before it begins). After
 	 * EXIT_PORT, EXIT_MEMORY or EXIT_MSR it is called next with the same struct exit, which
@@ -40,6 +56,21 @@ struct engine {
 	 * others run; lock not held). May be NULL.
 	 */
 	void (*reset)(struct vcpu *vcpu);
+	/*
+	 * Brings vcpu->state up to date; what is changed in it then counts when the vcpu runs next.
+	 * The vcpu does not run: on its own thread, or with all vcpus stopped. NULL where the state
+	 * always is up to date. Called through vcpu_sync.
+	 */
+	void (*sync)(struct vcpu *vcpu);
+	/*
+	 * NULL where local APICs are devices. Otherwise the engine's own: PENDING_INTERRUPT and
+	 * PENDING_NMI are never posted, EXIT_HALT never comes; `run` is called in every activity and
+	 * sleeps when it is VCPU_HALTED or VCPU_WAIT_FOR_SIPI. An INIT or start-up message that
+	 * arrives there it posts as PENDING_INIT or PENDING_SIPI (with vcpu->sipi_vector), and
+	 * returns EXIT_KICKED. It takes the 8259s' vectors with vcpu_take_interrupt, and calls
+	 * vcpu_end_of_interrupt for level-triggered ones.
+	 */
+	const struct engine_apics *apics;
 };
 
 #endif

@@ -135,6 +135,20 @@ int vcpu_take_interrupt(struct vcpu *vcpu)
 	return vector;
 }
 
+void vcpu_end_of_interrupt(struct vcpu *vcpu, uint8_t vector)
+{
+	vm_lock(vcpu->vm);
+	if (vcpu->interrupts && vcpu->interrupts->eoi)
+		vcpu->interrupts->eoi(vcpu, vector);
+	vm_unlock(vcpu->vm);
+}
+
+void vcpu_sync(struct vcpu *vcpu)
+{
+	if (vcpu->vm->engine->sync)
+		vcpu->vm->engine->sync(vcpu);
+}
+
 uint64_t vcpu_tsc(const struct vcpu *vcpu)
 {
 	const struct vm *vm = vcpu->vm;
@@ -209,6 +223,7 @@ static void vcpu_park(struct vcpu *vcpu)
 
 static void take_init(struct vcpu *vcpu)
 {
+	vcpu_sync(vcpu);
 	vm_lock(vcpu->vm);
 	vcpu_withdraw(vcpu, PENDING_INIT | PENDING_NMI);
 	vcpu_init(vcpu);
@@ -222,6 +237,7 @@ static void take_init(struct vcpu *vcpu)
 /* Only a processor that waits for a start-up message notices it. */
 static void take_sipi(struct vcpu *vcpu)
 {
+	vcpu_sync(vcpu);
 	vm_lock(vcpu->vm);
 	vcpu_withdraw(vcpu, PENDING_SIPI);
 	if (vcpu->state.activity == VCPU_WAIT_FOR_SIPI)
@@ -243,7 +259,7 @@ static bool make_runnable(struct vcpu *vcpu)
 			take_init(vcpu);
 		else if (pending & PENDING_SIPI)
 			take_sipi(vcpu);
-		else if (vcpu->state.activity == VCPU_RUNNING)
+		else if (vcpu->state.activity == VCPU_RUNNING || vcpu->vm->engine->apics)
 			return true;
 		else if (!(pending & waking))
 			vcpu_sleep(vcpu, waking);

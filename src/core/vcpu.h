@@ -98,13 +98,15 @@ struct interrupt_controller {
 	void (*set_tpr)(struct vcpu *vcpu, uint64_t cr8);
 	/* INIT arrived: the local APIC's part of it. */
 	void (*init)(struct vcpu *vcpu);
+	/* Where the engine has the APICs: a level-triggered interrupt ended. */
+	void (*eoi)(struct vcpu *vcpu, uint8_t vector);
 };
 
 struct vcpu {
 	struct vm *vm;
 	unsigned id;		 /* 0 is the bootstrap processor; also its initial APIC id */
-	struct vcpu_state state; /* up to date whenever the engine does not run (engine->get_state
-				    before a look from outside) */
+	struct vcpu_state state; /* up to date whenever the engine does not run and vcpu_sync was
+				    called */
 	_Atomic uint32_t pending;
 	_Atomic uint32_t place; /* enum vcpu_place */
 	_Atomic uint32_t wake;	/* the host's: the token from host_vcpu_wake to host_vcpu_wait */
@@ -161,6 +163,16 @@ void vcpu_withdraw(struct vcpu *vcpu, uint32_t bits);
  * vm's lock.
  */
 int vcpu_take_interrupt(struct vcpu *vcpu);
+
+/*
+ * Brings vcpu->state up to date with an engine that keeps it elsewhere. Before each look at it, and
+ * each change, but for activity and tsc_offset, which are always ours. The vcpu does not run: on its
+ * own thread, or with all vcpus stopped.
+ */
+void vcpu_sync(struct vcpu *vcpu);
+
+/* The engine has the APICs, and a level-triggered interrupt ended. Takes the vm's lock. */
+void vcpu_end_of_interrupt(struct vcpu *vcpu, uint8_t vector);
 
 /* Guest TSC now. */
 uint64_t vcpu_tsc(const struct vcpu *vcpu);

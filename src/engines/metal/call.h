@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The system calls of the bare-metal kernel (kernel/abi.h), as functions. */
+#ifndef ENGINES_METAL_CALL_H
+#define ENGINES_METAL_CALL_H
+
+#include <stdint.h>
+
+#include "kernel/abi.h"
+
+static inline int64_t metal_call(enum metal_call number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+				 uint64_t e)
+{
+	register uint64_t r10 __asm__("r10") = d;
+	register uint64_t r8 __asm__("r8") = e;
+	int64_t result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"((uint64_t)number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
+#define METAL_CALL(number, ...)	 METAL_CALL_(number, ##__VA_ARGS__, 0, 0, 0, 0, 0)
+#define METAL_CALL_(number, a, b, c, d, e, ...)                                                    \
+	metal_call(number, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e))
+
+/* What is at METAL_START_ADDRESS. */
+static inline struct metal_start *metal_start(void)
+{
+	return (struct metal_start *)METAL_START_ADDRESS;
+}
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The local APIC as a pure model: registers, priorities, timer, messages. It exists once, for the
+ * device (devices/lapic.c, where the engine has none of its own) and for the bare-metal kernel.
+ * Intel SDM volume 3, chapter 10.
+ *
+ * Whoever holds an apic holds a lock while a function here runs: the vm's lock, or the kernel's lock
+ * of a vm's APICs. What is to happen outside of the registers is asked through struct apic_ops, with
+ * that lock held.
+ *
+ * Not modelled: SMIs, the CMCI and thermal sources (their LVT entries hold what is written),
+ * arbitration (APR and RRD read as zero), a relocated register page (the base MSR takes the address,
+ * the page stays), level-triggered LINT pins in fixed mode (they act as edges), writes to the APIC id.
+ */
+#ifndef X86_APIC_H
+#define X86_APIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define APIC_ADDRESS 0xfee00000u
+#define APIC_TIMER_FREQUENCY                                                                       \
+	1000000000u /* Hz, before the divider; CPUID leaf 0x15's crystal clock */
+
+#define APIC_BASE_BSP	 0x100u
+#define APIC_BASE_X2APIC 0x400u
+#define APIC_BASE_ENABLE 0x800u
+
+/* Delivery modes (SDM 3, section 10.5.1 and 10.6.1). */
+enum {
+	APIC_FIXED = 0,
+	APIC_LOWEST_PRIORITY = 1,
+	APIC_SMI = 2,
+	APIC_NMI = 4,
+	APIC_INIT = 5,
+	APIC_SIPI = 6,
+	APIC_EXTINT = 7,
+};
+
+/* The local vector table, in the order of the register addresses from 0x320 on. */
+enum { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
+
+#define LVT_MASKED 0x10000u
+
+/* An interrupt message, from an ICR, an IO-APIC or a device. */
+struct apic_message {
+	uint32_t destination;
+	bool broadcast; /* destination names everyone */
+	bool logical;
+	bool level; /* trigger mode */
+	uint8_t mode;
+	uint8_t vector;
+};
+
+struct apic_ops;
+
+/* The registers, which are also what is saved of it; and whose it is. */
+struct apic {
+	const struct apic_ops *ops;
+	uint32_t id; /* the vcpu's number */
+	uint64_t base; /* IA32_APIC_BASE */
+	uint32_t tpr, ldr, dfr, svr;
+	uint32_t esr;	      /* as read */
+	uint32_t esr_pending; /* errors since the last write to it */
+	uint64_t icr;
+	uint32_t lvt[LVT_COUNT];
+	uint32_t divide;
+	uint32_t initial_count;
+	bool timer_running;	 /* counts down from initial_count */
+	uint64_t timer_start;	 /* guest time at which the running count was initial_count */
+	uint64_t timer_deadline; /* guest TSC; 0: not armed */
+	uint64_t irr[4], isr[4], tmr[4];
+	bool extint_message; /* an ExtINT came as a message and waits */
+	bool lint0;	     /* level of the pin to which the 8259s' INTR goes */
+};
+
+#define APIC_TIMER_NEVER UINT64_MAX
+
+/* What an APIC asks of whoever holds it. All with the lock held. */
+struct apic_ops {
+	uint64_t (*time)(struct apic *apic);	     /* guest time, ns */
+	uint64_t (*tsc)(struct apic *apic);	     /* guest TSC */
+	uint64_t (*tsc_frequency)(struct apic *apic); /* Hz */
+	/* Arms the one timer (guest time, ns; APIC_TIMER_NEVER disarms): apic_timer_expired is to be
+	 * called then. */
+	void (*timer_set)(struct apic *apic, uint64_t deadline);
+	/* The ICR or self-IPI register was written: all APICs of the vm, for apics_deliver and
+	 * shorthands. */
+	struct apic *const *(*all)(struct apic *apic, unsigned *count, unsigned *last_lowest);
+	/* There is, or is no longer, an interrupt that the processor should take
+	 * (apic_interrupt_waits). Called when that may have changed. */
+	void (*changed)(struct apic *apic);
+	void (*nmi)(struct apic *apic);
+	void (*init)(struct apic *apic);
+	void (*sipi)(struct apic *apic, uint8_t vector);
+	/* A level-triggered interrupt ended. */
+	void (*eoi)(struct apic *apic, uint8_t vector);
+};
+
+/* Power-on state; or what INIT does (section 10.4.7: keeps the base MSR). Leaves ops and id. bsp: the
+ * first processor (virtual wire mode at power-on: LINT0 is ExtINT, unmasked). */
+void apic_reset(struct apic *apic, bool init, bool bsp);
+
+/*
+ * A register by its number: the memory offset divided by 16, the MSR's number less 0x800. In memory
+ * (xAPIC): accesses of 32 bits; what does not exist reads 0 and sets an error. As an MSR (x2APIC):
+ * false if it raises #GP, also while not in that mode.
+ */
+uint32_t apic_read_memory(struct apic *apic, unsigned number);
+void apic_write_memory(struct apic *apic, unsigned number, uint32_t value);
+bool apic_read_msr(struct apic *apic, unsigned number, uint64_t *value);
+bool apic_write_msr(struct apic *apic, unsigned number, uint64_t value);
+
+/* IA32_APIC_BASE. false: #GP. */
+bool apic_write_base(struct apic *apic, uint64_t value);
+
+/* IA32_TSC_DEADLINE. */
+uint64_t apic_read_deadline(const struct apic *apic);
+void apic_write_deadline(struct apic *apic, uint64_t tsc);
+
+/* CR8. */
+uint64_t apic_get_tpr(const struct apic *apic);
+void apic_set_tpr(struct apic *apic, uint64_t cr8);
+
+/* The end-of-interrupt register, which is written most. */
+void apic_eoi(struct apic *apic);
+
+/* Whether the processor should be interrupted: a vector above its priority, or the 8259s. */
+bool apic_interrupt_waits(const struct apic *apic);
+/* Whether it is the 8259s that wait (they go first): whoever delivers gets the vector from them,
+ * having called apic_acknowledge_external. */
+bool apic_external_waits(const struct apic *apic);
+void apic_acknowledge_external(struct apic *apic);
+/* Takes the vector to be delivered now, which is in service then; -1: none. */
+int apic_acknowledge(struct apic *apic);
+/* The vector that apic_acknowledge would take, or -1. */
+int apic_deliverable(const struct apic *apic);
+
+/* The timer set by timer_set is due. */
+void apic_timer_expired(struct apic *apic);
+/* Sets the timer as the registers want it (after loading, or when time has been moved). */
+void apic_timer_arm(struct apic *apic);
+
+/* One of the two pins. LINT0's level is kept. */
+void apic_lint_set(struct apic *apic, unsigned input, bool level);
+
+/* A message for this APIC. */
+void apic_receive(struct apic *apic, const struct apic_message *message);
+
+/* Delivers a message to all of them that it is for; *last_lowest is who took the last
+ * lowest-priority interrupt. Whether anyone took it. */
+bool apics_deliver(struct apic *const *all, unsigned count, unsigned *last_lowest,
+		   const struct apic_message *message);
+
+/* A write to 0xfeexxxxx (section 10.11) as a message; false if the address is another. And back. */
+bool apic_message_from_msi(struct apic_message *message, uint64_t address, uint32_t data);
+void apic_message_to_msi(const struct apic_message *message, uint64_t *address, uint32_t *data);
+
+/* What was loaded, or came from an untrusted process, is made a state that a guest can reach. NULL,
+ * or why it cannot be one. */
+const char *apic_check(struct apic *apic);
+
+#endif
