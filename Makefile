@@ -35,7 +35,7 @@ MAKEFLAGS += --no-builtin-rules
 
 program_folders := lib core x86 devices devices/virtio machines hosts/linux storage network manage
 program_sources := $(sort $(foreach f,$(program_folders),$(wildcard src/$f/*.[cS])) \
-                          $(filter-out src/engines/scripted/%,$(wildcard src/engines/*/*.[cS])))
+                          $(filter-out src/engines/scripted/% src/engines/metal/%,$(wildcard src/engines/*/*.[cS])))
 hosted_patterns := src/hosts/linux/% src/engines/kvm/% src/engines/translate/linux/% \
                    src/engines/translate/linux_% src/storage/% src/network/% src/manage/% \
                    tests/unit/linux/% tests/unit/main.c tests/fuzz/% tests/conformance/%
@@ -58,6 +58,7 @@ quiet     := -mgeneral-regs-only -fno-stack-protector -fno-builtin-memcpy
 hosted    = -D_GNU_SOURCE -pthread $(slirp_cflags)
 slirp_cflags = $(shell pkg-config --cflags slirp 2>/dev/null || echo -I/usr/include/slirp)
 slirp_libs   = $(shell pkg-config --libs slirp 2>/dev/null || echo -lslirp)
+storage_libs := -lz -lzstd
 # Version and date of a build come from git, where there is one.
 version   := $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
 
@@ -80,7 +81,7 @@ all: $O/lodge
 $O/lodge: $(program_objects) tools/check-symbols
 	$(Q)tools/check-symbols $(quiet_objects) -- $(program_objects)
 	$(say) LINK $@
-	$(Q)$(CC) -g -pthread $(LDFLAGS) -o $@ $(program_objects) $(slirp_libs) $(LDLIBS)
+	$(Q)$(CC) -g -pthread $(LDFLAGS) -o $@ $(program_objects) $(slirp_libs) $(storage_libs) $(LDLIBS)
 
 $O/obj/%.o: %.c $O/obj/flags
 	$(say) CC $<
@@ -120,17 +121,23 @@ help:
 	@echo 'make bench      compare with QEMU TCG'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS (20)'
 	@echo 'make conformance  compare every engine with this processor'
+	@echo 'make iso        build $O/lodge.iso: bare metal, for CD or USB, BIOS or UEFI'
+	@echo 'make run-metal  boot it in QEMU with two Debian guests'
+	@echo 'make test-metal the tests of the bare-metal form, in QEMU (test-metal-bochs: in Bochs)'
+	@echo 'make bench-metal  its measurements, in instructions; beside QEMU with KVM, and Xen'
 	@echo 'make install    into PREFIX ($(PREFIX)), below DESTDIR'
-	@echo 'make clean      remove what was built; the prepared guest is kept (make clean-guest)'
+	@echo 'make clean      remove what was built; prepared guests are kept (make clean-guest)'
 	@echo 'Variables: V=1 shows commands, CC=clang, O=folder, WERROR=-Werror'
 
 install: all
 	install -D -m 755 $O/lodge $(DESTDIR)$(PREFIX)/bin/lodge
 	$(Q)for page in $(wildcard docs/man/*.1 docs/*.1); do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}; done
+	$(Q)for page in $(wildcard docs/man/*.5 docs/*.5); do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done
 
 clean:
-	$(Q)find $O -mindepth 1 -maxdepth 1 ! -name guest -exec rm -rf {} + 2>/dev/null || true
+	$(Q)find $O -mindepth 1 -maxdepth 1 ! -name guest ! -name guest-metal -exec rm -rf {} + 2>/dev/null || true
 .PHONY: clean-guest
 clean-guest:
-	$(Q)rm -rf $O/guest
+	$(Q)rm -rf $O/guest $O/guest-metal

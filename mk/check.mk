@@ -2,12 +2,12 @@
 # `make check`: everything that can be said of the sources without running them.
 
 all_headers := $(sort $(shell find src -name '*.h' 2>/dev/null))
-test_sources := $(sort $(unit_sources) $(unit_sources_linux) tests/unit/main.c $(wildcard tests/fuzz/*.c))
+test_sources := $(sort $(wildcard tests/unit/*_test.c tests/unit/linux/*_test.c tests/fuzz/*.c) tests/unit/main.c)
 # The analyzer of gcc is slow: it looks at what reads bytes of guests, images and peers.
 analyzed := $(filter %.c,$(filter src/devices/% src/machines/% src/storage/% src/network/%,$(program_sources)))
 
 .PHONY: objects check-run check-headers check-tests check-analyzer check-cppcheck
-objects: $(program_objects) $O/init
+objects: $(program_objects) $O/init $O/metal/kernel.elf
 
 check:
 	$(Q)tools/install-packages run check
@@ -20,7 +20,7 @@ check-run:
 		"layers:tools/check-layers" \
 		"format:tools/check-format" \
 		"headers compile alone:$(again) check-headers" \
-		"gcc, warnings are errors:$(again) O=$O/check-gcc CC=gcc WERROR=-Werror objects guests check-tests" \
+		"gcc, warnings are errors:$(again) O=$O/check-gcc CC=gcc WERROR=-Werror objects guests guests-metal check-tests" \
 		"clang, warnings are errors:$(again) O=$O/check-clang CC=clang WERROR=-Werror objects check-tests" \
 		"cppcheck:$(again) check-cppcheck" \
 		"gcc's analyzer:$(again) check-analyzer"

@@ -8,7 +8,7 @@ test:
 	$(Q)$(MAKE) --no-print-directory test-run
 
 # A folder of tests with a program `run` in it needs no other rule than to be there.
-other_runs := $(filter-out tests/boot/run tests/conformance/run,$(wildcard tests/*/run)) $(wildcard tests/bad-input)
+other_runs := $(filter-out tests/boot/run tests/conformance/run tests/metal/run,$(wildcard tests/*/run)) $(wildcard tests/bad-input)
 
 # Everything is built by now; the guest of the boot tests is the one of `make run`.
 test-run:
@@ -34,8 +34,8 @@ conformance: all conformance-build
 	$(Q)if [ -x tests/conformance/run ]; then LODGE=$O/lodge O=$O tests/conformance/run; \
 		else echo "there is no tests/conformance/run" >&2; exit 1; fi
 
-# Each tests/fuzz/NAME.c defines LLVMFuzzerTestOneInput and is linked with everything freestanding
-# and the host `fake`. What it finds stays in build/fuzz/.
+# Each tests/fuzz/NAME.c defines LLVMFuzzerTestOneInput and is linked with everything freestanding,
+# storage and the host `fake`. What it finds stays in build/fuzz/.
 FUZZ_SECONDS ?= 20
 fuzz_names   := $(basename $(notdir $(wildcard tests/fuzz/*.c)))
 fuzz_flags   := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -I.
@@ -44,6 +44,7 @@ fuzz_objects  = $(call objects_in,$O/fuzz/obj,$1)
 # As fake_sources, which unit.mk sets only after this file has been read.
 fuzz_sources := $(sort $(wildcard src/hosts/fake/*.c src/engines/scripted/*.c) \
                        $(foreach s,$(filter %.c,$(program_sources)),$(if $(call is_hosted,$s),,$s)))
+fuzz_sources += src/kernel/boot/multiboot.c src/kernel/acpi_tables.c $(wildcard src/storage/*.c)
 
 $O/fuzz/obj/%.o: %.c
 	$(say) FUZZ-CC $<
@@ -53,7 +54,7 @@ $O/fuzz/obj/%.o: %.c
 $O/fuzz/fake.a: $(call fuzz_objects,$(fuzz_sources))
 	$(Q)rm -f $@ && ar rcs $@ $^
 $O/fuzz/%: $O/fuzz/obj/tests/fuzz/%.o $O/fuzz/fake.a
-	$(Q)$(CLANG) -g -fsanitize=fuzzer,address,undefined -o $@ $^
+	$(Q)$(CLANG) -g -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(storage_libs)
 -include $(wildcard $O/fuzz/obj/*/*.d $O/fuzz/obj/*/*/*.d $O/fuzz/obj/*/*/*/*.d)
 
 fuzz:

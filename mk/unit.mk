@@ -7,8 +7,15 @@
 
 unit_sources  := $(sort $(wildcard tests/unit/*_test.c))
 unit_sources_linux := $(sort $(wildcard tests/unit/linux/*_test.c))
-fake_sources  := $(sort $(wildcard src/hosts/fake/*.c src/engines/scripted/*.c) \
+fake_sources  := $(sort $(wildcard src/hosts/fake/*.c src/engines/scripted/*.c src/engines/metal/*.c) \
+                        $(wildcard $(addprefix src/hosts/metal/,channel.c console.c disk.c netport.c)) \
                         $(foreach s,$(program_sources),$(if $(call is_hosted,$s),,$s)))
+# The manager of bare metal, whose tests play the kernel below it.
+fake_sources  += $(filter-out %/main.c %/system.c,$(wildcard src/manager/*.c))
+# What of the bare-metal kernel is pure.
+fake_sources  += src/kernel/queue.c src/kernel/switch.c
+fake_sources  += src/kernel/boot/multiboot.c src/kernel/acpi_tables.c src/kernel/frame_pool.c
+fake_sources  += src/kernel/vcpu_cpuid.c src/kernel/vcpu_registers.c src/kernel/svm/registers.c
 linux_sources := $(filter-out %/main.c,$(program_sources)) $(wildcard src/engines/scripted/*.c)
 linux_sources := $(sort $(linux_sources))
 
@@ -58,7 +65,7 @@ $O/unit-tests: $(call unit_objects,$(unit_sources) tests/unit/main.c) $O/unit/li
 	$(Q)$(unit_link) $^
 $O/unit-tests-linux: $(call unit_objects,$(unit_sources_linux) tests/unit/main.c) $O/unit/list-linux.c $O/unit/linux.a
 	$(say) LINK $@
-	$(Q)$(unit_link) $^ $(slirp_libs) -lZydis
+	$(Q)$(unit_link) $^ $(slirp_libs) $(storage_libs) -lZydis
 
 -include $(patsubst %.o,%.d,$(call unit_objects,$(sort $(fake_sources) $(linux_sources) $(unit_sources) \
 	$(unit_sources_linux) tests/unit/main.c)))
@@ -73,5 +80,5 @@ one_source = $(one_folder)/$(NAME)_test.c
 unit-one: $(call unit_objects,$(one_source) tests/unit/main.c $(wildcard $(SRC)))
 	$(Q)tools/list-tests $(one_source) > $O/unit/list-$(NAME).c
 	$(Q)$(CC) -g $(sanitize) -pthread -I. -o $O/unit/$(NAME)_test $O/unit/list-$(NAME).c $^ \
-		$(if $(findstring linux,$(one_folder)),$(slirp_libs) -lZydis)
+		$(if $(findstring linux,$(one_folder)),$(slirp_libs) $(storage_libs) -lZydis)
 	$(Q)$O/unit/$(NAME)_test $(UNIT)

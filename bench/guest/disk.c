@@ -43,6 +43,19 @@ static void read_random(uint64_t count)
 	}
 }
 
+static void write_random(uint64_t count)
+{
+	static uint64_t random = 2;
+
+	disk_open();
+	while (count--) {
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		if (pwrite(disk, buffer, SMALL,
+			   (off_t)((random >> 33) % (disk_size / SMALL) * SMALL)) != SMALL)
+			fail("write");
+	}
+}
+
 static uint64_t next_place(void)
 {
 	static uint64_t place;
@@ -73,6 +86,7 @@ static void write_sequential(uint64_t count)
 
 const struct benchmark disk_benchmarks[] = {
 	{"read-4k", read_random, 100, 100000},
+	{"write-4k", write_random, 100, 100000},
 	{"read-1m", read_sequential, 150, 1024},
 	{"write-1m", write_sequential, 150, 256},
 	{NULL, NULL, 0, 0},

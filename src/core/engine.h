@@ -13,15 +13,20 @@ struct vcpu;
 struct exit;
 
 /*
- * What an engine does that has the local APICs itself (KVM's kernel, or ours): interrupt messages go
- * to it, and it sleeps by itself while a vcpu has nothing to do.
+ * What an engine does that has the local APICs itself (KVM's kernel, or ours): interrupt messages
+ * go to it, and it sleeps by itself while a vcpu has nothing to do.
  */
 struct engine_apics {
-	/* A write of data to 0xfeexxxxx, as of a device's MSI. Whether anyone took it. Vm's lock held. */
+	/* A write of data to 0xfeexxxxx, as of a device's MSI. Whether anyone took it. Vm's lock
+	 * held. */
 	bool (*message)(struct vm *vm, uint64_t address, uint32_t data);
 	/* The pins of all APICs: 0 is LINT0 (the 8259s' INTR), 1 is LINT1. Vm's lock held. */
 	void (*lint)(struct vm *vm, unsigned input, bool level);
-	/* Registers. The vcpu does not run (its own thread, or all are stopped). */
+	/*
+	 * The registers: devices/lapic.c sets them at power-on, at a reset, after a restore, and
+	 * gets and sets them at an INIT. id and ops are not the engine's business. The vcpu does
+	 * not run (its own thread, or all are stopped). Vm's lock held.
+	 */
 	void (*get)(struct vcpu *vcpu, struct apic *apic);
 	void (*set)(struct vcpu *vcpu, const struct apic *apic);
 };
@@ -39,11 +44,12 @@ struct engine {
 	void (*vcpu_destroy)(struct vcpu *vcpu);
 	/*
 	 * Runs the vcpu from vcpu->state until something is asked; fills exit; leaves vcpu->state
-	 * up to date, or for `sync` to bring up to date. Returns soon with EXIT_KICKED after kick(). Delivers PENDING_INTERRUPT
-	 * (vcpu_take_interrupt) and PENDING_NMI itself when the guest can take them; returns
-	 * EXIT_KICKED for the other pending bits (also when they are set before it begins). After
-	 * EXIT_PORT, EXIT_MEMORY or EXIT_MSR it is called next with the same struct exit, which
-	 * then holds the answer. Always on the same thread for one vcpu; vm's lock not held.
+	 * up to date, or for `sync` to bring up to date. Returns soon with EXIT_KICKED after
+	 * kick(). Delivers PENDING_INTERRUPT (vcpu_take_interrupt) and PENDING_NMI itself when the
+	 * guest can take them; returns EXIT_KICKED for the other pending bits (also when they are
+	 * set before it begins). After EXIT_PORT, EXIT_MEMORY or EXIT_MSR it is called next with
+	 * the same struct exit, which then holds the answer. Always on the same thread for one
+	 * vcpu; vm's lock not held.
 	 */
 	void (*run)(struct vcpu *vcpu, struct exit *exit);
 	/* Any thread: a running vcpu looks at vcpu->pending soon. Cheap and idempotent. */
@@ -53,7 +59,8 @@ struct engine {
 	/*
 	 * The vcpu does not run, and its state has been replaced from outside: a machine reset or a
 	 * restore (all vcpus stopped; vm's lock held), or an INIT message (on the vcpu's thread,
-	 * others run; lock not held). May be NULL.
+	 * others run; lock not held). What `sync` would have brought is void. The registers of an
+	 * APIC of the engine's own have been set before, and stay. May be NULL.
 	 */
 	void (*reset)(struct vcpu *vcpu);
 	/*
@@ -64,11 +71,12 @@ struct engine {
 	void (*sync)(struct vcpu *vcpu);
 	/*
 	 * NULL where local APICs are devices. Otherwise the engine's own: PENDING_INTERRUPT and
-	 * PENDING_NMI are never posted, EXIT_HALT never comes; `run` is called in every activity and
-	 * sleeps when it is VCPU_HALTED or VCPU_WAIT_FOR_SIPI. An INIT or start-up message that
-	 * arrives there it posts as PENDING_INIT or PENDING_SIPI (with vcpu->sipi_vector), and
-	 * returns EXIT_KICKED. It takes the 8259s' vectors with vcpu_take_interrupt, and calls
-	 * vcpu_end_of_interrupt for level-triggered ones.
+	 * PENDING_NMI are never posted, CR8 and the APIC's registers never asked for, EXIT_HALT
+	 * never comes; `run` is called in every activity and sleeps when it is VCPU_HALTED or
+	 * VCPU_WAIT_FOR_SIPI. An INIT or start-up message that arrives there it posts as
+	 * PENDING_INIT or PENDING_SIPI (with vcpu->sipi_vector), and returns EXIT_KICKED. It takes
+	 * the 8259s' vectors with vcpu_take_interrupt, and calls vcpu_end_of_interrupt for
+	 * level-triggered ones.
 	 */
 	const struct engine_apics *apics;
 };

@@ -185,10 +185,12 @@ void vcpu_access(struct vcpu *vcpu, struct exit *exit)
 }
 
 /* What ends a sleep in the vcpu's present activity. */
-static uint32_t waking_bits(const struct vcpu_state *state)
+static uint32_t waking_bits(struct vcpu *vcpu)
 {
+	const struct vcpu_state *state = &vcpu->state;
 	uint32_t bits = PENDING_STOP | PENDING_PAUSE | PENDING_INIT;
 
+	vcpu_sync(vcpu);
 	if (state->activity == VCPU_WAIT_FOR_SIPI)
 		bits |= PENDING_SIPI;
 	if (state->activity == VCPU_HALTED && (state->rflags & RFLAGS_IF))
@@ -249,7 +251,7 @@ static void take_sipi(struct vcpu *vcpu)
 static bool make_runnable(struct vcpu *vcpu)
 {
 	for (;;) {
-		uint32_t pending = atomic_load(&vcpu->pending), waking = waking_bits(&vcpu->state);
+		uint32_t pending = atomic_load(&vcpu->pending), waking;
 
 		if (pending & PENDING_STOP)
 			return false;
@@ -261,7 +263,7 @@ static bool make_runnable(struct vcpu *vcpu)
 			take_sipi(vcpu);
 		else if (vcpu->state.activity == VCPU_RUNNING || vcpu->vm->engine->apics)
 			return true;
-		else if (!(pending & waking))
+		else if (!(pending & (waking = waking_bits(vcpu))))
 			vcpu_sleep(vcpu, waking);
 		else
 			vcpu->state.activity =
@@ -291,6 +293,7 @@ static void act(struct vcpu *vcpu, struct exit *exit)
 		vcpu_access(vcpu, exit); /* counts it */
 		return;
 	case EXIT_HALT:
+		vcpu_sync(vcpu);
 		vcpu->state.activity = VCPU_HALTED;
 		vcpu->state.interrupt_shadow = 0;
 		break;

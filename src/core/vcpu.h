@@ -91,14 +91,14 @@ enum vcpu_place { VCPU_OUTSIDE, VCPU_IN_ENGINE, VCPU_WAITING };
 /* How the vcpu's interrupt controller is asked. Vm's lock held. */
 struct interrupt_controller {
 	/* Takes the vector to be delivered now (it becomes in service), or -1 if there is none
-	 * after all. */
+	 * after all. Where the engine has the APICs: the 8259s' vector. */
 	int (*acknowledge)(struct vcpu *vcpu);
-	/* The task priority register's bits 7:4, as CR8. */
+	/* The task priority register's bits 7:4, as CR8. NULL where the engine has the APICs. */
 	uint64_t (*get_tpr)(struct vcpu *vcpu);
 	void (*set_tpr)(struct vcpu *vcpu, uint64_t cr8);
 	/* INIT arrived: the local APIC's part of it. */
 	void (*init)(struct vcpu *vcpu);
-	/* Where the engine has the APICs: a level-triggered interrupt ended. */
+	/* A level-triggered interrupt ended. Only where the engine has the APICs. */
 	void (*eoi)(struct vcpu *vcpu, uint8_t vector);
 };
 
@@ -115,8 +115,8 @@ struct vcpu {
 	uint32_t signature; /* family, model, stepping as in CPUID leaf 1 EAX: found in EDX after
 			       reset; set by the machine */
 	struct space msrs;  /* MSRs of devices */
-	const struct interrupt_controller *interrupts;
-	void *interrupts_private; /* the local APIC */
+	const struct interrupt_controller *interrupts; /* NULL for none */
+	void *interrupts_private;		       /* the local APIC */
 	void *engine_private;
 	void *host_private;
 	uint64_t exits[8]; /* by enum exit_kind, for statistics; the vcpu's thread */
@@ -166,8 +166,8 @@ int vcpu_take_interrupt(struct vcpu *vcpu);
 
 /*
  * Brings vcpu->state up to date with an engine that keeps it elsewhere. Before each look at it, and
- * each change, but for activity and tsc_offset, which are always ours. The vcpu does not run: on its
- * own thread, or with all vcpus stopped.
+ * each change, but for activity and tsc_offset, which are always ours. The vcpu does not run: on
+ * its own thread, or with all vcpus stopped.
  */
 void vcpu_sync(struct vcpu *vcpu);
 

@@ -61,6 +61,7 @@ int vm_create(struct vm *vm, const struct vm_config *config)
 	space_init(&vm->mmio, "memory");
 	vm->engine = config->engine;
 	vm->cpu_model = config->cpu_model;
+	vm->vcpu_total = config->vcpus;
 	vm->time_offset = -host_now();
 	error = memory_init(&vm->memory, config->memory_size, config->hole_base);
 	if (error)

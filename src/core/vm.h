@@ -41,6 +41,7 @@ struct vm {
 	void *engine_private;
 	void *host_private;
 	const struct cpu_model *cpu_model;
+	unsigned vcpu_total; /* how many it has once vm_create is done */
 	unsigned vcpu_count;
 	struct vcpu *vcpus[VM_VCPUS_MAX];
 	struct vcpu *current; /* whose access is being carried out; NULL for none. Devices like the

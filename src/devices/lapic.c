@@ -1,238 +1,209 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Local APIC: acceptance, priorities, delivery to the processor. Intel SDM volume 3, chapter 10
- * ("Advanced Programmable Interrupt Controller").
+ * Local APICs: what lies around the model (x86/apic.h, which names the manual).
  *
- * Not modelled: SMIs, the CMCI and thermal sources (their LVT entries hold what is written),
- * arbitration (APR and RRD read as zero), a relocated register page (the base MSR takes the
- * address, the page stays), level-triggered LINT pins in fixed mode (they act as edges), writes to
- * the APIC id.
+ * Not modelled: see x86/apic.h.
  */
 #include "devices/lapic.h"
 
+#include "core/engine.h"
+#include "core/snapshot.h"
 #include "lib/check.h"
-#include "lib/error.h"
 
-#define SVR_ENABLE	 0x100u
-#define SVR_NO_BROADCAST 0x1000u
-#define SVR_WRITABLE	 0x11ffu
-#define BASE_RESERVED	 (~(0xffffffffff000ull | APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE))
-
-bool lapic_software_enabled(const struct lapic *lapic)
+/* NULL where the APICs are ours. */
+static const struct engine_apics *engine_apics(const struct lapics *lapics)
 {
-	return (lapic->base & APIC_BASE_ENABLE) && (lapic->svr & SVR_ENABLE);
+	return lapics->vm->engine->apics;
 }
 
-bool lapic_is_x2apic(const struct lapic *lapic)
+/* What the model asks */
+
+static struct lapic *lapic_of(struct apic *apic)
 {
-	return lapic->base & APIC_BASE_X2APIC;
+	return container_of(apic, struct lapic, apic);
 }
 
-uint32_t lapic_id(const struct lapic *lapic)
+static uint64_t model_time(struct apic *apic)
 {
-	return lapic->vcpu->id;
+	return vm_time(lapic_of(apic)->vcpu->vm);
 }
 
-/* Section 10.12.10.2. */
-uint32_t lapic_x2apic_ldr(const struct lapic *lapic)
+static uint64_t model_tsc(struct apic *apic)
 {
-	return (lapic_id(lapic) >> 4) << 16 | 1u << (lapic_id(lapic) & 15);
+	return vcpu_tsc(lapic_of(apic)->vcpu);
 }
 
-/* Vectors in a 256-bit register */
-
-static void vector_set(uint64_t *bits, uint8_t vector)
+static uint64_t model_tsc_frequency(struct apic *apic)
 {
-	bits[vector / 64] |= 1ull << (vector % 64);
+	return host_tsc_frequency();
 }
 
-static void vector_clear(uint64_t *bits, uint8_t vector)
+static void model_timer_set(struct apic *apic, uint64_t deadline)
 {
-	bits[vector / 64] &= ~(1ull << (vector % 64));
+	timer_set(&lapic_of(apic)->timer, deadline);
 }
 
-static bool vector_test(const uint64_t *bits, uint8_t vector)
+static struct apic *const *model_all(struct apic *apic, unsigned *count, unsigned **last_lowest)
 {
-	return bits[vector / 64] >> (vector % 64) & 1;
+	struct lapics *lapics = lapic_of(apic)->all;
+
+	*count = lapics->count;
+	*last_lowest = &lapics->last_lowest;
+	return lapics->apics;
 }
 
-/* The highest vector, or -1. */
-static int vector_highest(const uint64_t *bits)
+static void model_changed(struct apic *apic)
 {
-	for (int word = 3; word >= 0; word--)
-		if (bits[word])
-			return word * 64 + 63 - __builtin_clzll(bits[word]);
-	return -1;
-}
-
-/* Section 10.8.3.1. */
-uint8_t lapic_ppr(const struct lapic *lapic)
-{
-	int in_service = vector_highest(lapic->isr);
-	unsigned class = in_service < 0 ? 0 : (unsigned)in_service & 0xf0;
-
-	return (uint8_t)((lapic->tpr & 0xf0) >= class ? lapic->tpr : class);
-}
-
-/* The vector that the processor would be given now, or -1. */
-static int deliverable(const struct lapic *lapic)
-{
-	int vector = vector_highest(lapic->irr);
-
-	if (vector < 0 || !lapic_software_enabled(lapic))
-		return -1;
-	return (vector & 0xf0) > (lapic_ppr(lapic) & 0xf0) ? vector : -1;
-}
-
-/*
- * Whether the 8259s are to be asked. An APIC that is off is not in the way of the first processor's
- * INTR pin; the pin counts in ExtINT mode even while the APIC is disabled by software, since
- * firmware leaves it so (MP specification, "virtual wire").
- */
-static bool extint(const struct lapic *lapic)
-{
-	uint32_t lint0 = lapic->lvt[LVT_LINT0];
-
-	if (lapic->extint_message)
-		return true;
-	if (!lapic->all->lint[0])
-		return false;
-	if (!(lapic->base & APIC_BASE_ENABLE))
-		return lapic->vcpu->id == 0;
-	return !(lint0 & LVT_MASKED) && (lint0 >> 8 & 7) == APIC_EXTINT;
-}
-
-void lapic_update(struct lapic *lapic)
-{
-	bool want = deliverable(lapic) >= 0 || extint(lapic);
-	uint32_t pending = atomic_load_explicit(&lapic->vcpu->pending, memory_order_relaxed);
+	struct vcpu *vcpu = lapic_of(apic)->vcpu;
+	bool waits = apic_interrupt_waits(apic);
+	uint32_t pending = atomic_load_explicit(&vcpu->pending, memory_order_relaxed);
 
 	/* The bit changes only here, under the vm's lock, so it needn't be set twice. */
-	if (want == !!(pending & PENDING_INTERRUPT))
+	if (waits == !!(pending & PENDING_INTERRUPT))
 		return;
-	if (want)
-		vcpu_post(lapic->vcpu, PENDING_INTERRUPT);
+	if (waits)
+		vcpu_post(vcpu, PENDING_INTERRUPT);
 	else
-		vcpu_withdraw(lapic->vcpu, PENDING_INTERRUPT);
+		vcpu_withdraw(vcpu, PENDING_INTERRUPT);
 }
 
-void lapic_accept(struct lapic *lapic, uint8_t vector, bool level)
+static void model_nmi(struct apic *apic)
 {
-	if (!lapic_software_enabled(lapic))
+	vcpu_post(lapic_of(apic)->vcpu, PENDING_NMI);
+}
+
+static void model_init(struct apic *apic)
+{
+	vcpu_post(lapic_of(apic)->vcpu, PENDING_INIT);
+}
+
+static void model_sipi(struct apic *apic, uint8_t vector)
+{
+	struct vcpu *vcpu = lapic_of(apic)->vcpu;
+
+	vcpu->sipi_vector = vector;
+	vcpu_post(vcpu, PENDING_SIPI);
+}
+
+static void broadcast_eoi(struct lapics *lapics, uint8_t vector)
+{
+	if (lapics->eoi)
+		lapics->eoi(lapics->eoi_listener, vector);
+}
+
+static void model_eoi(struct apic *apic, uint8_t vector)
+{
+	broadcast_eoi(lapic_of(apic)->all, vector);
+}
+
+static const struct apic_ops model_ops = {
+	.time = model_time,
+	.tsc = model_tsc,
+	.tsc_frequency = model_tsc_frequency,
+	.timer_set = model_timer_set,
+	.all = model_all,
+	.changed = model_changed,
+	.nmi = model_nmi,
+	.init = model_init,
+	.sipi = model_sipi,
+	.eoi = model_eoi,
+};
+
+/* A copy of an engine's APIC is only looked at and reset, which asks for no more than this. */
+
+static void copy_timer_set(struct apic *apic, uint64_t deadline)
+{
+}
+
+static void copy_changed(struct apic *apic)
+{
+}
+
+static const struct apic_ops copy_ops = {.timer_set = copy_timer_set, .changed = copy_changed};
+
+static void timer_expired(struct timer *timer)
+{
+	apic_timer_expired(&container_of(timer, struct lapic, timer)->apic);
+}
+
+/* Messages and pins */
+
+bool lapics_deliver(struct lapics *lapics, const struct apic_message *message)
+{
+	const struct engine_apics *own = engine_apics(lapics);
+	uint64_t address;
+	uint32_t data;
+
+	if (!own)
+		return apics_deliver(lapics->apics, lapics->count, &lapics->last_lowest, message);
+	apic_message_to_msi(message, &address, &data);
+	return own->message(lapics->vm, address, data);
+}
+
+void lapics_msi(void *listener, uint64_t address, uint32_t data)
+{
+	struct lapics *lapics = listener;
+	const struct engine_apics *own = engine_apics(lapics);
+	struct apic_message message;
+
+	if (!apic_message_from_msi(&message, address, data))
 		return;
-	if (vector < 16) {
-		lapic_error(lapic, 0x40); /* received illegal vector */
-		return;
-	}
-	vector_set(lapic->irr, vector);
-	if (level)
-		vector_set(lapic->tmr, vector);
+	if (own)
+		own->message(lapics->vm, address, data);
 	else
-		vector_clear(lapic->tmr, vector);
-	lapic_update(lapic);
-}
-
-/* Section 10.5.3. */
-void lapic_error(struct lapic *lapic, uint32_t bits)
-{
-	bool illegal_error_vector = (lapic->lvt[LVT_ERROR] & 0xff) < 16;
-
-	lapic->esr_pending |= bits;
-	/* An error vector that is itself illegal must not report itself for ever. */
-	if (!illegal_error_vector)
-		lapic_local_interrupt(lapic, LVT_ERROR);
-}
-
-void lapic_local_interrupt(struct lapic *lapic, unsigned entry)
-{
-	struct apic_message message = {
-		.mode = lapic->lvt[entry] >> 8 & 7,
-		.vector = (uint8_t)lapic->lvt[entry],
-	};
-
-	if (lapic->lvt[entry] & LVT_MASKED || !(lapic->base & APIC_BASE_ENABLE))
-		return;
-	/* ExtINT follows the pin's level, in extint(); start-up and lowest priority don't exist
-	 * here. */
-	if (message.mode != APIC_EXTINT && message.mode != APIC_SIPI &&
-	    message.mode != APIC_LOWEST_PRIORITY)
-		lapic_receive(lapic, &message);
-}
-
-/* Section 10.8.5. */
-void lapic_eoi(struct lapic *lapic)
-{
-	struct lapics *all = lapic->all;
-	int vector = vector_highest(lapic->isr);
-
-	if (vector < 0)
-		return;
-	vector_clear(lapic->isr, (uint8_t)vector);
-	if (vector_test(lapic->tmr, (uint8_t)vector) && !(lapic->svr & SVR_NO_BROADCAST) &&
-	    all->eoi)
-		all->eoi(all->eoi_listener, (uint8_t)vector);
-	lapic_update(lapic);
+		apics_deliver(lapics->apics, lapics->count, &lapics->last_lowest, &message);
 }
 
 void lapics_lint_set(void *listener, unsigned input, bool level)
 {
 	struct lapics *lapics = listener;
+	const struct engine_apics *own = engine_apics(lapics);
 
 	if (input > 1 || lapics->lint[input] == level)
 		return;
 	lapics->lint[input] = level;
-	for (unsigned i = 0; i < lapics->count; i++) {
-		struct lapic *lapic = &lapics->lapic[i];
-
-		if (level)
-			lapic_local_interrupt(lapic, LVT_LINT0 + input);
-		/* Without an APIC in between, the second pin is the processor's NMI. */
-		if (level && input == 1 && i == 0 && !(lapic->base & APIC_BASE_ENABLE))
-			vcpu_post(lapic->vcpu, PENDING_NMI);
-		lapic_update(lapic);
-	}
+	if (own)
+		own->lint(lapics->vm, input, level);
+	else
+		for (unsigned i = 0; i < lapics->count; i++)
+			apic_lint_set(lapics->apics[i], input, level);
 }
 
 /* What the processor asks */
 
+static struct lapic *lapic_of_vcpu(const struct vcpu *vcpu)
+{
+	return vcpu->interrupts_private;
+}
+
+static int pic_vector(struct lapics *lapics)
+{
+	return lapics->pic_acknowledge ? lapics->pic_acknowledge(lapics->pic) : -1;
+}
+
 static int lapic_acknowledge(struct vcpu *vcpu)
 {
-	struct lapic *lapic = vcpu->interrupts_private;
-	int vector;
+	struct lapic *lapic = lapic_of_vcpu(vcpu);
 
-	if (extint(lapic)) {
-		lapic->extint_message = false;
-		vector = lapic->all->pic_acknowledge ? lapic->all->pic_acknowledge(lapic->all->pic)
-						     : -1;
-	} else {
-		vector = deliverable(lapic);
-		if (vector >= 0) {
-			vector_clear(lapic->irr, (uint8_t)vector);
-			vector_set(lapic->isr, (uint8_t)vector);
-		}
-	}
-	lapic_update(lapic);
-	return vector;
+	if (!apic_external_waits(&lapic->apic))
+		return apic_acknowledge(&lapic->apic);
+	apic_acknowledge_external(&lapic->apic);
+	return pic_vector(lapic->all);
 }
 
 static uint64_t lapic_get_tpr(struct vcpu *vcpu)
 {
-	struct lapic *lapic = vcpu->interrupts_private;
-
-	return lapic->tpr >> 4;
+	return apic_get_tpr(&lapic_of_vcpu(vcpu)->apic);
 }
 
 static void lapic_set_tpr(struct vcpu *vcpu, uint64_t cr8)
 {
-	struct lapic *lapic = vcpu->interrupts_private;
-
-	lapic->tpr = (uint32_t)(cr8 & 15) << 4;
-	lapic_update(lapic);
+	apic_set_tpr(&lapic_of_vcpu(vcpu)->apic, cr8);
 }
 
 static void lapic_init_signal(struct vcpu *vcpu)
 {
-	lapic_reset(vcpu->interrupts_private, true);
+	apic_reset(&lapic_of_vcpu(vcpu)->apic, true, false);
 }
 
 static const struct interrupt_controller lapic_controller = {
@@ -242,95 +213,90 @@ static const struct interrupt_controller lapic_controller = {
 	.init = lapic_init_signal,
 };
 
-/* The device */
+/* What an engine with its own asks: for the 8259s' vector, and what lies behind the APICs. */
 
-/* Section 10.4.7: INIT keeps the base MSR, and with it the mode. */
-void lapic_reset(struct lapic *lapic, bool init)
+static int outer_acknowledge(struct vcpu *vcpu)
 {
-	if (!init)
-		lapic->base = LAPIC_ADDRESS | APIC_BASE_ENABLE |
-			      (lapic->vcpu->id == 0 ? APIC_BASE_BSP : 0);
-	lapic->tpr = 0;
-	lapic->ldr = lapic_is_x2apic(lapic) ? lapic_x2apic_ldr(lapic) : 0;
-	lapic->dfr = 0xffffffff;
-	lapic->svr = 0xff;
-	lapic->esr = 0;
-	lapic->esr_pending = 0;
-	lapic->icr = 0;
-	for (unsigned i = 0; i < LVT_COUNT; i++)
-		lapic->lvt[i] = LVT_MASKED;
-	lapic->divide = 0;
-	lapic->initial_count = 0;
-	lapic->timer_running = false;
-	lapic->timer_start = 0;
-	lapic->timer_deadline = 0;
-	for (unsigned i = 0; i < 4; i++)
-		lapic->irr[i] = lapic->isr[i] = lapic->tmr[i] = 0;
-	lapic->extint_message = false;
-	timer_set(&lapic->timer, TIMER_NEVER);
-	lapic_update(lapic);
+	return pic_vector(lapic_of_vcpu(vcpu)->all);
 }
+
+static void outer_init_signal(struct vcpu *vcpu)
+{
+	struct lapic *lapic = lapic_of_vcpu(vcpu);
+	const struct engine_apics *own = engine_apics(lapic->all);
+
+	own->get(vcpu, &lapic->apic);
+	apic_reset(&lapic->apic, true, false);
+	own->set(vcpu, &lapic->apic);
+}
+
+static void outer_eoi(struct vcpu *vcpu, uint8_t vector)
+{
+	broadcast_eoi(lapic_of_vcpu(vcpu)->all, vector);
+}
+
+static const struct interrupt_controller outer_controller = {
+	.acknowledge = outer_acknowledge,
+	.init = outer_init_signal,
+	.eoi = outer_eoi,
+};
+
+/* The device */
 
 static void lapics_reset(struct device *device)
 {
 	struct lapics *lapics = container_of(device, struct lapics, device);
+	const struct engine_apics *own = engine_apics(lapics);
 
 	lapics->last_lowest = 0;
 	lapics->lint[0] = lapics->lint[1] = false;
-	for (unsigned i = 0; i < lapics->count; i++)
-		lapic_reset(&lapics->lapic[i], false);
-	/* Virtual wire mode, in which firmware leaves the first processor (MP specification,
-	 * section 3.6.2.2). */
-	lapics->lapic[0].lvt[LVT_LINT0] = APIC_EXTINT << 8;
+	for (unsigned i = 0; i < lapics->count; i++) {
+		apic_reset(lapics->apics[i], false, i == 0);
+		if (own)
+			own->set(lapics->vm->vcpus[i], lapics->apics[i]);
+	}
+}
+
+static void apic_state(struct apic *apic, struct snapshot *snapshot)
+{
+	snapshot_u64(snapshot, &apic->base);
+	snapshot_u32(snapshot, &apic->tpr);
+	snapshot_u32(snapshot, &apic->ldr);
+	snapshot_u32(snapshot, &apic->dfr);
+	snapshot_u32(snapshot, &apic->svr);
+	snapshot_u32(snapshot, &apic->esr);
+	snapshot_u32(snapshot, &apic->esr_pending);
+	snapshot_u64(snapshot, &apic->icr);
+	for (unsigned i = 0; i < LVT_COUNT; i++)
+		snapshot_u32(snapshot, &apic->lvt[i]);
+	snapshot_u32(snapshot, &apic->divide);
+	snapshot_u32(snapshot, &apic->initial_count);
+	snapshot_bool(snapshot, &apic->timer_running);
+	snapshot_u64(snapshot, &apic->timer_start);
+	snapshot_u64(snapshot, &apic->timer_deadline);
+	for (unsigned i = 0; i < 4; i++) {
+		snapshot_u64(snapshot, &apic->irr[i]);
+		snapshot_u64(snapshot, &apic->isr[i]);
+		snapshot_u64(snapshot, &apic->tmr[i]);
+	}
+	snapshot_bool(snapshot, &apic->extint_message);
 }
 
 static void lapic_state(struct lapic *lapic, struct snapshot *snapshot)
 {
-	snapshot_u64(snapshot, &lapic->base);
-	snapshot_u32(snapshot, &lapic->tpr);
-	snapshot_u32(snapshot, &lapic->ldr);
-	snapshot_u32(snapshot, &lapic->dfr);
-	snapshot_u32(snapshot, &lapic->svr);
-	snapshot_u32(snapshot, &lapic->esr);
-	snapshot_u32(snapshot, &lapic->esr_pending);
-	snapshot_u64(snapshot, &lapic->icr);
-	for (unsigned i = 0; i < LVT_COUNT; i++)
-		snapshot_u32(snapshot, &lapic->lvt[i]);
-	snapshot_u32(snapshot, &lapic->divide);
-	snapshot_u32(snapshot, &lapic->initial_count);
-	snapshot_bool(snapshot, &lapic->timer_running);
-	snapshot_u64(snapshot, &lapic->timer_start);
-	snapshot_u64(snapshot, &lapic->timer_deadline);
-	for (unsigned i = 0; i < 4; i++) {
-		snapshot_u64(snapshot, &lapic->irr[i]);
-		snapshot_u64(snapshot, &lapic->isr[i]);
-		snapshot_u64(snapshot, &lapic->tmr[i]);
-	}
-	snapshot_bool(snapshot, &lapic->extint_message);
-}
+	const struct engine_apics *own = engine_apics(lapic->all);
+	const char *wrong;
 
-/* What was loaded is made one of the states that a guest can reach. */
-static void lapic_check(struct lapic *lapic, struct snapshot *snapshot)
-{
-	if ((lapic->base & BASE_RESERVED) ||
-	    (lapic->base & (APIC_BASE_X2APIC | APIC_BASE_ENABLE)) == APIC_BASE_X2APIC)
-		snapshot_fail(snapshot, "local APIC: base register has a value that cannot be");
-	lapic->tpr &= 0xff;
-	lapic->ldr = lapic_is_x2apic(lapic) ? lapic_x2apic_ldr(lapic) : lapic->ldr & 0xff000000;
-	lapic->dfr |= 0x0fffffff;
-	lapic->svr &= SVR_WRITABLE;
-	lapic->divide &= 0xb;
+	if (own && !snapshot->loading)
+		own->get(lapic->vcpu, &lapic->apic);
+	apic_state(&lapic->apic, snapshot);
+	if (!snapshot->loading)
+		return;
+	lapic->apic.lint0 = lapic->all->lint[0];
 	lapic->moved_logged = false;
-	lapic->irr[0] &= ~0xffffull;
-	lapic->isr[0] &= ~0xffffull;
-	for (unsigned i = 0; i < LVT_COUNT; i++)
-		lapic->lvt[i] &= lapic_lvt_writable[i];
-	if (lapic_timer_uses_deadline(lapic))
-		lapic->initial_count = 0;
-	else
-		lapic->timer_deadline = 0;
-	if (!lapic->initial_count)
-		lapic->timer_running = false;
+	wrong = apic_check(&lapic->apic);
+	if (wrong)
+		snapshot_fail(snapshot, wrong);
 }
 
 static void lapics_state(struct device *device, struct snapshot *snapshot)
@@ -345,20 +311,22 @@ static void lapics_state(struct device *device, struct snapshot *snapshot)
 	if (count != lapics->count)
 		snapshot_fail(snapshot, "local APIC: saved with another number of processors");
 	lapics->last_lowest = last % lapics->count;
-	for (unsigned i = 0; i < lapics->count; i++) {
+	for (unsigned i = 0; i < lapics->count; i++)
 		lapic_state(&lapics->lapic[i], snapshot);
-		if (snapshot->loading)
-			lapic_check(&lapics->lapic[i], snapshot);
-	}
 }
 
 static void lapics_loaded(struct device *device)
 {
 	struct lapics *lapics = container_of(device, struct lapics, device);
+	const struct engine_apics *own = engine_apics(lapics);
 
 	for (unsigned i = 0; i < lapics->count; i++) {
-		lapic_timer_arm(&lapics->lapic[i]);
-		lapic_update(&lapics->lapic[i]);
+		if (own) {
+			own->set(lapics->vm->vcpus[i], lapics->apics[i]);
+			continue;
+		}
+		apic_timer_arm(lapics->apics[i]);
+		model_changed(lapics->apics[i]);
 	}
 }
 
@@ -372,18 +340,18 @@ static const struct device_ops lapics_ops = {
 
 static void lapic_init(struct lapic *lapic, struct lapics *all, struct vcpu *vcpu)
 {
+	bool own = engine_apics(all);
+
 	lapic->all = all;
 	lapic->vcpu = vcpu;
-	lapic->base_msr = (struct region){.name = "apic base", .ops = &lapic_base_msr_ops};
-	lapic->deadline_msr =
-		(struct region){.name = "tsc deadline", .ops = &lapic_deadline_msr_ops};
-	lapic->x2apic_msrs = (struct region){.name = "x2apic", .ops = &lapic_x2apic_msrs_ops};
-	CHECK(!space_add(&vcpu->msrs, &lapic->base_msr, 0x1b, 1));
-	CHECK(!space_add(&vcpu->msrs, &lapic->deadline_msr, 0x6e0, 1));
-	CHECK(!space_add(&vcpu->msrs, &lapic->x2apic_msrs, 0x800, 0x40));
-	timer_init(&lapic->timer, vcpu->vm, lapic_timer_expired);
+	lapic->apic.id = vcpu->id;
+	lapic->apic.ops = own ? &copy_ops : &model_ops;
+	all->apics[vcpu->id] = &lapic->apic;
+	timer_init(&lapic->timer, vcpu->vm, timer_expired);
 	vcpu->interrupts_private = lapic;
-	vcpu->interrupts = &lapic_controller;
+	vcpu->interrupts = own ? &outer_controller : &lapic_controller;
+	if (!own)
+		lapic_registers_init(lapic);
 }
 
 void lapics_init(struct lapics *lapics, struct vm *vm)
@@ -391,8 +359,8 @@ void lapics_init(struct lapics *lapics, struct vm *vm)
 	*lapics = (struct lapics){.vm = vm, .count = vm->vcpu_count};
 	CHECK(lapics->count >= 1 && lapics->count <= VM_VCPUS_MAX);
 	device_init(&lapics->device, vm, &lapics_ops, "0");
-	lapics->mmio = (struct region){.name = "lapic", .ops = &lapic_mmio_ops};
-	CHECK(!space_add(&vm->mmio, &lapics->mmio, LAPIC_ADDRESS, 0x1000));
+	if (!engine_apics(lapics))
+		lapics_registers_init(lapics);
 	for (unsigned i = 0; i < lapics->count; i++)
 		lapic_init(&lapics->lapic[i], lapics, vm->vcpus[i]);
 	lapics_reset(&lapics->device);

@@ -7,6 +7,7 @@
  *
  * Options on the kernel's command line: root=/dev/NAME, rootfstype=, ro, rw, init=,
  * lodge.command=1 (protocol.h), lodge.stop=init (say so and power off: the shortest boot there is),
+ * lodge.dhcp=no (the network is brought up, but nobody asked for an address),
  * lodge.exec=PROGRAM (run that one of the initrd, with the words after `--` as its arguments, and
  * power off; no root file system is mounted).
  */
@@ -36,6 +37,7 @@ static struct {
 	bool read_only;
 	bool command;
 	bool stop;
+	bool no_dhcp;
 	char exec[128];
 } options = {.root = "/dev/vda", .type = "ext4", .init = "/sbin/init"};
 
@@ -102,6 +104,8 @@ static void options_read(void)
 			options.command = true;
 		else if (strcmp(word, "lodge.stop=init") == 0)
 			options.stop = true;
+		else if (strcmp(word, "lodge.dhcp=no") == 0)
+			options.no_dhcp = true;
 		else if (strncmp(word, "lodge.exec=", 11) == 0)
 			option_copy(options.exec, sizeof(options.exec), word + 11);
 	}
@@ -246,7 +250,7 @@ int main(int argc, char **argv)
 		init_power_off();
 	}
 	modules_load();
-	network_up();
+	network_up(!options.no_dhcp);
 	if (options.exec[0])
 		program_run(argv);
 	if (options.command)

@@ -15,9 +15,10 @@ void init_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Writes file systems back, makes them read-only, and turns the machine off. */
 __attribute__((noreturn)) void init_power_off(void);
 
-/* Brings up the loopback, and the first other interface by DHCP. Says on the console if it can't.
+/* Brings up the loopback, and the first other interface (dhcp: with an address). Says on the
+ * console if it can't.
  */
-void network_up(void);
+void network_up(bool dhcp);
 
 /*
  * In the guest's root: makes /etc/resolv.conf say what DHCP told, unless it leads there already, by

@@ -41,7 +41,7 @@ void network_resolve(void)
 		init_log("%s: %s", used, strerror(errno));
 }
 
-void network_up(void)
+void network_up(bool dhcp)
 {
 	struct if_nameindex *names, *at;
 	int error = interface_up("lo");
@@ -53,7 +53,7 @@ void network_up(void)
 		if (strcmp(at->if_name, "lo") == 0)
 			continue;
 		error = interface_up(at->if_name);
-		if (!error)
+		if (!error && dhcp)
 			error = dhcp_configure(at->if_name);
 		if (error)
 			init_log("%s has no address: %s", at->if_name, strerror(-error));

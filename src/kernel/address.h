@@ -4,8 +4,8 @@
  * where things are in its address space:
  *
  *	0x0000_0000_0000_0000	the process (kernel/abi.h)
- *	0xffff_8000_0000_0000	all physical memory, one to one; never executable; the kernel's text and
- *				constants are not writable here either
+ *	0xffff_8000_0000_0000	all physical memory, one to one; never executable; the kernel's text
+ *and constants are not writable here either
  *	0xffff_c000_0000_0000	stacks, each behind a page that is not there; devices
  *	0xffff_ffff_8000_0000	the kernel's image: text, constants, data, in pages of their own
  */

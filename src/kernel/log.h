@@ -22,9 +22,13 @@ size_t log_read(char *text, size_t size);
 /* From now on lines go to the ring only: the manager shows them. */
 void log_quiet(void);
 
-/* Stops all processors; says why, with the registers (frame may be NULL) and a back-trace with names,
- * on the serial line; then halts, or ends QEMU if the command line says panic=exit. */
+/* Stops all processors; says why, with the registers (frame may be NULL) and a back-trace with
+ * names, on the serial line; then halts, or ends QEMU if the command line says panic=exit. */
 _Noreturn void panic(const struct trap_frame *frame, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* symbols.c, for back-traces: the function that an address is in, and how far; NULL outside of the
+ * kernel's text. tools/list-symbols makes its table when the kernel is linked. */
+const char *symbol_find(uint64_t address, uint64_t *offset);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The virtual switches between machines: each is a learning switch of Ethernet frames. A machine has
- * at most one port, on one switch; a port's queue is bounded, and what does not fit is lost.
+ * The virtual switches between machines: each is a learning switch of Ethernet frames. A machine
+ * has at most one port, on one switch; a port's queue is bounded, and what does not fit is lost.
  */
 #ifndef KERNEL_SWITCH_H
 #define KERNEL_SWITCH_H
@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct metal_process_info;
 struct process;
 struct switch_port;
 
@@ -22,6 +23,7 @@ int switch_send(struct switch_port *port, const uint8_t *frame, uint64_t length)
 /* The next frame into kernel memory of METAL_FRAME_MAX bytes: its length, or -EAGAIN. */
 int64_t switch_receive(struct switch_port *port, uint8_t *frame);
 
-void switch_count(const struct switch_port *port, uint64_t *sent, uint64_t *received, uint64_t *lost);
+/* For METAL_PROCESS_INFO: frames sent, received and lost. */
+void switch_count(const struct switch_port *port, struct metal_process_info *info);
 
 #endif

@@ -107,6 +107,7 @@ void boot_state_protected(struct vm *vm, uint32_t entry, uint32_t eax, uint32_t 
 	struct vcpu_state *state = &vm->vcpus[0]->state;
 	const uint16_t common = SEGMENT_S | SEGMENT_P | SEGMENT_DB | SEGMENT_G;
 
+	vcpu_sync(vm->vcpus[0]);
 	/* The selectors are ours to choose: both protocols tell the kernel to load a GDT of its
 	 * own. */
 	set_segments(state, flat(0x08, common | TYPE_CODE_RX_ACCESSED),
@@ -136,6 +137,7 @@ void boot_state_long(struct vm *vm, uint64_t entry, uint64_t cr3, uint64_t gdt, 
 	struct vcpu_state *state = &vm->vcpus[0]->state;
 	const uint16_t common = SEGMENT_S | SEGMENT_P | SEGMENT_G;
 
+	vcpu_sync(vm->vcpus[0]);
 	set_segments(state, flat(0x10, common | SEGMENT_L | TYPE_CODE_RX_ACCESSED),
 		     flat(0x18, common | SEGMENT_DB | TYPE_DATA_RW_ACCESSED), 0x20);
 	state->gdtr = (struct table_register){.base = gdt, .limit = BOOT_GDT_SIZE - 1};

@@ -323,7 +323,7 @@ static int put_acpi_tables(struct pc *pc)
 {
 	const struct acpi_config config = {
 		.cpus = pc->vm->vcpu_count,
-		.lapic_address = LAPIC_ADDRESS,
+		.lapic_address = APIC_ADDRESS,
 		.ioapic_address = IOAPIC_ADDRESS,
 		.ecam_base = ECAM_BASE,
 		.pci_memory_base = pc->windows.memory_base,
@@ -358,8 +358,10 @@ int pc_boot(struct pc *pc, const struct boot_config *boot, struct boot_result *r
 
 	vm_reset(pc->vm);
 	vm_lock(pc->vm);
-	for (unsigned i = 0; i < pc->vm->vcpu_count; i++)
+	for (unsigned i = 0; i < pc->vm->vcpu_count; i++) {
+		vcpu_sync(pc->vm->vcpus[i]);
 		set_mtrrs(pc, &pc->vm->vcpus[i]->state);
+	}
 	error = set_up_pci(pc);
 	vm_unlock(pc->vm);
 	CHECK(!error); /* the windows are large enough for all devices there can be */

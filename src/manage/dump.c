@@ -49,9 +49,10 @@ static void dump_system(const struct vcpu_state *state)
 void dump_vcpus(const struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		const struct vcpu *vcpu = vm->vcpus[i];
+		struct vcpu *vcpu = vm->vcpus[i];
 		const unsigned activity = vcpu->state.activity;
 
+		vcpu_sync(vcpu);
 		fprintf(stderr, "vcpu %u: %s\n", i,
 			activity < sizeof(activities) / sizeof(activities[0]) ? activities[activity]
 									      : "?");

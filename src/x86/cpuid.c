@@ -2,9 +2,11 @@
 /*
  * Why the models promise what they do beside instructions:
  *
- * - ARCH_CAPABILITIES says that no known flaw is there, and enhanced IBRS is: our guests run
- * translated, nothing of the host's speculation follows their mitigations, so the guest kernel
- * shall not spend time on them (no page-table isolation, no retpolines).
+ * - ARCH_CAPABILITIES says that no known flaw is there, and enhanced IBRS is: guests of the
+ * software engine run translated, nothing of the host's speculation follows their mitigations, so
+ * the guest kernel shall not spend time on them (no page-table isolation, no retpolines). Where the
+ * processor itself executes the guest, only what no AMD processor has is denied, and SPEC_CTRL and
+ * PRED_CMD are not offered: a guest then takes retpolines against Spectre 2, which work anywhere.
  * - Leaf 0x15 gives the TSC's frequency, with INVARIANT_TSC and TSC_DEADLINE: no calibration loops,
  * no clock that is read by a port.
  * - KVM's signature without paravirtual clocks: Linux then trusts the TSC and skips delays after
@@ -14,50 +16,65 @@
 
 #include "lib/bits.h"
 #include "lib/string.h"
+#include "x86/registers.h"
 
 enum { EAX, EBX, ECX, EDX };
 
-/* Where cpuid tells of each feature, and whether it needs the host's processor (instructions that
- * are copied to it). */
+/* Who has to have a feature: the host's processor in any case (instructions that are copied to it);
+ * the software engine, or the processor where that executes the guest; or neither, because our
+ * devices and MSRs are it. */
+enum provider { HOST, ENGINE, LODGE };
+
+/* Where cpuid tells of each feature, and who provides it. */
 struct place {
 	const char *name;
 	uint32_t leaf;
 	uint8_t subleaf, reg, bit;
-	bool host;
+	uint8_t provider;
 };
 
-#define OURS(f, l, s, r, b)  [FEATURE_##f] = {#f, l, s, r, b, false}
-#define HOSTS(f, l, s, r, b) [FEATURE_##f] = {#f, l, s, r, b, true}
+#define HOSTS(f, l, s, r, b)   [FEATURE_##f] = {#f, l, s, r, b, HOST}
+#define ENGINES(f, l, s, r, b) [FEATURE_##f] = {#f, l, s, r, b, ENGINE}
+#define OURS(f, l, s, r, b)    [FEATURE_##f] = {#f, l, s, r, b, LODGE}
 
 /* clang-format off */
 static const struct place places[FEATURE_COUNT] = {
-	HOSTS(FPU, 1, 0, EDX, 0),	OURS(TSC, 1, 0, EDX, 4),	OURS(MSR, 1, 0, EDX, 5),
-	HOSTS(CX8, 1, 0, EDX, 8),	OURS(SEP, 1, 0, EDX, 11),	HOSTS(CMOV, 1, 0, EDX, 15),
-	OURS(CLFLUSH, 1, 0, EDX, 19),	HOSTS(MMX, 1, 0, EDX, 23),	HOSTS(FXSR, 1, 0, EDX, 24),
-	HOSTS(SSE, 1, 0, EDX, 25),	HOSTS(SSE2, 1, 0, EDX, 26),
-	HOSTS(SSE3, 1, 0, ECX, 0),	HOSTS(PCLMULQDQ, 1, 0, ECX, 1),	OURS(MONITOR, 1, 0, ECX, 3),
-	HOSTS(SSSE3, 1, 0, ECX, 9),	HOSTS(FMA, 1, 0, ECX, 12),	HOSTS(CX16, 1, 0, ECX, 13),
-	HOSTS(SSE4_1, 1, 0, ECX, 19),	HOSTS(SSE4_2, 1, 0, ECX, 20),	HOSTS(MOVBE, 1, 0, ECX, 22),
-	HOSTS(POPCNT, 1, 0, ECX, 23),	HOSTS(AES, 1, 0, ECX, 25),	HOSTS(XSAVE, 1, 0, ECX, 26),
-	HOSTS(AVX, 1, 0, ECX, 28),	HOSTS(F16C, 1, 0, ECX, 29),	HOSTS(RDRAND, 1, 0, ECX, 30),
-	OURS(FSGSBASE, 7, 0, EBX, 0),	HOSTS(BMI1, 7, 0, EBX, 3),	HOSTS(AVX2, 7, 0, EBX, 5),
-	HOSTS(BMI2, 7, 0, EBX, 8),	OURS(INVPCID, 7, 0, EBX, 10),	HOSTS(RDSEED, 7, 0, EBX, 18),
-	HOSTS(ADX, 7, 0, EBX, 19),	OURS(SMAP, 7, 0, EBX, 20),	OURS(CLFLUSHOPT, 7, 0, EBX, 23),
-	OURS(CLWB, 7, 0, EBX, 24),	HOSTS(SHA, 7, 0, EBX, 29),	OURS(RDPID, 7, 0, ECX, 22),
-	HOSTS(XSAVEOPT, 0xd, 1, EAX, 0), HOSTS(XSAVEC, 0xd, 1, EAX, 1),	OURS(XGETBV1, 0xd, 1, EAX, 2),
-	HOSTS(XSAVES, 0xd, 1, EAX, 3),
-	OURS(SYSCALL, 0x80000001, 0, EDX, 11),	OURS(RDTSCP, 0x80000001, 0, EDX, 27),
-	OURS(LM, 0x80000001, 0, EDX, 29),	HOSTS(LAHF_LM, 0x80000001, 0, ECX, 0),
-	HOSTS(LZCNT, 0x80000001, 0, ECX, 5),	OURS(PREFETCHW, 0x80000001, 0, ECX, 8),
-	OURS(WBNOINVD, 0x80000008, 0, EBX, 9),
-	OURS(VME, 1, 0, EDX, 1),	OURS(DE, 1, 0, EDX, 2),		OURS(PSE, 1, 0, EDX, 3),
-	OURS(PAE, 1, 0, EDX, 6),	OURS(MCE, 1, 0, EDX, 7),	OURS(APIC, 1, 0, EDX, 9),
-	OURS(MTRR, 1, 0, EDX, 12),	OURS(PGE, 1, 0, EDX, 13),	OURS(MCA, 1, 0, EDX, 14),
-	OURS(PAT, 1, 0, EDX, 16),	OURS(PSE36, 1, 0, EDX, 17),	OURS(PCID, 1, 0, ECX, 17),
-	OURS(X2APIC, 1, 0, ECX, 21),	OURS(TSC_DEADLINE, 1, 0, ECX, 24), OURS(HYPERVISOR, 1, 0, ECX, 31),
-	OURS(ARAT, 6, 0, EAX, 2),	OURS(TSC_ADJUST, 7, 0, EBX, 1),	OURS(SMEP, 7, 0, EBX, 7),
-	OURS(ERMS, 7, 0, EBX, 9),	OURS(UMIP, 7, 0, ECX, 2),	OURS(FSRM, 7, 0, EDX, 4),
-	OURS(NX, 0x80000001, 0, EDX, 20), OURS(1G_PAGES, 0x80000001, 0, EDX, 26),
+	HOSTS(FPU, 1, 0, EDX, 0),                       ENGINES(TSC, 1, 0, EDX, 4),
+	ENGINES(MSR, 1, 0, EDX, 5),                     HOSTS(CX8, 1, 0, EDX, 8),
+	ENGINES(SEP, 1, 0, EDX, 11),                    HOSTS(CMOV, 1, 0, EDX, 15),
+	ENGINES(CLFLUSH, 1, 0, EDX, 19),                HOSTS(MMX, 1, 0, EDX, 23),
+	HOSTS(FXSR, 1, 0, EDX, 24),                     HOSTS(SSE, 1, 0, EDX, 25),
+	HOSTS(SSE2, 1, 0, EDX, 26),                     HOSTS(SSE3, 1, 0, ECX, 0),
+	HOSTS(PCLMULQDQ, 1, 0, ECX, 1),                 ENGINES(MONITOR, 1, 0, ECX, 3),
+	HOSTS(SSSE3, 1, 0, ECX, 9),                     HOSTS(FMA, 1, 0, ECX, 12),
+	HOSTS(CX16, 1, 0, ECX, 13),                     HOSTS(SSE4_1, 1, 0, ECX, 19),
+	HOSTS(SSE4_2, 1, 0, ECX, 20),                   HOSTS(MOVBE, 1, 0, ECX, 22),
+	HOSTS(POPCNT, 1, 0, ECX, 23),                   HOSTS(AES, 1, 0, ECX, 25),
+	HOSTS(XSAVE, 1, 0, ECX, 26),                    HOSTS(AVX, 1, 0, ECX, 28),
+	HOSTS(F16C, 1, 0, ECX, 29),                     HOSTS(RDRAND, 1, 0, ECX, 30),
+	ENGINES(FSGSBASE, 7, 0, EBX, 0),                HOSTS(BMI1, 7, 0, EBX, 3),
+	HOSTS(AVX2, 7, 0, EBX, 5),                      HOSTS(BMI2, 7, 0, EBX, 8),
+	ENGINES(INVPCID, 7, 0, EBX, 10),                HOSTS(RDSEED, 7, 0, EBX, 18),
+	HOSTS(ADX, 7, 0, EBX, 19),                      ENGINES(SMAP, 7, 0, EBX, 20),
+	ENGINES(CLFLUSHOPT, 7, 0, EBX, 23),             ENGINES(CLWB, 7, 0, EBX, 24),
+	HOSTS(SHA, 7, 0, EBX, 29),                      ENGINES(RDPID, 7, 0, ECX, 22),
+	HOSTS(XSAVEOPT, 0xd, 1, EAX, 0),                HOSTS(XSAVEC, 0xd, 1, EAX, 1),
+	ENGINES(XGETBV1, 0xd, 1, EAX, 2),               HOSTS(XSAVES, 0xd, 1, EAX, 3),
+	ENGINES(SYSCALL, 0x80000001, 0, EDX, 11),       ENGINES(RDTSCP, 0x80000001, 0, EDX, 27),
+	ENGINES(LM, 0x80000001, 0, EDX, 29),            HOSTS(LAHF_LM, 0x80000001, 0, ECX, 0),
+	HOSTS(LZCNT, 0x80000001, 0, ECX, 5),            ENGINES(PREFETCHW, 0x80000001, 0, ECX, 8),
+	ENGINES(WBNOINVD, 0x80000008, 0, EBX, 9),       ENGINES(VME, 1, 0, EDX, 1),
+	ENGINES(DE, 1, 0, EDX, 2),                      ENGINES(PSE, 1, 0, EDX, 3),
+	ENGINES(PAE, 1, 0, EDX, 6),                     OURS(MCE, 1, 0, EDX, 7),
+	OURS(APIC, 1, 0, EDX, 9),                       OURS(MTRR, 1, 0, EDX, 12),
+	ENGINES(PGE, 1, 0, EDX, 13),                    OURS(MCA, 1, 0, EDX, 14),
+	ENGINES(PAT, 1, 0, EDX, 16),                    ENGINES(PSE36, 1, 0, EDX, 17),
+	ENGINES(PCID, 1, 0, ECX, 17),                   OURS(X2APIC, 1, 0, ECX, 21),
+	OURS(TSC_DEADLINE, 1, 0, ECX, 24),              OURS(HYPERVISOR, 1, 0, ECX, 31),
+	OURS(ARAT, 6, 0, EAX, 2),                       OURS(TSC_ADJUST, 7, 0, EBX, 1),
+	ENGINES(SMEP, 7, 0, EBX, 7),                    ENGINES(ERMS, 7, 0, EBX, 9),
+	ENGINES(UMIP, 7, 0, ECX, 2),                    ENGINES(FSRM, 7, 0, EDX, 4),
+	ENGINES(NX, 0x80000001, 0, EDX, 20),            ENGINES(1G_PAGES, 0x80000001, 0, EDX, 26),
 	OURS(INVARIANT_TSC, 0x80000007, 0, EDX, 8),
 };
 
@@ -86,18 +103,15 @@ static const struct place places[FEATURE_COUNT] = {
 
 #define SIGNATURE 0x606a6 /* family 6, model 0x6a, stepping 6 */
 
+#define MODEL(n, about_it, ...)                                                                    \
+	{                                                                                          \
+		.name = n, .about = about_it, .signature = SIGNATURE, .feature = { __VA_ARGS__ }   \
+	}
+
 static const struct cpu_model models[] = {
-	{"x86-64-v2",
-	 "SSE4.2 and POPCNT; runs on every host (default)",
-	 SIGNATURE,
-	 0,
-	 {SYSTEM, LEVEL_2}},
-	{"x86-64-v3", "AVX2, BMI2 and FMA", SIGNATURE, 0, {SYSTEM, LEVEL_3}},
-	{"max",
-	 "everything that the engine and this host can give",
-	 SIGNATURE,
-	 0,
-	 {SYSTEM, LEVEL_3, REST}},
+	MODEL("x86-64-v2", "SSE4.2 and POPCNT; runs on every host (default)", SYSTEM, LEVEL_2),
+	MODEL("x86-64-v3", "AVX2, BMI2 and FMA", SYSTEM, LEVEL_3),
+	MODEL("max", "everything that the engine and this host can give", SYSTEM, LEVEL_3, REST),
 };
 
 const struct cpu_model *cpu_model_find(const char *name)
@@ -122,7 +136,7 @@ static void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 
 void cpuid_host_read(struct cpuid_host *host)
 {
-	uint32_t top[4], low = 0, high;
+	uint32_t top[4], high[4], xcr0 = 0, xcr0_high;
 
 	*host = (struct cpuid_host){.avx_enabled = false};
 	host_cpuid(0, 0, top);
@@ -131,21 +145,41 @@ void cpuid_host_read(struct cpuid_host *host)
 		host_cpuid(7, 0, host->leaf_7);
 	if (top[EAX] >= 0xd)
 		host_cpuid(0xd, 1, host->leaf_d_1);
+	host_cpuid(0x80000000, 0, high);
 	host_cpuid(0x80000001, 0, host->leaf_80000001);
+	if (high[EAX] >= 0x80000008)
+		host_cpuid(0x80000008, 0, host->leaf_80000008);
 	if (host->leaf_1[ECX] & BIT(27))
-		__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	host->avx_enabled = (low & 6) == 6;
+		__asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(xcr0_high) : "c"(0));
+	host->avx_enabled = (xcr0 & 6) == 6;
 }
 
 static bool host_has(const struct cpuid_host *host, enum cpu_feature feature)
 {
 	const struct place *place = &places[feature];
-	const uint32_t *leaf = place->leaf == 1	    ? host->leaf_1
-			       : place->leaf == 7   ? host->leaf_7
-			       : place->leaf == 0xd ? host->leaf_d_1
-						    : host->leaf_80000001;
+	const uint32_t *leaf = place->leaf == 1		   ? host->leaf_1
+			       : place->leaf == 7	   ? host->leaf_7
+			       : place->leaf == 0xd	   ? host->leaf_d_1
+			       : place->leaf == 0x80000008 ? host->leaf_80000008
+							   : host->leaf_80000001;
 
 	return leaf[place->reg] >> place->bit & 1;
+}
+
+static bool needs_host(const struct cpuid_host *host, enum cpu_feature feature)
+{
+	return places[feature].provider == HOST ||
+	       (places[feature].provider == ENGINE && host->executes);
+}
+
+/* What beside features depends on a processor that executes the guest itself. */
+static void limit_to_executing(struct cpu_model *limited, const struct cpuid_host *host)
+{
+	uint8_t bits = (uint8_t)host->leaf_80000008[EAX];
+
+	limited->physical_bits = bits && bits < CPU_PHYSICAL_BITS ? bits : CPU_PHYSICAL_BITS;
+	limited->flawed = true;
+	limited->ssb_free = host->leaf_80000008[EBX] & BIT(26); /* AMD's SsbNo */
 }
 
 static bool needs_avx(enum cpu_feature feature)
@@ -160,8 +194,11 @@ void cpu_model_limit(struct cpu_model *limited, const struct cpu_model *model,
 	*limited = *model;
 	limited->tsc_frequency = host->tsc_frequency;
 	for (unsigned f = FEATURE_ALWAYS + 1; f < FEATURE_COUNT; f++)
-		if ((places[f].host && !host_has(host, f)) || (needs_avx(f) && !host->avx_enabled))
+		if ((needs_host(host, f) && !host_has(host, f)) ||
+		    (needs_avx(f) && !host->avx_enabled))
 			limited->feature[f] = false;
+	if (host->executes)
+		limit_to_executing(limited, host);
 	/* Nothing of AVX without XSAVE, nothing of XSAVE's kin without it. */
 	if (!limited->feature[FEATURE_XSAVE]) {
 		limited->feature[FEATURE_XSAVEOPT] = limited->feature[FEATURE_XSAVEC] = false;
@@ -194,23 +231,56 @@ uint32_t cpuid_xsave_size(uint64_t components)
 	return components & 4 ? 832 : 576;
 }
 
+uint64_t cpu_model_cr4(const struct cpu_model *model)
+{
+	static const struct {
+		uint64_t bits;
+		enum cpu_feature feature;
+	} table[] = {
+		{CR4_VME | CR4_PVI, FEATURE_VME},
+		{CR4_TSD, FEATURE_TSC},
+		{CR4_DE, FEATURE_DE},
+		{CR4_PSE, FEATURE_PSE},
+		{CR4_PAE, FEATURE_PAE},
+		{CR4_MCE, FEATURE_MCE},
+		{CR4_PGE, FEATURE_PGE},
+		{CR4_OSFXSR, FEATURE_FXSR},
+		{CR4_OSXMMEXCPT, FEATURE_SSE},
+		{CR4_UMIP, FEATURE_UMIP},
+		{CR4_FSGSBASE, FEATURE_FSGSBASE},
+		{CR4_PCIDE, FEATURE_PCID},
+		{CR4_OSXSAVE, FEATURE_XSAVE},
+		{CR4_SMEP, FEATURE_SMEP},
+		{CR4_SMAP, FEATURE_SMAP},
+	};
+	uint64_t allowed = CR4_PCE;
+
+	for (unsigned i = 0; i < ARRAY_LENGTH(table); i++)
+		if (cpu_model_has(model, table[i].feature))
+			allowed |= table[i].bits;
+	return allowed;
+}
+
 uint64_t cpu_model_arch_capabilities(const struct cpu_model *model)
 {
-	return BIT(0)	 /* RDCL_NO */
-	       | BIT(1)	 /* IBRS_ALL */
-	       | BIT(3)	 /* SKIP_L1DFL_VMENTRY */
-	       | BIT(4)	 /* SSB_NO */
-	       | BIT(5)	 /* MDS_NO */
-	       | BIT(6)	 /* IF_PSCHANGE_MC_NO */
-	       | BIT(8)	 /* TAA_NO */
-	       | BIT(13) /* SBDR_SSDP_NO */
-	       | BIT(14) /* FBSDP_NO */
-	       | BIT(15) /* PSDP_NO */
-	       | BIT(20) /* BHI_NO */
-	       | BIT(24) /* PBRSB_NO */
-	       | BIT(26) /* GDS_NO */
-	       | BIT(27) /* RFDS_NO */
-	       | BIT(62) /* ITS_NO */;
+	const uint64_t of_intel = BIT(0)    /* RDCL_NO */
+				  | BIT(3)  /* SKIP_L1DFL_VMENTRY */
+				  | BIT(5)  /* MDS_NO */
+				  | BIT(6)  /* IF_PSCHANGE_MC_NO */
+				  | BIT(8)  /* TAA_NO */
+				  | BIT(13) /* SBDR_SSDP_NO */
+				  | BIT(14) /* FBSDP_NO */
+				  | BIT(15) /* PSDP_NO */
+				  | BIT(20) /* BHI_NO */
+				  | BIT(24) /* PBRSB_NO */
+				  | BIT(26) /* GDS_NO */
+				  | BIT(27) /* RFDS_NO */
+				  | BIT(62) /* ITS_NO */;
+	const uint64_t ibrs_all = BIT(1), ssb_no = BIT(4);
+
+	if (!model->flawed)
+		return of_intel | ibrs_all | ssb_no;
+	return of_intel | (model->ssb_free ? ssb_no : 0);
 }
 
 /* Answers */
@@ -331,15 +401,18 @@ static void answer_tsc(const struct cpu_model *model, uint32_t out[4])
 
 /*
  * Leaf 7. SPEC_CTRL, PRED_CMD and ARCH_CAPABILITIES exist. So does SPEC_CTRL.BHI_DIS_S, without
- * which Linux runs a long loop of branches at each system call, BHI_NO or not.
+ * which Linux runs a long loop of branches at each system call, BHI_NO or not. With the processor's
+ * own flaws only ARCH_CAPABILITIES is there.
  */
 static void answer_structured(const struct cpu_model *model, uint32_t subleaf, uint32_t out[4])
 {
 	if (subleaf == 0) {
 		features_of(model, 7, 0, out);
 		out[EAX] = 2; /* the last subleaf */
-		out[EDX] |= BIT(26) | BIT(27) /* STIBP */ | BIT(29) | (uint32_t)BIT(31) /* SSBD */;
-	} else if (subleaf == 2) {
+		out[EDX] |= BIT(29);
+		if (!model->flawed)
+			out[EDX] |= BIT(26) | BIT(27) /* STIBP */ | (uint32_t)BIT(31) /* SSBD */;
+	} else if (subleaf == 2 && !model->flawed) {
 		out[EDX] = BIT(4);
 	}
 }
@@ -412,7 +485,7 @@ static void answer_extended(const struct cpu_model *model, uint32_t leaf, uint32
 		out[ECX] = 64 | 7 << 12 | 1280 << 16; /* L2: line, ways, KiB */
 		break;
 	case 0x80000008:
-		out[EAX] = CPU_PHYSICAL_BITS | CPU_LINEAR_BITS << 8;
+		out[EAX] = cpu_model_physical_bits(model) | CPU_LINEAR_BITS << 8;
 		/* fall through */
 	default:
 		features_of(model, leaf, 0, out);

@@ -6,6 +6,11 @@
  * A named model is what we promise; cpu_model_limit makes of it what this host can keep. All models
  * are one package with one core for each vcpu and no hyper-threads, a Xeon of family 6 (Ice Lake)
  * under a hypervisor with KVM's signature.
+ *
+ * How much of it depends on the host follows from who executes the guest. The software engine needs
+ * the processor for the instructions that it copies; paging, SMAP, PCID and the like it does
+ * itself. An engine that runs the guest on the processor itself (cpuid_host.executes) needs it for
+ * all but what Lodge's devices and the hypervisor are: APIC, timers, MTRRs, machine checks.
  */
 #ifndef X86_CPUID_H
 #define X86_CPUID_H
@@ -24,12 +29,18 @@ struct cpu_model {
 	uint32_t signature;	/* leaf 1, EAX */
 	uint64_t tsc_frequency; /* Hz; 0: the guest has to find out */
 	bool feature[FEATURE_COUNT];
+	/* Set by cpu_model_limit for a host that executes the guest itself: its width of addresses
+	 * (0: CPU_PHYSICAL_BITS), and that its flaws are the guest's too. */
+	uint8_t physical_bits;
+	bool flawed;
+	bool ssb_free; /* flawed, but for speculative store bypass */
 };
 
 /* What the host has; registers in the order eax ebx ecx edx. */
 struct cpuid_host {
-	uint32_t leaf_1[4], leaf_7[4], leaf_d_1[4], leaf_80000001[4];
+	uint32_t leaf_1[4], leaf_7[4], leaf_d_1[4], leaf_80000001[4], leaf_80000008[4];
 	bool avx_enabled;	/* XCR0[2:1] is 3 */
+	bool executes;		/* it runs the guest itself; not filled by cpuid_host_read: false */
 	uint64_t tsc_frequency; /* Hz, or 0; not filled by cpuid_host_read */
 };
 
@@ -42,7 +53,7 @@ const struct cpu_model *cpu_model_find(const char *name);
 /* The names, one after another; NULL after the last. */
 const char *cpu_model_name(unsigned index);
 
-/* model without what needs an instruction that the host lacks, and with its TSC frequency. */
+/* model without what the host would have to have and lacks, and with its TSC frequency. */
 void cpu_model_limit(struct cpu_model *limited, const struct cpu_model *model,
 		     const struct cpuid_host *host);
 
@@ -58,13 +69,20 @@ static inline bool cpu_model_has(const struct cpu_model *model, enum cpu_feature
 	return feature == FEATURE_ALWAYS || model->feature[feature];
 }
 
-/* Bits that XCR0 may have. */
+static inline unsigned cpu_model_physical_bits(const struct cpu_model *model)
+{
+	return model->physical_bits ? model->physical_bits : CPU_PHYSICAL_BITS;
+}
+
+/* Bits that XCR0 may have, and those that CR4 may. */
 uint64_t cpu_model_xcr0(const struct cpu_model *model);
+uint64_t cpu_model_cr4(const struct cpu_model *model);
 
 /* Bytes of an XSAVE area in standard form with these components: 576 or 832. */
 uint32_t cpuid_xsave_size(uint64_t components);
 
-/* IA32_ARCH_CAPABILITIES: which flaws of processors the guest need not work around. */
+/* IA32_ARCH_CAPABILITIES: which flaws of processors the guest need not work around. For a host that
+ * executes the guest itself it is assumed to be AMD's (engines/metal). */
 uint64_t cpu_model_arch_capabilities(const struct cpu_model *model);
 
 /* What an answer depends on beside the model. */

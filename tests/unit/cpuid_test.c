@@ -27,6 +27,7 @@ static struct cpuid_host everything(void)
 
 	bytes_fill(&host, 0xff, sizeof(host));
 	host.avx_enabled = true;
+	host.executes = false;
 	host.tsc_frequency = 2500000000;
 	return host;
 }
@@ -247,4 +248,103 @@ TEST(no_avx_unless_the_host_has_enabled_it)
 	EXPECT(!cpu_model_has(&limited, FEATURE_AVX2));
 	EXPECT(!cpu_model_has(&limited, FEATURE_XSAVEC));
 	EXPECT_EQ(cpu_model_xcr0(&limited), 0);
+}
+
+/* A processor that runs the guest itself. */
+
+static struct cpuid_host nothing_that_executes(void)
+{
+	return (struct cpuid_host){.executes = true, .tsc_frequency = 2500000000};
+}
+
+TEST(a_processor_that_executes_has_to_have_what_engines_do_elsewhere)
+{
+	struct cpuid_host host = everything();
+	struct cpu_model limited;
+
+	host.executes = true;
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT_EQ(cpu_model_missing(&limited, model("max"), 0), 0);
+	host.leaf_7[1] &= ~(1u << 20);	      /* smap */
+	host.leaf_1[2] &= ~(1u << 17);	      /* pcid */
+	host.leaf_80000001[3] &= ~(1u << 26); /* pages of 1 GiB */
+	host.leaf_80000008[1] &= ~(1u << 9);  /* wbnoinvd */
+	host.leaf_d_1[0] &= ~(1u << 2);	      /* xgetbv with ecx = 1 */
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT(!cpu_model_has(&limited, FEATURE_SMAP));
+	EXPECT(!cpu_model_has(&limited, FEATURE_PCID));
+	EXPECT(!cpu_model_has(&limited, FEATURE_1G_PAGES));
+	EXPECT(!cpu_model_has(&limited, FEATURE_WBNOINVD));
+	EXPECT(!cpu_model_has(&limited, FEATURE_XGETBV1));
+	EXPECT(cpu_model_has(&limited, FEATURE_SMEP));
+	host.executes = false;
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT_EQ(cpu_model_missing(&limited, model("max"), 0), 0);
+}
+
+TEST(what_lodge_is_itself_needs_no_processor)
+{
+	static const enum cpu_feature ours[] = {
+		FEATURE_APIC,	    FEATURE_X2APIC,	  FEATURE_TSC_DEADLINE, FEATURE_HYPERVISOR,
+		FEATURE_ARAT,	    FEATURE_MTRR,	  FEATURE_MCE,		FEATURE_MCA,
+		FEATURE_TSC_ADJUST, FEATURE_INVARIANT_TSC};
+	struct cpuid_host host = nothing_that_executes();
+	struct cpu_model limited;
+	unsigned count = 0;
+
+	cpu_model_limit(&limited, model("max"), &host);
+	for (unsigned i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		EXPECT(cpu_model_has(&limited, ours[i]));
+	for (unsigned f = FEATURE_ALWAYS + 1; f < FEATURE_COUNT; f++)
+		count += limited.feature[f];
+	EXPECT_EQ(count, sizeof(ours) / sizeof(ours[0]));
+}
+
+TEST(its_addresses_are_the_guest_s)
+{
+	struct cpuid_host host = nothing_that_executes();
+	struct cpu_model limited;
+
+	EXPECT_EQ(cpu_model_physical_bits(model("max")), 46);
+	host.leaf_80000008[0] = 0x3028; /* 40 bits */
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT_EQ(cpu_model_physical_bits(&limited), 40);
+	EXPECT_EQ(ask(&limited, 0x80000008, 0)[0], 40 | 48 << 8);
+	host.leaf_80000008[0] = 0x3934;
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT_EQ(cpu_model_physical_bits(&limited), 46);
+	host.leaf_80000008[0] = 0;
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT_EQ(cpu_model_physical_bits(&limited), 46);
+	host.leaf_80000008[0] = 0x3028;
+	host.executes = false;
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT_EQ(cpu_model_physical_bits(&limited), 46);
+}
+
+TEST(its_flaws_are_the_guest_s)
+{
+	struct cpuid_host host = nothing_that_executes();
+	struct cpu_model limited;
+
+	EXPECT_EQ(cpu_model_arch_capabilities(model("max")) & 0x13, 0x13);
+	cpu_model_limit(&limited, model("max"), &host);
+	/* No AMD processor has Meltdown, MDS or L1TF; this one may have SSB, and no IBRS. */
+	EXPECT_EQ(cpu_model_arch_capabilities(&limited) & 0x3b, 0x29);
+	EXPECT_EQ(ask(&limited, 7, 0)[3] & (1u << 26 | 1u << 27 | 1u << 29 | 1u << 31), 1u << 29);
+	EXPECT_EQ(ask(&limited, 7, 2)[3], 0);
+	host.leaf_80000008[1] = 1u << 26;
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT_EQ(cpu_model_arch_capabilities(&limited) & 0x3b, 0x39);
+}
+
+TEST(control_register_bits_follow_features)
+{
+	struct cpuid_host host = nothing_that_executes();
+	struct cpu_model limited;
+
+	EXPECT_EQ(cpu_model_cr4(model("x86-64-v2")), 0x330ffc & ~UINT64_C(0x40000) & ~UINT64_C(3));
+	EXPECT_EQ(cpu_model_cr4(model("x86-64-v3")) & 0x40000, 0x40000);
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT_EQ(cpu_model_cr4(&limited), 0x140); /* MCE, PCE */
 }

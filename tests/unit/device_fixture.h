@@ -20,15 +20,20 @@ static struct vm fixture_vm;
 static uint8_t fixture_state[FIXTURE_STATE_SIZE];
 static bool fixture_fault; /* of the last MSR access */
 
-static inline struct vm *fixture_vm_create(unsigned vcpus)
+static inline struct vm *fixture_vm_create_on(const struct engine *engine, unsigned vcpus)
 {
 	const struct vm_config config = {.vcpus = vcpus,
 					 .memory_size = FIXTURE_MEMORY,
 					 .hole_base = 0xc0000000,
-					 .engine = &engine_scripted};
+					 .engine = engine};
 
 	REQUIRE(vm_create(&fixture_vm, &config) == 0);
 	return &fixture_vm;
+}
+
+static inline struct vm *fixture_vm_create(unsigned vcpus)
+{
+	return fixture_vm_create_on(&engine_scripted, vcpus);
 }
 
 static inline uint64_t fixture_access(unsigned vcpu, enum exit_kind kind, bool write,

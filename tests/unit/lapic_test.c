@@ -38,12 +38,12 @@ static uint8_t broadcast_vector;
 
 static uint32_t get(unsigned vcpu, unsigned number)
 {
-	return load32(vcpu, LAPIC_ADDRESS + number * 16);
+	return load32(vcpu, APIC_ADDRESS + number * 16);
 }
 
 static void set(unsigned vcpu, unsigned number, uint32_t value)
 {
-	store32(vcpu, LAPIC_ADDRESS + number * 16, value);
+	store32(vcpu, APIC_ADDRESS + number * 16, value);
 }
 
 static uint64_t x2get(unsigned vcpu, unsigned number)

@@ -6,6 +6,7 @@
 #include "lib/check.h"
 #include "lib/error.h"
 #include "lib/string.h"
+#include "x86/apic.h"
 
 #define RFLAGS_IF 0x200u
 
@@ -15,11 +16,19 @@ struct scripted {
 	unsigned count, position, runs, kicks, resets, vectors;
 	int vector[SCRIPTED_VECTORS_MAX];
 	bool answer_due; /* the exit of the step before this position comes back with its answer */
+	struct apic apic;
+	struct vcpu_state state; /* while `hidden`: what vcpu->state should be */
+	bool hidden;
+	unsigned syncs;
 };
 
 struct scripted_vm {
 	unsigned written;
 	uint64_t address, length;
+	unsigned messages;
+	uint64_t message_address;
+	uint32_t message_data;
+	bool lint[2];
 };
 
 static int failing_vcpu = -1;
@@ -190,6 +199,150 @@ void scripted_vcpu_fails(int id)
 {
 	failing_vcpu = id;
 }
+
+/* With APICs */
+
+/* Puts other values, or NULL for nonsense, into the vcpu's state, but for what is always core's. */
+static void state_replace(struct vcpu *vcpu, const struct vcpu_state *with)
+{
+	uint64_t tsc_offset = vcpu->state.tsc_offset;
+	uint8_t activity = vcpu->state.activity;
+
+	if (with)
+		bytes_copy(&vcpu->state, with, sizeof(vcpu->state));
+	else
+		bytes_fill(&vcpu->state, 0xcc, sizeof(vcpu->state));
+	vcpu->state.tsc_offset = tsc_offset;
+	vcpu->state.activity = activity;
+}
+
+static bool state_show(struct vcpu *vcpu)
+{
+	struct scripted *scripted = scripted_of(vcpu);
+
+	if (!scripted->hidden)
+		return false;
+	state_replace(vcpu, &scripted->state);
+	scripted->hidden = false;
+	return true;
+}
+
+static void state_hide(struct vcpu *vcpu)
+{
+	struct scripted *scripted = scripted_of(vcpu);
+
+	bytes_copy(&scripted->state, &vcpu->state, sizeof(vcpu->state));
+	state_replace(vcpu, NULL);
+	scripted->hidden = true;
+}
+
+static void scripted_apics_sync(struct vcpu *vcpu)
+{
+	if (state_show(vcpu))
+		scripted_of(vcpu)->syncs++;
+}
+
+static void scripted_apics_reset(struct vcpu *vcpu)
+{
+	scripted_of(vcpu)->hidden = false;
+	scripted_reset(vcpu);
+}
+
+static void scripted_apics_run(struct vcpu *vcpu, struct exit *exit)
+{
+	state_show(vcpu);
+	if (vcpu->state.activity == VCPU_RUNNING) {
+		scripted_run(vcpu, exit);
+	} else {
+		scripted_of(vcpu)->runs++;
+		*exit = (struct exit){.kind = EXIT_KICKED};
+		if (!atomic_load(&vcpu->pending))
+			host_vcpu_wait(vcpu, UINT64_MAX);
+	}
+	state_hide(vcpu);
+}
+
+static void scripted_apics_kick(struct vcpu *vcpu)
+{
+	scripted_kick(vcpu);
+	host_vcpu_wake(vcpu);
+}
+
+static bool scripted_message(struct vm *vm, uint64_t address, uint32_t data)
+{
+	struct scripted_vm *scripted = vm->engine_private;
+
+	scripted->messages++;
+	scripted->message_address = address;
+	scripted->message_data = data;
+	return true;
+}
+
+static void scripted_lint_set(struct vm *vm, unsigned input, bool level)
+{
+	struct scripted_vm *scripted = vm->engine_private;
+
+	CHECK(input < 2);
+	scripted->lint[input] = level;
+}
+
+static void scripted_apic_get(struct vcpu *vcpu, struct apic *apic)
+{
+	apic_copy(apic, &scripted_of(vcpu)->apic);
+}
+
+static void scripted_apic_set(struct vcpu *vcpu, const struct apic *apic)
+{
+	apic_copy(&scripted_of(vcpu)->apic, apic);
+}
+
+struct apic *scripted_apic(const struct vcpu *vcpu)
+{
+	return &scripted_of(vcpu)->apic;
+}
+
+unsigned scripted_messages(const struct vm *vm, uint64_t *address, uint32_t *data)
+{
+	const struct scripted_vm *scripted = vm->engine_private;
+
+	*address = scripted->message_address;
+	*data = scripted->message_data;
+	return scripted->messages;
+}
+
+bool scripted_lint(const struct vm *vm, unsigned input)
+{
+	const struct scripted_vm *scripted = vm->engine_private;
+
+	return scripted->lint[input & 1];
+}
+
+unsigned scripted_syncs(const struct vcpu *vcpu)
+{
+	return scripted_of(vcpu)->syncs;
+}
+
+static const struct engine_apics scripted_apics = {
+	.message = scripted_message,
+	.lint = scripted_lint_set,
+	.get = scripted_apic_get,
+	.set = scripted_apic_set,
+};
+
+const struct engine engine_scripted_apics = {
+	.name = "scripted with APICs",
+	.probe = scripted_probe,
+	.vm_create = scripted_vm_create,
+	.vm_destroy = scripted_vm_destroy,
+	.vcpu_create = scripted_vcpu_create,
+	.vcpu_destroy = scripted_vcpu_destroy,
+	.run = scripted_apics_run,
+	.kick = scripted_apics_kick,
+	.written = scripted_note_written,
+	.reset = scripted_apics_reset,
+	.sync = scripted_apics_sync,
+	.apics = &scripted_apics,
+};
 
 const struct engine engine_scripted = {
 	.name = "scripted",

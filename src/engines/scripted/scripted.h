@@ -19,6 +19,14 @@ struct scripted_step {
 extern const struct engine engine_scripted;
 
 /*
+ * The same with APICs of its own (engine->apics), which do nothing but hold their registers and
+ * note what came; and with state of its own: after each run vcpu->state is nonsense until
+ * vcpu_sync. A vcpu that is halted or waits for a start-up message sleeps in its run, which ends
+ * with EXIT_KICKED when it is kicked.
+ */
+extern const struct engine engine_scripted_apics;
+
+/*
  * What the vcpu does from its next run on: `count` steps, which stay the caller's. A read's answer
  * is found in results[i] for step i (NULL: nobody wants them; else room for count, set to zero by
  * this call). A vcpu that is through with its steps stops the vm (VM_POWERED_OFF, code 0). A vcpu
@@ -42,6 +50,13 @@ unsigned scripted_runs(const struct vcpu *vcpu);
 unsigned scripted_kicks(const struct vcpu *vcpu);
 unsigned scripted_resets(const struct vcpu *vcpu);
 unsigned scripted_written(const struct vm *vm, uint64_t *address, uint64_t *length);
+
+/* With engine_scripted_apics: the registers, where the calls of set have left them; messages, and
+ * the last one; a pin's level; calls of sync that had something to do. */
+struct apic *scripted_apic(const struct vcpu *vcpu);
+unsigned scripted_messages(const struct vm *vm, uint64_t *address, uint32_t *data);
+bool scripted_lint(const struct vm *vm, unsigned input);
+unsigned scripted_syncs(const struct vcpu *vcpu);
 
 /* The next vcpu_create (-1: none) of this id fails with -ENOMEM. */
 void scripted_vcpu_fails(int id);

@@ -95,41 +95,11 @@ static void write_cr3(struct cpu *cpu, uint64_t value)
 		mmu_flush_non_global(cpu);
 }
 
-static uint64_t cr4_allowed(const struct cpu *cpu)
-{
-	static const struct {
-		uint64_t bits;
-		enum cpu_feature feature;
-	} table[] = {
-		{CR4_VME | CR4_PVI, FEATURE_VME},
-		{CR4_TSD, FEATURE_TSC},
-		{CR4_DE, FEATURE_DE},
-		{CR4_PSE, FEATURE_PSE},
-		{CR4_PAE, FEATURE_PAE},
-		{CR4_MCE, FEATURE_MCE},
-		{CR4_PGE, FEATURE_PGE},
-		{CR4_OSFXSR, FEATURE_FXSR},
-		{CR4_OSXMMEXCPT, FEATURE_SSE},
-		{CR4_UMIP, FEATURE_UMIP},
-		{CR4_FSGSBASE, FEATURE_FSGSBASE},
-		{CR4_PCIDE, FEATURE_PCID},
-		{CR4_OSXSAVE, FEATURE_XSAVE},
-		{CR4_SMEP, FEATURE_SMEP},
-		{CR4_SMAP, FEATURE_SMAP},
-	};
-	uint64_t allowed = CR4_PCE;
-
-	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (cpu_model_has(cpu->vm->cpu_model, table[i].feature))
-			allowed |= table[i].bits;
-	return allowed;
-}
-
 static void write_cr4(struct cpu *cpu, uint64_t value)
 {
 	uint64_t changed = value ^ cpu->cr4;
 
-	if (value & ~cr4_allowed(cpu))
+	if (value & ~cpu_model_cr4(cpu->vm->cpu_model))
 		general_protection(cpu);
 	if (cpu_long(cpu) && !(value & CR4_PAE))
 		general_protection(cpu);

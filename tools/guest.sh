@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# What the scripts share that make guests; sourced, not run. Whoever sources it has fail().
+
+# add_module NAME FROM TO : copies the kernel's module, after those that it says it depends on, and
+# notes the order in TO/order. A module's name has _ where its file may have -. What is built into the
+# kernel needs none.
+add_module() {
+	local path name
+	path=$(find "$2" -name "${1//_/[-_]}.ko")
+	if [ -z "$path" ]; then
+		find "$2" -name modules.builtin -exec grep -q "/${1//_/[-_]}\.ko$" {} + ||
+			fail "this kernel has no module $1"
+		return 0
+	fi
+	[ ! -e "$3/${path##*/}" ] || return 0
+	for name in $(tr '\0' '\n' <"$path" | sed -n 's/^depends=//p' | tr ',' ' '); do
+		add_module "$name" "$2" "$3"
+	done
+	cp "$path" "$3"
+	echo "${path##*/}" >>"$3/order"
+}
+
+# add_program FILE TREE [FOLDER] : a program and the libraries that it is linked with, at their places;
+# those that are in FOLDER, where packages were unpacked, come from there.
+add_program() {
+	local file from=${3-} libraries
+	libraries=$from/usr/lib/x86_64-linux-gnu:$from/lib/x86_64-linux-gnu
+	libraries=$(LD_LIBRARY_PATH=${from:+$libraries} ldd "$from$1") || fail "$1 can't be looked into"
+	[[ $libraries != *"not found"* ]] || fail "$1 needs what isn't here: ${libraries%%=> not found*}"
+	for file in "$1" $(grep -o '/[^ ]*' <<<"$libraries"); do
+		[ -z "$from" ] || file=${file#"$from"}
+		[ ! -e "$2$file" ] || continue
+		mkdir -p "$2${file%/*}"
+		if [ -n "$from" ] && [ -e "$from$file" ]; then cp -L "$from$file" "$2$file"; else cp -L "$file" "$2$file"; fi
+	done
+}
+
+# pack_tree TREE FILE : the tree as an initrd that is the same whenever it is made of the same files.
+pack_tree() {
+	find "$1" -exec touch -h -d @"${SOURCE_DATE_EPOCH:-0}" {} +
+	(cd "$1" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --reproducible --quiet) >"$2.new"
+	mv "$2.new" "$2"
+}
+
+# make_root SUITE TAR OPTION... : a Debian root file system as a tar file, by mmdebstrap with these options,
+# its messages in TAR.log. The mirror is $mirror.
+make_root() {
+	local suite=$1 tar=$2 attempt mode
+	shift 2
+	# auto is root's or a user namespace; the others are for where neither mounts nor namespaces
+	# are allowed.
+	for attempt in "--mode=auto" "--mode=auto --skip=chroot/mount" "--mode=fakechroot"; do
+		read -r -a mode <<<"$attempt"
+		PATH=$PATH:/usr/sbin:/sbin mmdebstrap "${mode[@]}" --format=tar "$@" "$suite" "$tar" \
+			"deb $mirror $suite main" "deb $mirror $suite-updates main" \
+			"deb $mirror-security $suite-security main" >"$tar.log" 2>&1 && return
+		tail -n 3 "$tar.log" | sed 's/^/    /' >&2
+	done
+	tail -n 30 "$tar.log" >&2
+	fail "mmdebstrap can't make a root file system of $suite"
+}
