@@ -6,6 +6,7 @@
 
 #include "engines/translate/engine.h"
 #include "engines/translate/translate.h"
+#include "lib/word.h"
 #include "manage/options.h"
 
 const struct engine *const engines_all[] = {
@@ -66,7 +67,7 @@ static const struct engine *find(const char *name, char *reason, size_t size)
 		if (count < sizeof(names) / sizeof(names[0]) - 1)
 			names[count++] = (*engine)->name;
 	}
-	nearest = options_nearest(name, names);
+	nearest = word_nearest(name, names);
 	snprintf(reason, size,
 		 "--engine %s: there is no such engine%s%s%s (lodge doctor lists them)", name,
 		 nearest ? ": did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");

@@ -4,12 +4,15 @@
 #include <string.h>
 
 #include "manage/exitcodes.h"
+#include "manage/image.h"
 #include "manage/options.h"
 
 #define WIDTH 96 /* of a line */
 
 const struct command_line command_lines[] = {
 	{"run", COMMAND_RUN, "runs a guest", "[OPTION...] [-- COMMAND...]"},
+	{"image", COMMAND_IMAGE, "makes, shows, checks and changes disk images",
+	 "create|info|check|resize|convert"},
 	{"doctor", COMMAND_DOCTOR,
 	 "says what this host offers to guests, and which engine would run them", "[--json]"},
 	{"version", COMMAND_VERSION, "says which Lodge this is", "[--json]"},
@@ -67,7 +70,7 @@ void help_all(FILE *file)
 {
 	fputs("lodge runs virtual machines, with or without a processor that helps.\n\n", file);
 	for (const struct command_line *command = command_lines; command->name; command++)
-		fprintf(file, "  lodge %-8s %-28s %s\n", command->name, command->usage,
+		fprintf(file, "  lodge %-8s %-32s %s\n", command->name, command->usage,
 			command->summary);
 	fputs("\nlodge help COMMAND says more; so does lodge(1).\n", file);
 }
@@ -90,6 +93,10 @@ static void put_options(unsigned command)
 
 void help_command(const struct command_line *command)
 {
+	if (command->bit == COMMAND_IMAGE) {
+		image_help();
+		return;
+	}
 	printf("lodge %s %s: %s\n", command->name, command->usage, command->summary);
 	if (command->bit != COMMAND_HELP) {
 		puts("\noptions:");

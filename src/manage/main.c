@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "hosts/linux/linux.h"
+#include "lib/word.h"
 #include "manage/complain.h"
 #include "manage/doctor.h"
 #include "manage/exitcodes.h"
 #include "manage/help.h"
+#include "manage/image.h"
 #include "manage/json.h"
 #include "manage/options.h"
 #include "manage/run.h"
@@ -35,7 +37,7 @@ static int unknown_command(const char *name)
 
 	for (const struct command_line *command = command_lines; command->name; command++)
 		names[count++] = command->name;
-	nearest = options_nearest(name, names);
+	nearest = word_nearest(name, names);
 	if (nearest)
 		return complain_with(LODGE_BAD_OPTION,
 				     "there is no command %s: did you mean lodge %s?", name,
@@ -56,7 +58,7 @@ static int help(const char *subject)
 	return LODGE_OK;
 }
 
-static int carry_out(unsigned command, const struct options *options)
+static int carry_out(unsigned command, struct options *options)
 {
 	switch (command) {
 	case COMMAND_RUN:
@@ -68,6 +70,24 @@ static int carry_out(unsigned command, const struct options *options)
 	default:
 		return help(options->subject);
 	}
+}
+
+/* image has verbs, with options of their own. */
+static int parse_and_carry_out(unsigned command, char **arguments)
+{
+	struct options options;
+	char reason[8192];
+	int status;
+
+	if (command == COMMAND_IMAGE)
+		return image(arguments);
+	options_init(&options);
+	if (!options_parse(&options, command, arguments, reason, sizeof(reason)))
+		status = complain_with(LODGE_BAD_OPTION, "%s", reason);
+	else
+		status = carry_out(command, &options);
+	options_free(&options);
+	return status;
 }
 
 /* The spellings that everybody tries first. */
@@ -91,8 +111,6 @@ static bool asks_for_help(char **arguments)
 int main(int argc, char **argv)
 {
 	const struct command_line *command;
-	struct options options;
-	char reason[8192];
 	int status;
 
 	linux_init();
@@ -107,12 +125,7 @@ int main(int argc, char **argv)
 		help_command(command);
 		return LODGE_OK;
 	}
-	options_init(&options);
-	if (!options_parse(&options, command->bit, argv + 2, reason, sizeof(reason)))
-		status = complain_with(LODGE_BAD_OPTION, "%s", reason);
-	else
-		status = carry_out(command->bit, &options);
-	options_free(&options);
+	status = parse_and_carry_out(command->bit, argv + 2);
 	if (fflush(stdout))
 		status = status ? status
 				: complain_with(LODGE_HOST_LACKS,

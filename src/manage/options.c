@@ -2,7 +2,6 @@
 #include "manage/options.h"
 
 #include <ctype.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "core/host.h"
 #include "core/vm.h"
+#include "lib/word.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -25,78 +25,10 @@ static bool wrong(char *reason, size_t size, const char *format, ...)
 	return false;
 }
 
-bool options_size(const char *text, uint64_t *bytes)
+static bool set_machine(struct options *options, const char *value, char *reason, size_t size)
 {
-	static const char suffixes[] = "KMGT";
-	unsigned shift = 0;
-	uint64_t value = 0;
-
-	if (!isdigit((unsigned char)*text))
-		return false;
-	for (; isdigit((unsigned char)*text); text++) {
-		unsigned digit = (unsigned)(*text - '0');
-
-		if (value > (UINT64_MAX - digit) / 10)
-			return false;
-		value = value * 10 + digit;
-	}
-	if (*text) {
-		const char *suffix = strchr(suffixes, toupper((unsigned char)*text));
-
-		if (!suffix)
-			return false;
-		shift = 10 * (unsigned)(suffix - suffixes + 1);
-		text++;
-		if (!strcmp(text, "iB") || !strcmp(text, "B"))
-			text += strlen(text);
-	}
-	if (*text || value > UINT64_MAX >> shift)
-		return false;
-	*bytes = value << shift;
-	return true;
-}
-
-#define WORD_MAX 32u /* longer ones are near to nothing */
-
-/* How many letters must be added, removed or changed to make b of a. */
-static unsigned distance(const char *a, const char *b)
-{
-	size_t a_length = strlen(a), b_length = strlen(b);
-	unsigned row[WORD_MAX + 1];
-
-	if (a_length > WORD_MAX || b_length > WORD_MAX)
-		return UINT_MAX;
-	for (unsigned j = 0; j <= b_length; j++)
-		row[j] = j;
-	for (unsigned i = 1; i <= a_length; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = i;
-		for (unsigned j = 1; j <= b_length; j++) {
-			unsigned change = diagonal + (a[i - 1] != b[j - 1]);
-			unsigned least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-
-			diagonal = row[j];
-			row[j] = least < change ? least : change;
-		}
-	}
-	return row[b_length];
-}
-
-const char *options_nearest(const char *word, const char *const *words)
-{
-	const char *nearest = NULL;
-	unsigned least = (unsigned)strlen(word) / 3 + 2;
-
-	for (; *words; words++) {
-		unsigned far = distance(word, *words);
-
-		if (far < least) {
-			least = far;
-			nearest = *words;
-		}
-	}
-	return nearest;
+	options->machine = value;
+	return *value || wrong(reason, size, "needs a file");
 }
 
 static bool set_kernel(struct options *options, const char *value, char *reason, size_t size)
@@ -117,25 +49,35 @@ static bool set_append(struct options *options, const char *value, char *reason,
 	return true;
 }
 
+bool options_disk_take(struct options_disk *disk, char *reason, size_t size)
+{
+	static const char format[] = ",format=";
+	char *comma;
+
+	while ((comma = strrchr(disk->path, ','))) {
+		bool says_format = !strncmp(comma, format, strlen(format));
+
+		if (says_format && !format_parse(comma + strlen(format), &disk->format))
+			return wrong(reason, size, "format must be raw or qcow2");
+		if (!says_format && strcmp(comma, ",ro") != 0)
+			break;
+		disk->read_only |= !says_format;
+		*comma = '\0';
+	}
+	return disk->path[0] || wrong(reason, size, "needs a file");
+}
+
 static bool set_disk(struct options *options, const char *value, char *reason, size_t size)
 {
 	struct options_disk *disk = &options->disks[options->disk_count];
-	const char *comma = strrchr(value, ',');
 
 	if (options->disk_count == OPTIONS_DISKS_MAX)
 		return wrong(reason, size, "there can be %u disks at most", OPTIONS_DISKS_MAX);
-	disk->read_only = false;
-	if (comma && !strcmp(comma, ",ro"))
-		disk->read_only = true;
-	else
-		comma = NULL;
-	if (comma == value || !*value)
-		return wrong(reason, size, "needs a file");
-	disk->path = comma ? strndup(value, (size_t)(comma - value)) : strdup(value);
+	*disk = (struct options_disk){.path = strdup(value)};
 	if (!disk->path)
 		return wrong(reason, size, "no memory");
 	options->disk_count++;
-	return true;
+	return options_disk_take(disk, reason, size);
 }
 
 static bool set_cpus(struct options *options, const char *value, char *reason, size_t size)
@@ -151,7 +93,7 @@ static bool set_cpus(struct options *options, const char *value, char *reason, s
 
 static bool set_memory(struct options *options, const char *value, char *reason, size_t size)
 {
-	if (!options_size(value, &options->memory))
+	if (!word_size(value, &options->memory))
 		return wrong(reason, size, "is not a size: write 512M, 2G or 64MiB, say");
 	if (options->memory < OPTIONS_MEMORY_MIN)
 		return wrong(
@@ -231,6 +173,10 @@ static bool set_json(struct options *options, const char *value, char *reason, s
 }
 
 const struct option options_table[] = {
+	{"--machine", "FILE[:NAME]", COMMAND_RUN, false, set_machine,
+	 "a machine as FILE describes it (machine-file(5)); what the command line says counts "
+	 "more; "
+	 "NAME says which of several"},
 	{"--kernel", "FILE", COMMAND_RUN, false, set_kernel,
 	 "the kernel: a Linux bzImage, an ELF file with a PVH note (vmlinux), or a multiboot 1 "
 	 "kernel; "
@@ -239,8 +185,9 @@ const struct option options_table[] = {
 	 "the initial RAM disk; for multiboot, modules: FILE[ ARGUMENTS][,FILE...]"},
 	{"--append", "TEXT", COMMAND_RUN, false, set_append,
 	 "the kernel's command line (default for Linux: console=ttyS0 panic=-1)"},
-	{"--disk", "FILE[,ro]", COMMAND_RUN, true, set_disk,
-	 "a raw disk image or a block device, as /dev/vda, /dev/vdb and so on; ro: never written"},
+	{"--disk", "FILE[,ro][,format=F]", COMMAND_RUN, true, set_disk,
+	 "a disk image or a block device, as /dev/vda, /dev/vdb and so on; ro: never written; F: "
+	 "raw or qcow2 (default: qcow2 if the name ends in .qcow2, else raw)"},
 	{"--cpus", "N", COMMAND_RUN, false, set_cpus, "how many processors, 1 to 32 (default 1)"},
 	{"--memory", "SIZE", COMMAND_RUN, false, set_memory,
 	 "memory: 512M, 2G, 64MiB (default 512M)"},
@@ -280,6 +227,17 @@ void options_free(struct options *options)
 	for (unsigned i = 0; i < options->disk_count; i++)
 		free(options->disks[i].path);
 	options->disk_count = 0;
+	for (unsigned i = 0; i < options->owned_count; i++)
+		free(options->owned[i]);
+	options->owned_count = 0;
+}
+
+bool options_given(const struct options *options, const char *name)
+{
+	for (const struct option *option = options_table; option->name; option++)
+		if (!strcmp(option->name, name))
+			return options->given >> (option - options_table) & 1;
+	return false;
 }
 
 /* The option that argument names, and where its value begins if it is in the same argument. */
@@ -319,7 +277,7 @@ static bool unknown(const char *argument, unsigned command, char *reason, size_t
 		if (option->commands & command)
 			names[count++] = option->name;
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(argument, "="), argument);
-	nearest = options_nearest(word, names);
+	nearest = word_nearest(word, names);
 	if (nearest)
 		return wrong(reason, size, "unknown option %s: did you mean %s?", word, nearest);
 	return wrong(reason, size, "unknown option %s: see lodge help", word);
@@ -352,8 +310,6 @@ static bool word(struct options *options, unsigned command, const char *argument
 bool options_parse(struct options *options, unsigned command, char **arguments, char *reason,
 		   size_t size)
 {
-	uint32_t seen = 0; /* a bit for each row of the table */
-
 	for (char **next = arguments; *next; next++) {
 		const struct option *option;
 		const char *value, *argument = *next;
@@ -374,10 +330,10 @@ bool options_parse(struct options *options, unsigned command, char **arguments, 
 		if (!option)
 			return unknown(argument, command, reason, size);
 		bit = 1u << (option - options_table);
-		if ((seen & bit) && !option->repeats)
+		if ((options->given & bit) && !option->repeats)
 			return wrong(reason, size, "%s is given twice: once is enough",
 				     option->name);
-		seen |= bit;
+		options->given |= bit;
 		if (!option->argument && value)
 			return wrong(reason, size, "%s takes no value", option->name);
 		if (option->argument && !value) {

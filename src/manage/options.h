@@ -7,30 +7,43 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "storage/format.h"
+
 #define OPTIONS_DISKS_MAX    16
 #define OPTIONS_FORWARDS_MAX 32
+#define OPTIONS_OWNED_MAX    8
 #define OPTIONS_MEMORY_MIN   (UINT64_C(4) << 20)
 #define OPTIONS_MEMORY_MAX   (UINT64_C(512) << 30)
 
 /* The commands, as bits: which of them an option is for. */
-enum { COMMAND_RUN = 1, COMMAND_DOCTOR = 2, COMMAND_VERSION = 4, COMMAND_HELP = 8 };
+enum {
+	COMMAND_RUN = 1,
+	COMMAND_DOCTOR = 2,
+	COMMAND_VERSION = 4,
+	COMMAND_HELP = 8,
+	COMMAND_IMAGE = 16
+};
 
 enum options_net { NET_DEFAULT, NET_NONE, NET_USER };
 
 struct options_disk {
 	char *path;
 	bool read_only;
+	enum format format;
 };
 
-/* What was asked for. Strings live as long as argv, those of disks until options_free. NULL: not
- * given. */
+/* What was asked for. Strings live as long as argv, those of disks and of a machine file until
+ * options_free. NULL: not given. */
 struct options {
+	uint32_t given;	     /* a bit for each row of options_table */
+	const char *machine; /* FILE[:NAME]: machine_apply fills in what it says */
 	const char *kernel, *initrd, *append;
 	struct options_disk disks[OPTIONS_DISKS_MAX];
 	unsigned disk_count;
 	unsigned cpus;
 	uint64_t memory; /* bytes */
 	enum options_net net;
+	uint8_t mac[6];				    /* all 0: the usual one */
 	const char *forwards[OPTIONS_FORWARDS_MAX]; /* [ip:]host:guest[/udp], checked later */
 	unsigned forward_count;
 	const char *engine, *cpu_model;
@@ -40,6 +53,8 @@ struct options {
 	bool json;
 	char **command;	     /* behind --, ended by NULL; NULL for none */
 	const char *subject; /* of help */
+	char *owned[OPTIONS_OWNED_MAX];
+	unsigned owned_count;
 };
 
 struct option {
@@ -56,6 +71,12 @@ struct option {
 /* Ended by one whose name is NULL. */
 extern const struct option options_table[];
 
+/*
+ * Takes what follows a disk's name, ",ro" and ",format=FORMAT" in any order, off its path. False
+ * with a reason if it is no good.
+ */
+bool options_disk_take(struct options_disk *disk, char *reason, size_t size);
+
 void options_init(struct options *options);
 void options_free(struct options *options);
 
@@ -66,11 +87,7 @@ void options_free(struct options *options);
 bool options_parse(struct options *options, unsigned command, char **arguments, char *reason,
 		   size_t size);
 
-/* "512M", "2G", "64MiB", "1073741824": bytes, suffixes in powers of 1,024. False if it isn't one,
- * or overflows. */
-bool options_size(const char *text, uint64_t *bytes);
-
-/* The word of words (ended by NULL) that is spelt like this one, or NULL if none is near. */
-const char *options_nearest(const char *word, const char *const *words);
+/* Whether the command line has this option. */
+bool options_given(const struct options *options, const char *name);
 
 #endif

@@ -11,6 +11,7 @@
 #include "hosts/linux/linux.h"
 #include "hosts/linux/sandbox.h"
 #include "hosts/linux/terminal.h"
+#include "lib/word.h"
 #include "machines/pc.h"
 #include "manage/command.h"
 #include "manage/complain.h"
@@ -19,9 +20,10 @@
 #include "manage/exitcodes.h"
 #include "manage/guest.h"
 #include "manage/images.h"
+#include "manage/machine.h"
 #include "manage/watch.h"
 #include "network/user.h"
-#include "storage/raw.h"
+#include "storage/format.h"
 #include "x86/cpuid.h"
 
 #define MIB	   (UINT64_C(1) << 20)
@@ -65,7 +67,7 @@ static int choose_cpu_model(struct run *run)
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]) - 1 && cpu_model_name(i); i++)
 		names[i] = cpu_model_name(i);
-	nearest = options_nearest(name, names);
+	nearest = word_nearest(name, names);
 	if (!model)
 		return complain_with(LODGE_BAD_OPTION,
 				     "--cpu-model %s: there is no such model: %s%s", name,
@@ -106,7 +108,7 @@ static int open_images(struct run *run)
 	return LODGE_OK;
 }
 
-static int open_disk(struct run *run, const char *path, bool read_only)
+static int open_disk(struct run *run, const char *path, enum format format, bool read_only)
 {
 	char reason[REASON + PATH_MAX];
 	struct disk *disk;
@@ -114,7 +116,7 @@ static int open_disk(struct run *run, const char *path, bool read_only)
 	if (run->disk_count == PC_DISKS_MAX)
 		return complain_with(LODGE_BAD_OPTION, "--disk %s: there can be %u disks at most",
 				     path, PC_DISKS_MAX);
-	if (raw_open(path, read_only, &disk, reason, sizeof(reason)))
+	if (format_open(path, format, read_only, &disk, reason, sizeof(reason)))
 		return complain_with(LODGE_BAD_INPUT, "--%s", reason);
 	snprintf(disk->serial, sizeof(disk->serial), "lodge%u", run->disk_count);
 	run->config.disks[run->disk_count] = disk;
@@ -129,9 +131,10 @@ static int open_disks(struct run *run)
 	int status = LODGE_OK;
 
 	if (run->guest.prepared)
-		status = open_disk(run, run->guest.root, false);
+		status = open_disk(run, run->guest.root, FORMAT_RAW, false);
 	for (unsigned i = 0; !status && i < options->disk_count; i++)
-		status = open_disk(run, options->disks[i].path, options->disks[i].read_only);
+		status = open_disk(run, options->disks[i].path, options->disks[i].format,
+				   options->disks[i].read_only);
 	return status;
 }
 
@@ -171,6 +174,7 @@ static int open_network(struct run *run)
 	char reason[REASON];
 	int error;
 
+	memcpy(config.mac, options->mac, sizeof(config.mac));
 	if (options->net == NET_NONE ||
 	    (options->net == NET_DEFAULT && !options->forward_count && !run->guest.prepared))
 		return LODGE_OK;
@@ -450,7 +454,7 @@ static void clean_up(struct run *run)
 		images_close(&run->images);
 }
 
-int run(const struct options *options)
+int run(struct options *options)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	int status;
@@ -459,7 +463,9 @@ int run(const struct options *options)
 		return complain_with(LODGE_HOST_LACKS, "no memory");
 	run->options = options;
 	linux_log_level((enum host_log_level)options->log_level);
-	status = prepare(run);
+	status = machine_apply(options);
+	if (!status)
+		status = prepare(run);
 	if (!status)
 		status = enter_sandbox();
 	if (!status)

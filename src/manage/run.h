@@ -5,7 +5,8 @@
 
 #include "manage/options.h"
 
-/* Returns how lodge ends (exitcodes.h). What went wrong has been said. */
-int run(const struct options *options);
+/* Returns how lodge ends (exitcodes.h). What went wrong has been said. A machine file fills the
+ * options in. */
+int run(struct options *options);
 
 #endif

@@ -39,7 +39,7 @@ static struct process *machine(unsigned number, uint32_t weight, uint32_t cap)
 	*process = (struct process){.id = number + 1};
 	process->set = (struct metal_process_set){
 		.start = 1, .weight = weight, .cap = cap, .processors = 3};
-	process->accounting = &shares[number];
+	process->accounting = &shares[number].share;
 	share_init(&shares[number].share, process, 2);
 	return process;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "test.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -8,6 +9,8 @@
 #include <string.h>
 
 #include "core/host.h"
+#include "manage/image.h"
+#include "manage/machine.h"
 #include "manage/options.h"
 
 static struct options options;
@@ -28,39 +31,6 @@ static bool parse(const char *word, ...)
 	options_free(&options);
 	options_init(&options);
 	return options_parse(&options, COMMAND_RUN, words, reason, sizeof(reason));
-}
-
-TEST(sizes_have_suffixes_in_powers_of_1024)
-{
-	static const struct {
-		const char *text;
-		uint64_t bytes;
-	} good[] = {
-		{"0", 0},
-		{"4096", 4096},
-		{"1K", 1024},
-		{"512M", 512u << 20},
-		{"2G", UINT64_C(2) << 30},
-		{"64MiB", 64u << 20},
-		{"64MB", 64u << 20},
-		{"3g", UINT64_C(3) << 30},
-		{"1T", UINT64_C(1) << 40},
-		{"18446744073709551615", UINT64_MAX},
-		{"16777215T", UINT64_C(16777215) << 40},
-	};
-	static const char *const bad[] = {"",	       "M",	"-1",
-					  "1X",	       "1MM",	"1Mi",
-					  "1 M",       "0x10",	"18446744073709551616",
-					  "16777216T", "1MiBs", "+1",
-					  "1.5G",      " 1"};
-	uint64_t bytes;
-
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		if (EXPECT(options_size(good[i].text, &bytes)))
-			EXPECT_EQ(bytes, good[i].bytes);
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		if (options_size(bad[i], &bytes))
-			FAIL("%s is taken for a size", bad[i]);
 }
 
 TEST(everything_at_once)
@@ -95,6 +65,25 @@ TEST(commas_in_a_disks_name_stay)
 	options_free(&options);
 }
 
+TEST(format_of_a_disk_is_said_or_not)
+{
+	REQUIRE(parse("--disk", "a,ro,format=qcow2", "--disk", "b,format=raw,ro", "--disk",
+		      "c.qcow2", NULL));
+	EXPECT_STR(options.disks[0].path, "a");
+	EXPECT_EQ(options.disks[0].format, FORMAT_QCOW2);
+	EXPECT(options.disks[0].read_only);
+	EXPECT_STR(options.disks[1].path, "b");
+	EXPECT_EQ(options.disks[1].format, FORMAT_RAW);
+	EXPECT(options.disks[1].read_only);
+	EXPECT_STR(options.disks[2].path, "c.qcow2");
+	EXPECT_EQ(options.disks[2].format, FORMAT_AUTO);
+	EXPECT(!options.disks[2].read_only);
+	EXPECT(!parse("--disk", "a,format=vmdk", NULL));
+	EXPECT(strstr(reason, "raw or qcow2") != NULL);
+	EXPECT(!parse("--disk", ",format=raw", NULL));
+	options_free(&options);
+}
+
 TEST(network_is_what_was_said)
 {
 	REQUIRE(parse(NULL));
@@ -106,22 +95,102 @@ TEST(network_is_what_was_said)
 	EXPECT(!parse("--net", "none", "-p", "1:2", NULL));
 }
 
-TEST(near_words_are_suggested_and_far_ones_not)
+TEST(what_was_given_is_remembered)
 {
-	static const char *const words[] = {"--kernel", "--memory", "--cpus", NULL};
+	REQUIRE(parse("--cpus", "1", "--machine", "file:name", NULL));
+	EXPECT(options_given(&options, "--cpus"));
+	EXPECT(!options_given(&options, "--memory"));
+	EXPECT_STR(options.machine, "file:name");
+	EXPECT(!parse("--machine", "", NULL));
+	EXPECT(!parse("--machine", "a", "--machine", "b", NULL));
+}
 
-	EXPECT_STR(options_nearest("--memroy", words), "--memory");
-	EXPECT_STR(options_nearest("--kernl", words), "--kernel");
-	EXPECT_STR(options_nearest("--cpu", words), "--cpus");
-	EXPECT(!options_nearest("--frobnicate", words));
-	EXPECT(!options_nearest("", words) || !strcmp(options_nearest("", words), "--cpus"));
-	{
-		char long_word[5000];
+/* Reads one machine out of a text and merges it into what has been parsed. */
+static struct machine_config machine;
+static int merge(const char *text)
+{
+	static struct machine_settings settings;
+	struct machine_file_error error;
+	unsigned count;
 
-		memset(long_word, 'a', sizeof(long_word) - 1);
-		long_word[sizeof(long_word) - 1] = '\0';
-		EXPECT(!options_nearest(long_word, words));
+	if (machine_file_parse(text, strlen(text), &machine, 1, &count, &settings, &error)) {
+		FAIL("%s", error.text);
+		return 0;
 	}
+	return machine_merge(&options, &machine, "folder/file", reason, sizeof(reason));
+}
+
+TEST(a_machine_file_fills_in_what_was_not_said)
+{
+	REQUIRE(parse(NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\ninitrd = /i\nappend = x=1\ncpus = 3\n"
+			"memory = 64M\ndisk = d,ro\ndisk = /e\nnet = user\ncpu-model = max\n"
+			"mac = 52:54:00:00:00:07\ntest-devices = yes\nweight = 7\n"),
+		  0);
+	EXPECT_STR(options.kernel, "folder/k");
+	EXPECT_STR(options.initrd, "/i");
+	EXPECT_STR(options.append, "x=1");
+	EXPECT_EQ(options.cpus, 3);
+	EXPECT_EQ(options.memory, 64u << 20);
+	EXPECT_EQ(options.disk_count, 2);
+	EXPECT_STR(options.disks[0].path, "folder/d");
+	EXPECT(options.disks[0].read_only);
+	EXPECT_STR(options.disks[1].path, "/e");
+	EXPECT_EQ(options.net, NET_USER);
+	EXPECT_STR(options.cpu_model, "max");
+	EXPECT_EQ(options.mac[5], 7);
+	EXPECT(options.test_devices);
+	options_free(&options);
+}
+
+TEST(the_command_line_counts_more_than_a_machine_file)
+{
+	REQUIRE(parse("--kernel", "mine", "--initrd", "mine", "--append", "", "--cpus", "1",
+		      "--memory", "512M", "--disk", "mine", "--net", "none", "--cpu-model",
+		      "x86-64-v3", NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\ninitrd = i\nappend = x=1\ncpus = 3\n"
+			"memory = 64M\ndisk = d,ro\ndisk = e\nnet = lan\ncpu-model = max\n"),
+		  0);
+	EXPECT_STR(options.kernel, "mine");
+	EXPECT_STR(options.initrd, "mine");
+	EXPECT_STR(options.append, "");
+	EXPECT_EQ(options.cpus, 1);
+	EXPECT_EQ(options.memory, 512u << 20);
+	EXPECT_EQ(options.disk_count, 1);
+	EXPECT_STR(options.disks[0].path, "mine");
+	EXPECT_EQ(options.net, NET_NONE);
+	EXPECT_STR(options.cpu_model, "x86-64-v3");
+	options_free(&options);
+}
+
+TEST(what_a_machine_file_leaves_open_stays_open)
+{
+	REQUIRE(parse("-p", "1:2", NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nnet = none\nappend =\n"), 0);
+	EXPECT_EQ(options.net, NET_DEFAULT); /* -p has asked for it */
+	EXPECT_STR(options.append, "");
+	EXPECT(!options.initrd);
+	EXPECT(!options.cpu_model);
+	EXPECT_EQ(options.cpus, 1);
+	EXPECT_EQ(options.memory, 512u << 20);
+	options_free(&options);
+}
+
+TEST(switches_are_refused_on_linux)
+{
+	REQUIRE(parse(NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nnet = lan\n"), -EINVAL);
+	EXPECT(strstr(reason, "line 3: net = lan"));
+	EXPECT(strstr(reason, "--net user"));
+	options_free(&options);
+}
+
+TEST(a_list_of_modules_is_joined_one_by_one)
+{
+	REQUIRE(parse(NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\ninitrd = a b,/c,d\n"), 0);
+	EXPECT_STR(options.initrd, "folder/a b,/c,folder/d");
+	options_free(&options);
 }
 
 TEST(reasons_name_the_option)
@@ -136,6 +205,80 @@ TEST(reasons_name_the_option)
 	EXPECT(strstr(reason, "stray"));
 }
 
+/* Parses a machine file that is a part of another file: how many machines there are. */
+static struct machine_settings part_settings;
+static unsigned parse_part(const char *name, const char *text, size_t size)
+{
+	static struct machine_config machines[MACHINES_MAX];
+	struct machine_file_error error;
+	unsigned count = 0;
+
+	if (machine_file_parse(text, size, machines, MACHINES_MAX, &count, &part_settings, &error))
+		FAIL("%s: %s", name, error.text);
+	return count;
+}
+
+/* The machine file of `make run-metal` stands in the script that makes it. */
+TEST(machine_file_of_the_bare_metal_demo)
+{
+	static char text[65536];
+	FILE *file = fopen("tools/prepare-guest-metal", "re");
+	char *from, *to;
+
+	if (!file)
+		SKIP("tools/prepare-guest-metal isn't in the working directory's tree");
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	from = strstr(text, "<<'MACHINES'\n");
+	REQUIRE(from);
+	from = strchr(from, '\n');
+	to = strstr(from, "\nMACHINES\n");
+	REQUIRE(to);
+	EXPECT_EQ(parse_part("the demo", from, (size_t)(to - from)), 2);
+}
+
+/* The example of the manual page is one, and all keys are told of. */
+TEST(manual_page_of_machine_files)
+{
+	static char page[65536], example[65536];
+	FILE *file = fopen("docs/machine-file.5", "re");
+	char heading[64], *from, *to = example;
+	size_t length;
+
+	if (!file)
+		SKIP("docs/machine-file.5 isn't in the working directory's tree");
+	length = fread(page, 1, sizeof(page) - 1, file);
+	page[length] = '\0';
+	fclose(file);
+	for (unsigned i = 0; i < MACHINE_KEYS; i++) {
+		snprintf(heading, sizeof(heading), "\n.B %s =", machine_key_name(i));
+		for (char *dash; (dash = strchr(heading, '-')) && dash[-1] != '\\';) {
+			memmove(dash + 1, dash, strlen(dash) + 1);
+			*dash = '\\';
+		}
+		if (!strstr(page, heading))
+			FAIL("docs/machine-file.5 says nothing about %s", machine_key_name(i));
+	}
+	from = strstr(page, "\n.EX\n");
+	REQUIRE(from);
+	for (from += 5; strncmp(from, "\n.EE", 4) != 0; from++)
+		if (*from != '\\')
+			*to++ = *from;
+	EXPECT_EQ(parse_part("the example", example, (size_t)(to - example)), 2);
+	EXPECT(part_settings.script_count);
+}
+
+static void expect_heading(const char *page, const char *option)
+{
+	char heading[128], *to = heading;
+
+	to += sprintf(to, ".B ");
+	for (const char *from = option; *from; from++)
+		to += sprintf(to, *from == '-' ? "\\-" : "%c", *from);
+	if (!strstr(page, heading))
+		FAIL("docs/lodge.1 says nothing about %s", option);
+}
+
 /* The manual page has a heading for each option and each ending, and none that isn't there. */
 TEST(manual_page_describes_every_option)
 {
@@ -148,15 +291,10 @@ TEST(manual_page_describes_every_option)
 	length = fread(text, 1, sizeof(text) - 1, page);
 	text[length] = '\0';
 	fclose(page);
-	for (const struct option *option = options_table; option->name; option++) {
-		char heading[128], *to = heading;
-
-		to += sprintf(to, ".B ");
-		for (const char *from = option->name; *from; from++)
-			to += sprintf(to, *from == '-' ? "\\-" : "%c", *from);
-		if (!strstr(text, heading))
-			FAIL("docs/lodge.1 says nothing about %s", option->name);
-	}
+	for (const struct option *option = options_table; option->name; option++)
+		expect_heading(text, option->name);
+	for (unsigned i = 0; image_option_name(i); i++)
+		expect_heading(text, image_option_name(i));
 	for (const char *at = text; (at = strstr(at, "\n.B \\-")); at++) {
 		char name[64];
 		bool known = false;
@@ -169,6 +307,8 @@ TEST(manual_page_describes_every_option)
 		name[size] = '\0';
 		for (const struct option *option = options_table; option->name; option++)
 			known |= !strcmp(option->name, name);
+		for (unsigned i = 0; image_option_name(i); i++)
+			known |= !strcmp(image_option_name(i), name);
 		if (!known && strcmp(name, "--") != 0)
 			FAIL("docs/lodge.1 describes %s, which isn't an option", name);
 	}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "manage/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/host.h"
+#include "manage/complain.h"
+#include "manage/exitcodes.h"
+
+#define FILE_MAX_SIZE (1u << 20)
+
+/* All that reading a file takes. */
+struct machine_file {
+	struct machine_config machines[MACHINES_MAX];
+	struct machine_settings settings;
+	struct machine_file_error error;
+	unsigned count;
+	char text[FILE_MAX_SIZE];
+	size_t size;
+};
+
+/* Keeps a string until options_free. NULL: no memory. */
+static const char *keep(struct options *options, char *text)
+{
+	if (text && options->owned_count == OPTIONS_OWNED_MAX) {
+		free(text);
+		return NULL;
+	}
+	if (text)
+		options->owned[options->owned_count++] = text;
+	return text;
+}
+
+/* `name` as seen from the folder of the file `path`. To be freed; NULL: no memory. */
+static char *join(const char *path, const char *name, size_t length)
+{
+	const char *slash = strrchr(path, '/');
+	char *joined;
+
+	if (*name == '/' || !slash)
+		return strndup(name, length);
+	if (asprintf(&joined, "%.*s/%.*s", (int)(slash - path), path, (int)length, name) < 0)
+		return NULL;
+	return joined;
+}
+
+/* One file, or a list as --initrd takes it: FILE[ ARGUMENTS][,FILE...]. */
+static char *join_list(const char *path, const char *list)
+{
+	char *joined = join(path, list, strlen(list));
+
+	if (!joined || !access(joined, F_OK))
+		return joined;
+	for (joined[0] = '\0'; joined;) {
+		size_t length = strcspn(list, ",");
+		char *one = join(path, list, length), *all = NULL;
+
+		if (one && asprintf(&all, "%s%s%s", joined, one, list[length] ? "," : "") < 0)
+			all = NULL;
+		free(one);
+		free(joined);
+		joined = all;
+		if (!list[length])
+			break;
+		list += length + 1;
+	}
+	return joined;
+}
+
+static int merge_files(struct options *options, const struct machine_config *machine,
+		       const char *path)
+{
+	if (!options->kernel) {
+		options->kernel =
+			keep(options, join(path, machine->kernel, strlen(machine->kernel)));
+		if (!options->kernel)
+			return -ENOMEM;
+	}
+	if (!options->initrd && machine->initrd[0]) {
+		options->initrd = keep(options, join_list(path, machine->initrd));
+		if (!options->initrd)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int merge_disks(struct options *options, const struct machine_config *machine,
+		       const char *path, char *reason, size_t size)
+{
+	if (options->disk_count)
+		return 0;
+	for (unsigned i = 0; i < machine->disk_count; i++) {
+		const char *file = machine->disks[i].file;
+		struct options_disk *disk = &options->disks[options->disk_count];
+
+		*disk = (struct options_disk){.path = join(path, file, strlen(file)),
+					      .read_only = machine->disks[i].read_only};
+		if (!disk->path) {
+			snprintf(reason, size, "no memory");
+			return -ENOMEM;
+		}
+		options->disk_count++;
+		if (!options_disk_take(disk, reason, size))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int merge_text(struct options *options, const struct machine_config *machine)
+{
+	if (!options->append && machine->lines[MACHINE_APPEND]) {
+		options->append = keep(options, strdup(machine->append));
+		if (!options->append)
+			return -ENOMEM;
+	}
+	if (!options->cpu_model && machine->cpu_model[0]) {
+		options->cpu_model = keep(options, strdup(machine->cpu_model));
+		if (!options->cpu_model)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int merge_net(struct options *options, const struct machine_config *machine, char *reason,
+		     size_t size)
+{
+	memcpy(options->mac, machine->mac, sizeof(options->mac));
+	/* -p asks for user, too. */
+	if (options->net != NET_DEFAULT || options->forward_count || !machine->net[0])
+		return 0;
+	if (!strcmp(machine->net, "user")) {
+		options->net = NET_USER;
+	} else if (!strcmp(machine->net, "none")) {
+		options->net = NET_NONE;
+	} else {
+		snprintf(reason, size,
+			 "line %u: net = %s: switches between machines are not there on Linux yet: "
+			 "add --net user or --net none",
+			 machine->lines[MACHINE_NET], machine->net);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* What bare metal does and Linux does not. */
+static void tell_ignored(const struct machine_config *machine, const char *path)
+{
+	static const enum machine_key ignored[] = {MACHINE_WEIGHT, MACHINE_CAP, MACHINE_PROCESSORS,
+						   MACHINE_DISK_MEMORY, MACHINE_START};
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		if (machine->lines[ignored[i]])
+			host_log(LOG_INFO, "--machine %s: line %u: %s means nothing on Linux", path,
+				 machine->lines[ignored[i]], machine_key_name(ignored[i]));
+}
+
+int machine_merge(struct options *options, const struct machine_config *machine, const char *path,
+		  char *reason, size_t size)
+{
+	int error = merge_files(options, machine, path);
+
+	if (!error)
+		error = merge_text(options, machine);
+	if (error) {
+		snprintf(reason, size, "no memory");
+		return error;
+	}
+	if (machine->lines[MACHINE_CPUS] && !options_given(options, "--cpus"))
+		options->cpus = machine->cpus;
+	if (machine->lines[MACHINE_MEMORY] && !options_given(options, "--memory"))
+		options->memory = machine->memory;
+	options->test_devices |= machine->test_devices;
+	tell_ignored(machine, path);
+	error = merge_disks(options, machine, path, reason, size);
+	return error ? error : merge_net(options, machine, reason, size);
+}
+
+/* Reads it as a whole. False with one line. */
+static bool read_file(struct machine_file *file, const char *path, char *reason, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat status;
+	ssize_t got = 0;
+
+	if (fd < 0) {
+		snprintf(reason, size, "%s%s", strerror(errno),
+			 errno == ENOENT ? ": is the name right?" : "");
+		return false;
+	}
+	if (fstat(fd, &status) || !S_ISREG(status.st_mode)) {
+		snprintf(reason, size, "not a file");
+		close(fd);
+		return false;
+	}
+	while (file->size < FILE_MAX_SIZE &&
+	       (got = read(fd, file->text + file->size, FILE_MAX_SIZE - file->size)) > 0)
+		file->size += (size_t)got;
+	if (got < 0)
+		snprintf(reason, size, "%s", strerror(errno));
+	else if (got > 0)
+		snprintf(reason, size, "is too large for a text of machines: %u KiB are the most",
+			 FILE_MAX_SIZE >> 10);
+	close(fd);
+	return got == 0;
+}
+
+static const struct machine_config *choose(const struct machine_file *file, const char *path,
+					   const char *name, char *reason, size_t size)
+{
+	size_t length = 0;
+
+	if (!file->count) {
+		snprintf(reason, size, "there is no machine in it: begin with [machine NAME]");
+		return NULL;
+	}
+	if (!name && file->count == 1)
+		return &file->machines[0];
+	for (unsigned i = 0; name && i < file->count; i++)
+		if (!strcmp(file->machines[i].name, name))
+			return &file->machines[i];
+	if (name)
+		length = (size_t)snprintf(reason, size, "there is no machine %s in it: it has",
+					  name);
+	else
+		length = (size_t)snprintf(reason, size, "say which machine, as %s:NAME: it has",
+					  path);
+	for (unsigned i = 0; i < file->count && length < size; i++)
+		length += (size_t)snprintf(reason + length, size - length, "%s %s", i ? "," : "",
+					   file->machines[i].name);
+	return NULL;
+}
+
+/* FILE or FILE:NAME: a file whose whole name has a colon is taken as one. */
+static const char *split_name(char *path)
+{
+	char *colon = strrchr(path, ':');
+
+	if (!colon || strchr(colon, '/') || !access(path, F_OK))
+		return NULL;
+	*colon = '\0';
+	return colon + 1;
+}
+
+static bool apply(struct options *options, struct machine_file *file, const char *path,
+		  const char *name, char *reason, size_t size)
+{
+	const struct machine_config *machine;
+
+	if (!read_file(file, path, reason, size))
+		return false;
+	if (machine_file_parse(file->text, file->size, file->machines, MACHINES_MAX, &file->count,
+			       &file->settings, &file->error)) {
+		snprintf(reason, size, "%s", file->error.text);
+		return false;
+	}
+	machine = choose(file, path, name, reason, size);
+	if (!machine)
+		return false;
+	if (file->settings.script_count)
+		host_log(LOG_INFO, "--machine %s: the section [lodge] means nothing on Linux",
+			 path);
+	return !machine_merge(options, machine, path, reason, size);
+}
+
+int machine_apply(struct options *options)
+{
+	struct machine_file *file;
+	const char *name;
+	char *path, reason[PATH_MAX + 4096];
+	int status = LODGE_OK;
+
+	if (!options->machine)
+		return LODGE_OK;
+	file = calloc(1, sizeof(*file));
+	path = strdup(options->machine);
+	if (!file || !path) {
+		status = complain_with(LODGE_HOST_LACKS, "no memory");
+	} else {
+		name = split_name(path);
+		if (!apply(options, file, path, name, reason, sizeof(reason)))
+			status = complain_with(LODGE_BAD_INPUT, "--machine %s: %s", path, reason);
+	}
+	free(file);
+	free(path);
+	return status;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What an image is an overlay on: another image or a raw file, opened read-only, and what that one
+ * is an overlay on. */
+#ifndef STORAGE_BACKING_H
+#define STORAGE_BACKING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/plug.h"
+
+struct backing;
+
+#define BACKING_DEPTH_MAX 64
+
+/* The files that are overlays on one another, from the last that was opened to the first. */
+struct backing_chain {
+	dev_t device;
+	ino_t inode;
+	unsigned depth;
+	const struct backing_chain *above;
+};
+
+/*
+ * Opens `name` as the image at path `from` says it: from the folder of that image, if it isn't
+ * absolute; format "raw", "qcow2" or "" if the image doesn't say. 0, or a negative errno and a line
+ * in reason.
+ */
+int backing_open(const char *from, const char *name, const char *format,
+		 const struct backing_chain *chain, struct backing **backing, char *reason,
+		 size_t size);
+void backing_close(struct backing *backing); /* NULL: nothing */
+
+/* The file that a name in an image at path `from` means; to be freed. NULL: no memory. */
+char *backing_path(const char *from, const char *name);
+
+uint64_t backing_size(const struct backing *backing);
+
+/* As qcow2_read_slices; within its size. */
+int backing_read(struct backing *backing, const struct slice *slices, unsigned count, uint64_t skip,
+		 uint64_t length, uint64_t offset, bool at_once);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A qcow2 image behind the disk plug. As with raw disks, submit does at once what needs no waiting:
+ * here, what tables in memory map to pages in memory. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/device.h"
+#include "core/host.h"
+#include "storage/qcow2_image.h"
+#include "storage/workers.h"
+
+struct qcow2_disk {
+	struct disk disk;
+	struct qcow2 *image;
+	struct workers workers;
+};
+
+static int carry_out(void *owner, const struct disk_request *request)
+{
+	struct qcow2_disk *disk = owner;
+
+	return qcow2_carry_out(disk->image, request);
+}
+
+static bool done_at_once(struct qcow2 *image, const struct disk_request *request)
+{
+	if (request->length > FILE_AT_ONCE_MAX)
+		return false;
+	switch (request->operation) {
+	case DISK_READ:
+		return !qcow2_read_slices(image, request->slices, request->slice_count, 0,
+					  request->length, request->offset, true);
+	case DISK_WRITE:
+		return !qcow2_write_slices(image, request->slices, request->slice_count,
+					   request->length, request->offset, true);
+	default:
+		return false;
+	}
+}
+
+static int disk_submit(struct disk *disk, struct disk_request *request)
+{
+	struct qcow2_disk *own = container_of(disk, struct qcow2_disk, disk);
+
+	return done_at_once(own->image, request) ? 0 : workers_submit(&own->workers, request);
+}
+
+static void disk_drain(struct disk *disk)
+{
+	struct qcow2_disk *own = container_of(disk, struct qcow2_disk, disk);
+
+	workers_drain(&own->workers);
+}
+
+static void disk_close(struct disk *disk)
+{
+	struct qcow2_disk *own = container_of(disk, struct qcow2_disk, disk);
+	int error;
+
+	workers_end(&own->workers);
+	error = qcow2_close(own->image);
+	if (error)
+		host_log(LOG_ERROR, "a qcow2 disk can't be written to its end: errno %d", -error);
+	free(own);
+}
+
+static const struct disk_ops ops = {
+	.submit = disk_submit, .drain = disk_drain, .close = disk_close};
+
+int qcow2_disk_open(const char *path, bool read_only, struct disk **result, char *reason,
+		    size_t size)
+{
+	struct qcow2_disk *disk = calloc(1, sizeof(*disk));
+	int error;
+
+	if (!disk) {
+		snprintf(reason, size, "disk %s: no memory for it", path);
+		return -ENOMEM;
+	}
+	error = qcow2_open(path, read_only ? QCOW2_READ_ONLY : 0, &disk->image, reason, size);
+	if (!error && !qcow2_size(disk->image)) {
+		snprintf(reason, size, "disk %s: is empty; give it a size (lodge image resize)",
+			 path);
+		qcow2_close(disk->image);
+		error = -EINVAL;
+	}
+	if (error) {
+		free(disk);
+		return error;
+	}
+	disk->disk = (struct disk){.ops = &ops,
+				   .size = qcow2_size(disk->image),
+				   .block_size = qcow2_size(disk->image) % 4096 ? 512 : 4096,
+				   .read_only = read_only,
+				   .can_discard = !read_only};
+	workers_init(&disk->workers, carry_out, disk);
+	*result = &disk->disk;
+	return 0;
+}
