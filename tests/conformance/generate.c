@@ -300,6 +300,9 @@ static bool wanted(struct generator *g, const struct insn *insn)
 		return false;
 	if (insn->segment_override && insn->segment >= SEGMENT_FS)
 		return false;
+	/* 0f 0d of registers: a nop for Intel's processors and our models, #UD for AMD's. */
+	if (insn->map == 1 && insn->opcode == 0x0d && !insn->memory)
+		return false;
 	if (strncmp(op->name, "div", 4) == 0 || strncmp(op->name, "idiv", 5) == 0) {
 		if (!chance(g, 30))
 			return false;
