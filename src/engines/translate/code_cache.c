@@ -246,6 +246,14 @@ static void hash_remove(struct machine_code *code, struct block *block)
 	*link = block->hash_next;
 }
 
+/* Whoever goes round in it has to look up from it. */
+static void kick_all(struct machine_code *code)
+{
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+		if (code->cpus[i])
+			atomic_store(&code->cpus[i]->kick, 1);
+}
+
 static void drop(struct machine_code *code, struct block *block)
 {
 	uint8_t *write = code->memory.write;
@@ -255,6 +263,8 @@ static void drop(struct machine_code *code, struct block *block)
 	emit_patch(write + block->code, 0xe8, write + TRAMPOLINE_STALE * TRAMPOLINE_BYTES);
 	emit_patch(write + block->code + block->reg_entry, 0xe8,
 		   write + TRAMPOLINE_STALE_FLAGS * TRAMPOLINE_BYTES);
+	if (block->loops)
+		kick_all(code);
 	code->count_dropped++;
 }
 

@@ -47,6 +47,7 @@ struct block {
 	uint16_t scan_low,
 		scan_high; /* range of bytes in the page that its flags depend on as well */
 	uint8_t count;	   /* instructions */
+	bool loops;	   /* without passing its entries */
 	_Atomic uint8_t dropped;
 	_Atomic uint32_t hash_next; /* block number + 1 */
 	uint32_t page_next;	    /* likewise; machine->lock */

@@ -261,6 +261,8 @@ static void write(struct translation *t)
 	t->reg_entry = t->emit.at;
 	emit_patchable(&t->emit);
 	t->state = FLAGS_IN_REG;
+	t->current = 0;
+	emit_loop_head(t);
 	for (t->current = 0; t->current < t->count; t->current++) {
 		translation_note(t, t->current, t->steps[t->current].offset);
 		t->ended = t->looked_up = false;
@@ -287,6 +289,7 @@ static void fill_block(struct translation *t)
 	block->scan_low = (uint16_t)t->scan_low;
 	block->scan_high = (uint16_t)t->scan_high;
 	block->count = (uint8_t)t->count;
+	block->loops = t->loop_head != NULL;
 	t->code->note_count += t->count + 1;
 }
 

@@ -122,11 +122,17 @@ static uint8_t *find_entry(struct translation *t, int64_t target, bool reg)
 	return code->memory.write + block->code + (reg ? block->reg_entry : 0);
 }
 
-/* The open and aligned jump at place leads to target's block, now or once it is there. */
-static void link_place(struct translation *t, uint8_t *place, int64_t target, unsigned live)
+/*
+ * jmp, or jcc with a condition, to target's block, now or once it is there. What will be changed
+ * then has to be aligned.
+ */
+#define ALWAYS 16u
+static void emit_link(struct translation *t, unsigned condition, int64_t target, unsigned live)
 {
 	bool reg = (t->state & FLAGS_IN_REG) || !live;
 	uint8_t *entry = find_entry(t, target, reg);
+	uint8_t *place = condition == ALWAYS ? emit_jump_open(&t->emit, !entry)
+					     : emit_jcc_open(&t->emit, condition, !entry);
 	struct stub *stub;
 
 	if (entry) {
@@ -137,6 +143,16 @@ static void link_place(struct translation *t, uint8_t *place, int64_t target, un
 	stub->target = target;
 	stub->state = reg ? FLAGS_IN_REG : FLAGS_IN_MEM;
 	stub->live = (uint16_t)live;
+}
+
+static int64_t relative_target(const struct step *step)
+{
+	return step->insn.immediate + step->offset + step->insn.length;
+}
+
+static bool is_loop(const struct translation *t, int64_t target)
+{
+	return t->loop_head && target == t->steps[0].offset;
 }
 
 static void emit_kick_test(struct translation *t, int64_t target)
@@ -156,11 +172,42 @@ void emit_goto(struct translation *t, int64_t target, unsigned live)
 		emit_jump_cache(t);
 		return;
 	}
+	if (is_loop(t, target)) {
+		emit_jump(&t->emit, t->loop_head);
+		return;
+	}
 	if (is_back(t, target)) {
 		flags_clobber(t, live);
 		emit_kick_test(t, target);
 	}
-	link_place(t, emit_jump_open(&t->emit, true), target, live);
+	emit_link(t, ALWAYS, target, live);
+}
+
+/*
+ * A block that jumps back to its own beginning, where no flags are wanted, has the test of kick
+ * there, out of the way of its entries, and the jumps need nothing but themselves. As the way round
+ * does not pass the entries, dropping such a block kicks all vcpus (code_cache.c).
+ */
+void emit_loop_head(struct translation *t)
+{
+	int64_t target = t->steps[0].offset;
+	bool found = false;
+
+	t->loop_head = NULL;
+	for (unsigned i = 0; i < t->count; i++) {
+		const struct step *step = &t->steps[i];
+
+		found |= !step->interpret && step->insn.op->class == CLASS_BRANCH &&
+			 (step->insn.op->handler == HANDLER_JCC ||
+			  step->insn.op->handler == HANDLER_JMP) &&
+			 step->insn.operand_size != 2 && relative_target(step) == target;
+	}
+	if (!found || t->steps[0].live_before)
+		return;
+	emit_u16(&t->emit, 0x0feb); /* jmp over it */
+	t->loop_head = t->emit.at;
+	emit_kick_test(t, target);
+	CHECK(t->emit.at - t->loop_head == 15);
 }
 
 void emit_branch_stub(struct translation *t, const struct stub *stub)
@@ -172,11 +219,6 @@ void emit_branch_stub(struct translation *t, const struct stub *stub)
 
 /* Instructions */
 
-static int64_t relative_target(const struct step *step)
-{
-	return step->insn.immediate + step->offset + step->insn.length;
-}
-
 static void open_branch(struct translation *t, uint8_t *place, int64_t target)
 {
 	struct stub *stub = translation_stub(t, STUB_BRANCH, place);
@@ -187,8 +229,8 @@ static void open_branch(struct translation *t, uint8_t *place, int64_t target)
 }
 
 /*
- * Forward in the page: the jcc itself is linked. Backward: over a jump with its test of kick, for
- * that way is taken mostly. Elsewhere: out of line.
+ * Forward in the page: the jcc itself is linked. Backward, but to the block's own loop head: over a
+ * jump with its test of kick, for that way is taken mostly. Elsewhere: out of line.
  */
 static void translate_jcc(struct translation *t, const struct step *step)
 {
@@ -198,6 +240,8 @@ static void translate_jcc(struct translation *t, const struct step *step)
 	flags_need(t);
 	if (!is_in_page(target)) {
 		open_branch(t, emit_jcc_open(&t->emit, condition, false), target);
+	} else if (is_loop(t, target)) {
+		emit_close(emit_jcc_open(&t->emit, condition, false), t->loop_head);
 	} else if (is_back(t, target)) {
 		uint8_t *over = emit_jcc_open(&t->emit, condition ^ 1, false);
 		unsigned state = t->state;
@@ -206,7 +250,7 @@ static void translate_jcc(struct translation *t, const struct step *step)
 		t->state = state;
 		emit_close(over, t->emit.at);
 	} else {
-		link_place(t, emit_jcc_open(&t->emit, condition, true), target, step->live_target);
+		emit_link(t, condition, target, step->live_target);
 	}
 }
 

@@ -66,6 +66,7 @@ struct translation {
 	unsigned view;
 	struct emit emit;	    /* in the write view */
 	uint8_t *start, *reg_entry; /* likewise */
+	uint8_t *loop_head;	    /* or NULL */
 	unsigned state;		    /* FLAGS_IN_* at emit.at */
 	unsigned current;	    /* step */
 	bool looked_up;		    /* the current step has had a TLB look-up */
@@ -160,6 +161,8 @@ bool translate_copy(struct translation *t);
 
 /* translate_branch.c */
 bool translate_branch(struct translation *t);
+/* At a block's first instruction, before anything of it: where its jumps back to it lead. */
+void emit_loop_head(struct translation *t);
 /* Out of the block, to target (relative to the page), where the flags `live` are wanted. */
 void emit_goto(struct translation *t, int64_t target, unsigned live);
 /* Out of the block, to the linear address in T0; flags are clobbered already. */
