@@ -13,6 +13,7 @@
 #include "engines/translate/mmu.h"
 #include "engines/translate/translation.h"
 #include "engines/translate/translator.h"
+#include "engines/translate/window.h"
 #include "lib/check.h"
 #include "x86/paging.h"
 #include "x86/registers.h"
@@ -245,6 +246,25 @@ const void *translate_recent_write(struct cpu *cpu, const struct words *words, u
 	return look_up_recent(cpu, words, linear, MMU_WRITE);
 }
 
+#define MISSES_FOR_TLB 64u /* of a slot, and what missed last is for the TLB */
+
+/* words: info, offset of the slot in struct cpu, size. The window is not the slot's. */
+const void *translate_window(struct cpu *cpu, const struct words *words, uint64_t linear)
+{
+	struct place place = find_place(cpu, words->at[0]);
+	struct window_slot *slot = (void *)((uint8_t *)cpu + words->at[1]);
+
+	if (!window_fill_slot(cpu, slot, linear, words->at[2])) {
+		code_window_missed(cpu->code, place.block->physical);
+		return interpret_here(cpu, &place);
+	}
+	if (slot->misses < MISSES_FOR_TLB)
+		return resume(cpu, code_entry(cpu->code, place.block) + place.note->host);
+	slot->misses = 0;
+	code_window_wanders(cpu->code, place.block, place.note->guest & NOTE_OFFSET);
+	return go_on(cpu);
+}
+
 /* words: info, index of the instruction. */
 const void *translate_call(struct cpu *cpu, const struct words *words)
 {
@@ -371,6 +391,8 @@ static bool recover(struct cpu *cpu, const struct fault *fault)
 	if (note->guest & NOTE_FLAGS)
 		cpu_set_status(cpu, (uint32_t)fault->rflags & FLAG_STATUS);
 	cpu->rip = cpu->code_page + (note->guest & NOTE_OFFSET);
+	cpu->fault_block = (uint32_t)(block - cpu->code->blocks);
+	cpu->fault_note = (uint32_t)(note - cpu->code->notes);
 	return true;
 }
 
@@ -384,23 +406,47 @@ bool fault_is_guest(struct cpu *cpu, const struct fault *fault, bool translated)
 	case EXCEPTION_AC:
 	case EXCEPTION_XM:
 		break;
+	case EXCEPTION_PF:
+		if (!translated || !window_owns(cpu, fault->address))
+			return false;
+		cpu->fault_address = fault->address;
+		cpu->fault_write = fault->write;
+		break;
 	default:
 		return false;
 	}
 	if (translated && !recover(cpu, fault))
 		return false;
 	cpu->fault_vector = (uint8_t)fault->vector;
-	cpu->fault_empty = translated && !paging_canonical(fault->gpr[T0]);
+	cpu->fault_empty =
+		translated && ((cpu->mode & MODE_WINDOW) || !paging_canonical(fault->gpr[T0]));
 	if (fault->vector == EXCEPTION_XM && !(cpu->cr4 & CR4_OSXMMEXCPT))
 		cpu->fault_vector = EXCEPTION_UD;
 	return true;
 }
 
-void fault_raise(struct cpu *cpu)
+/* In a window, whose page is mapped; else the interpreter does the instruction. */
+static const void *go_on_from_window(struct cpu *cpu)
 {
+	struct machine_code *code = cpu->code;
+	struct place place = {&code->blocks[cpu->fault_block], &code->notes[cpu->fault_note],
+			      cpu->rip,
+			      atomic_load_explicit(&code->generation, memory_order_relaxed)};
+
+	if (window_fault(cpu, cpu->fault_address, cpu->fault_write))
+		return resume(cpu, code_entry(code, place.block) + place.note->host);
+	if (cpu->mode == place.block->mode)
+		code_window_missed(code, place.block->physical);
+	return interpret_here(cpu, &place);
+}
+
+const void *fault_raise(struct cpu *cpu)
+{
+	if (cpu->fault_vector == EXCEPTION_PF)
+		return go_on_from_window(cpu);
 	if (cpu->fault_vector == EXCEPTION_GP && cpu->fault_empty) {
 		interpret(cpu);
-		return;
+		return leave();
 	}
 	if (cpu->fault_vector == EXCEPTION_GP || cpu->fault_vector == EXCEPTION_AC)
 		exception_raise_error(cpu, cpu->fault_vector, 0);

@@ -24,8 +24,10 @@
 #include "lib/check.h"
 #include "lib/error.h"
 
-#define DEFAULT_BYTES	(64ull << 20)
-#define PAGE_SIZE	4096u
+#define DEFAULT_BYTES (64ull << 20)
+#define PAGE_SIZE     4096u
+#define MISSES_FOR_LOOKUP                                                                          \
+	32u		    /* so many accesses without use of windows, and the page does without */
 #define WRITES_FOR_DATA 32u /* so many stores to a page with code, and it is taken for data */
 
 /* Sizes of the tables, by the code bytes that go with one element at the least. */
@@ -40,6 +42,7 @@ static uint32_t emit_trampolines(uint8_t *write)
 	static const void *const thunks[TRAMPOLINE_COUNT] = {
 		[TRAMPOLINE_RECENT_READ] = thunk_recent_read,
 		[TRAMPOLINE_RECENT_WRITE] = thunk_recent_write,
+		[TRAMPOLINE_WINDOW] = thunk_window,
 		[TRAMPOLINE_READ] = thunk_read,
 		[TRAMPOLINE_WRITE] = thunk_write,
 		[TRAMPOLINE_CALL] = thunk_call,
@@ -85,6 +88,8 @@ static void free_tables(struct machine_code *code)
 		{(void *)code->page_flags, code->page_count},
 		{code->page_writes, code->page_count},
 		{code->page_blocks, code->page_count * sizeof(*code->page_blocks)},
+		{(void *)code->page_windows, code->page_count * sizeof(*code->page_windows)},
+		{(void *)code->page_misses, code->page_count},
 		{code->translation, sizeof(*code->translation)},
 	};
 
@@ -107,9 +112,12 @@ static bool make_tables(struct machine_code *code)
 	code->page_flags = host_pages(code->page_count);
 	code->page_writes = host_pages(code->page_count);
 	code->page_blocks = host_pages(code->page_count * sizeof(*code->page_blocks));
+	code->page_windows = host_pages(code->page_count * sizeof(*code->page_windows));
+	code->page_misses = host_pages(code->page_count);
 	code->translation = host_pages(sizeof(*code->translation));
 	return code->blocks && code->notes && code->insns && code->hash && code->page_flags &&
-	       code->page_writes && code->page_blocks && code->translation;
+	       code->page_writes && code->page_blocks && code->page_windows && code->page_misses &&
+	       code->translation;
 }
 
 int code_create(struct vm *vm, uint64_t size, struct machine_code **result)
@@ -295,8 +303,83 @@ static void drop_range(struct machine_code *code, uint64_t page, unsigned low, u
 	}
 	if (!code->page_blocks[page]) {
 		code->page_writes[page] = 0;
+		atomic_store_explicit(&code->page_misses[page], 0, memory_order_relaxed);
 		atomic_fetch_and(&code->page_flags[page], (uint8_t)~CODE_PAGE_TRANSLATED);
 	}
+}
+
+static void drop_window_blocks(struct machine_code *code, uint64_t page)
+{
+	uint32_t *link = &code->page_blocks[page];
+
+	while (*link) {
+		struct block *block = &code->blocks[*link - 1];
+
+		if (block->mode & MODE_WINDOW) {
+			*link = block->page_next;
+			drop(code, block);
+		} else {
+			link = &block->page_next;
+		}
+	}
+}
+
+void code_window_missed(struct machine_code *code, uint64_t physical)
+{
+	uint64_t page = page_number(code, physical);
+	unsigned misses;
+
+	if (page >= code->page_count)
+		return;
+	misses = atomic_load_explicit(&code->page_misses[page], memory_order_relaxed);
+	if (misses >= MISSES_FOR_LOOKUP)
+		return;
+	atomic_store_explicit(&code->page_misses[page], (uint8_t)(misses + 1),
+			      memory_order_relaxed);
+	if (misses + 1 < MISSES_FOR_LOOKUP)
+		return;
+	code_lock(&code->lock);
+	drop_window_blocks(code, page);
+	code_unlock(&code->lock);
+}
+
+static unsigned wanderer(uint64_t physical)
+{
+	return (unsigned)(physical * 0x9e3779b97f4a7c15u >> 40) & (WANDERERS - 1);
+}
+
+bool code_wanders(const struct machine_code *code, uint64_t physical)
+{
+	unsigned bit = wanderer(physical);
+
+	return code->wanders[bit / 64] >> bit % 64 & 1;
+}
+
+void code_window_wanders(struct machine_code *code, struct block *block, unsigned offset)
+{
+	uint64_t page = page_number(code, block->physical);
+	unsigned bit = wanderer((block->physical & ~4095ull) + offset);
+	uint32_t *link;
+
+	code_lock(&code->lock);
+	code->wanders[bit / 64] |= 1ull << bit % 64;
+	link = &code->page_blocks[page];
+	while (*link && &code->blocks[*link - 1] != block)
+		link = &code->blocks[*link - 1].page_next;
+	if (*link) {
+		*link = block->page_next;
+		drop(code, block);
+	}
+	code_unlock(&code->lock);
+}
+
+bool code_uses_windows(const struct machine_code *code, uint64_t physical)
+{
+	uint64_t page = page_number(code, physical);
+
+	return page < code->page_count &&
+	       atomic_load_explicit(&code->page_misses[page], memory_order_relaxed) <
+		       MISSES_FOR_LOOKUP;
 }
 
 void code_written_by_device(struct machine_code *code, uint64_t physical, uint64_t length)
@@ -368,7 +451,7 @@ static bool flag_page(struct cpu *cpu, uint64_t page, uint64_t physical)
 	if (!(atomic_fetch_or(flags, CODE_PAGE_TRANSLATED) & CODE_PAGE_WRITABLE))
 		return true;
 	mmu_protect_physical(cpu, physical);
-	if (others_have_tag(cpu, physical))
+	if (others_have_tag(cpu, physical) || atomic_load(&cpu->code->page_windows[page]))
 		return false;
 	atomic_fetch_and(flags, (uint8_t)~CODE_PAGE_WRITABLE);
 	return true;

@@ -58,6 +58,7 @@ struct block {
 enum trampoline {
 	TRAMPOLINE_RECENT_READ,
 	TRAMPOLINE_RECENT_WRITE,
+	TRAMPOLINE_WINDOW,
 	TRAMPOLINE_READ,
 	TRAMPOLINE_WRITE,
 	TRAMPOLINE_CALL,
@@ -81,6 +82,8 @@ enum {
 
 struct translation;
 
+#define WANDERERS 8192u
+
 struct machine_code {
 	struct vm *vm;
 	struct code_memory memory;
@@ -100,6 +103,8 @@ struct machine_code {
 	uint32_t insn_count, insn_max;
 	struct translation *translation; /* the one that is being made */
 	unsigned recent_next; /* the slot given to a look-up last (struct recent_entry) */
+	unsigned window_next; /* likewise (struct window_slot) */
+	uint64_t wanders[WANDERERS / 64]; /* bits, by a hash of the instruction's address */
 
 	_Atomic uint32_t *hash; /* block number + 1 */
 	uint32_t hash_size;	/* a power of 2 */
@@ -108,6 +113,8 @@ struct machine_code {
 	_Atomic uint8_t *page_flags; /* PAGE_* */
 	uint8_t *page_writes;  /* stores to a page with code since its last block was made; lock */
 	uint32_t *page_blocks; /* first block number + 1; lock */
+	_Atomic uint16_t *page_windows; /* where vcpus' windows have it mapped writable */
+	_Atomic uint8_t *page_misses;	/* accesses of its code that windows were of no use for */
 
 	/* Statistics; lock. */
 	uint64_t count_flushes, count_dropped, count_links, count_insns;
@@ -176,5 +183,17 @@ void code_written(struct cpu *cpu, uint64_t physical, unsigned size);
 
 /* The same for a device's store, by any thread, of any length. */
 void code_written_by_device(struct machine_code *code, uint64_t physical, uint64_t length);
+
+/*
+ * Code of the page at physical has accessed memory through a window in vain. When that happens
+ * often its blocks do without (code_uses_windows).
+ */
+void code_window_missed(struct machine_code *code, uint64_t physical);
+bool code_uses_windows(const struct machine_code *code, uint64_t physical);
+
+/* The block's instruction at offset in the page goes to many windows in turn: looks into the TLB
+ * from now on (code_wanders: that, or it is like one that does). */
+void code_window_wanders(struct machine_code *code, struct block *block, unsigned offset);
+bool code_wanders(const struct machine_code *code, uint64_t physical);
 
 #endif

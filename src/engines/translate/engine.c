@@ -20,6 +20,7 @@
 #include "engines/translate/probe.h"
 #include "engines/translate/translate.h"
 #include "engines/translate/translator.h"
+#include "engines/translate/window.h"
 #include "lib/bytes.h"
 #include "lib/check.h"
 #include "lib/error.h"
@@ -115,6 +116,7 @@ static void take_events(struct cpu *cpu)
 	if (atomic_load_explicit(&cpu->kick, memory_order_relaxed)) {
 		atomic_store(&cpu->kick, 0);
 		exclusive_poll(cpu);
+		window_sample(cpu);
 	}
 	pending = atomic_load(&cpu->vcpu->pending);
 	if (pending & ~(uint32_t)(PENDING_INTERRUPT | PENDING_NMI)) {
@@ -264,6 +266,11 @@ static int engine_vcpu_create(struct vcpu *vcpu)
 	private->cpu.vcpu = vcpu;
 	private->cpu.vm = vcpu->vm;
 	code_attach(vm->code, &private->cpu);
+	if (!window_create(&private->cpu)) {
+		copy_destroy(&private->copy);
+		host_pages_free(private, sizeof(*private));
+		return -ENOMEM;
+	}
 	mmu_init(&private->cpu);
 	atomic_store(&private->stale, true);
 	vcpu->engine_private = private;
@@ -274,6 +281,7 @@ static void engine_vcpu_destroy(struct vcpu *vcpu)
 {
 	struct translate_vcpu *private = vcpu->engine_private;
 
+	window_destroy(&private->cpu);
 	copy_destroy(&private->copy);
 	host_pages_free(private, sizeof(*private));
 	vcpu->engine_private = NULL;
@@ -284,6 +292,12 @@ void engine_interpret_only(struct vm *vm, bool only)
 	struct translate_vm *private = vm->engine_private;
 
 	private->interpret_only = only;
+}
+
+void engine_windows(struct vm *vm, unsigned views)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		window_force(vm->vcpus[i]->engine_private, views);
 }
 
 const struct engine engine_translate = {

@@ -14,6 +14,7 @@ void translate_enter(struct cpu *cpu, const void *code);
 void translate_leave(void);
 void thunk_recent_read(void);
 void thunk_recent_write(void);
+void thunk_window(void);
 void thunk_read(void);
 void thunk_write(void);
 void thunk_call(void);
@@ -40,6 +41,7 @@ const void *translate_read(struct cpu *cpu, const struct words *words, uint64_t 
 const void *translate_write(struct cpu *cpu, const struct words *words, uint64_t t0, uint64_t t1);
 const void *translate_recent_read(struct cpu *cpu, const struct words *words, uint64_t linear);
 const void *translate_recent_write(struct cpu *cpu, const struct words *words, uint64_t linear);
+const void *translate_window(struct cpu *cpu, const struct words *words, uint64_t linear);
 const void *translate_call(struct cpu *cpu, const struct words *words);
 const void *translate_end(struct cpu *cpu, const struct words *words);
 const void *translate_interpret(struct cpu *cpu, const struct words *words);

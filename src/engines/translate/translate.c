@@ -218,6 +218,9 @@ static void write_stub(struct translation *t, const struct stub *stub)
 	case STUB_RECENT:
 		emit_recent_stub(t, stub);
 		break;
+	case STUB_WINDOW:
+		emit_window_stub(t, stub);
+		break;
 	case STUB_READ:
 	case STUB_WRITE:
 		emit_call(&t->emit,
@@ -304,6 +307,7 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->physical = physical & ~4095ull;
 	t->mode = cpu->mode;
 	t->view = cpu->view;
+	t->windows = (t->mode & MODE_WINDOW) && code_uses_windows(code, t->physical);
 	t->start = t->emit.at = code->memory.write + code->code_used;
 	t->count = t->branches = t->stub_count = 0;
 	bytes_fill(t->slots, 0, sizeof(t->slots));

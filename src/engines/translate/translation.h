@@ -33,6 +33,7 @@ struct step {
 /* What is written out of line, behind the block's instructions. place: the open jump that leads
  * there. */
 enum stub_kind {
+	STUB_WINDOW, /* the window is not the slot's */
 	STUB_RECENT, /* the page is not the one of last time: look into the TLB */
 	STUB_READ,   /* the TLB look-up missed */
 	STUB_WRITE,
@@ -70,6 +71,7 @@ struct translation {
 	unsigned state;		    /* FLAGS_IN_* at emit.at */
 	unsigned current;	    /* step */
 	bool looked_up;		    /* the current step has had a TLB look-up */
+	bool windows;		    /* memory operands go through windows */
 	bool ended;		    /* the last step has left the block by itself */
 	unsigned count, branches, stub_count;
 	unsigned next; /* offset in the page behind the last step */
@@ -155,6 +157,17 @@ enum lookup_page operand_page(const struct insn *insn);
  * or again. Uses T1; clobbers flags. */
 void emit_lookup(struct translation *t, unsigned size, bool write, enum lookup_page page);
 void emit_recent_stub(struct translation *t, const struct stub *stub);
+
+/* translate_window.c */
+
+/*
+ * For the current step's memory operand, of size bytes, which is not its second look-up: makes
+ * *address its host address, through a window. Uses T0, and T1: with t1 beyond the instruction.
+ * Flags must have been clobbered. False, with nothing written, if it cannot be.
+ */
+bool emit_window(struct translation *t, const struct insn *insn, unsigned size, bool t1,
+		 struct insn_address *address);
+void emit_window_stub(struct translation *t, const struct stub *stub);
 
 /* The current step's instruction, copied. False, with nothing written, if it cannot be. */
 bool translate_copy(struct translation *t);
