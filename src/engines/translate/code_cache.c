@@ -24,7 +24,15 @@
 #include "lib/check.h"
 #include "lib/error.h"
 
-#define DEFAULT_BYTES (64ull << 20)
+/*
+ * What is translated only once, a boot for the most part, need not be kept: the cache is flushed
+ * when it has FIRST_BYTES, and grows if it has twice filled again within FAST_REFILL ticks of the
+ * host's TSC (some ten seconds), as it does for programs of more code than that.
+ */
+#define DEFAULT_BYTES (128ull << 20)
+#define FIRST_BYTES   (22u << 20)
+#define FAST_REFILL   (1ull << 35)
+#define FAST_REFILLS  2u
 #define PAGE_SIZE     4096u
 #define MISSES_FOR_LOOKUP                                                                          \
 	32u		    /* so many accesses without use of windows, and the page does without */
@@ -32,7 +40,7 @@
 
 /* Sizes of the tables, by the code bytes that go with one element at the least. */
 #define BYTES_A_BLOCK 256u
-#define BYTES_A_NOTE  32u
+#define BYTES_A_NOTE  16u
 #define BYTES_AN_INSN 512u
 
 /* Creation */
@@ -103,7 +111,7 @@ static bool make_tables(struct machine_code *code)
 	code->block_max = (uint32_t)(code->memory.size / BYTES_A_BLOCK);
 	code->note_max = (uint32_t)(code->memory.size / BYTES_A_NOTE);
 	code->insn_max = (uint32_t)(code->memory.size / BYTES_AN_INSN);
-	code->hash_size = power_of_2(code->block_max);
+	code->hash_size = power_of_2(code->block_max) / 8;
 	code->page_count = code->vm->memory.size / PAGE_SIZE;
 	code->blocks = host_pages(code->block_max * sizeof(*code->blocks));
 	code->notes = host_pages(code->note_max * sizeof(*code->notes));
@@ -129,6 +137,7 @@ int code_create(struct vm *vm, uint64_t size, struct machine_code **result)
 		return -ENOMEM;
 	code->vm = vm;
 	error = code_memory_create(&code->memory, size ? size : DEFAULT_BYTES);
+	code->code_limit = size ? (uint32_t)size : FIRST_BYTES;
 	if (!error && !make_tables(code))
 		error = -ENOMEM;
 	if (!error)
@@ -179,13 +188,14 @@ struct block *code_lookup(struct machine_code *code, uint64_t physical, uint32_t
 	while (number) {
 		struct block *block = &code->blocks[number - 1];
 
-		if (block->physical == physical && block->mode == mode && !block->dropped)
+		if (block_physical(block) == physical && block->mode == mode && !block->dropped)
 			return block;
 		number = atomic_load_explicit(&block->hash_next, memory_order_acquire);
 	}
 	return NULL;
 }
 
+/* What follows a block's code belongs to it. */
 struct block *code_find_host(struct machine_code *code, uint64_t host)
 {
 	uint64_t offset = host - (uint64_t)(uintptr_t)code->memory.run;
@@ -193,25 +203,22 @@ struct block *code_find_host(struct machine_code *code, uint64_t host)
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
-		struct block *block = &code->blocks[middle];
 
-		if (offset < block->code)
+		if (offset < code->blocks[middle].code)
 			high = middle;
-		else if (offset >= block->code_end)
-			low = middle + 1;
 		else
-			return block;
+			low = middle + 1;
 	}
-	return NULL;
+	return low && offset < code->memory.size ? &code->blocks[low - 1] : NULL;
 }
 
 /* Adding */
 
 bool code_has_room(const struct machine_code *code)
 {
-	return code->memory.size - code->code_used >= CODE_BLOCK_BYTES &&
+	return code->code_limit - code->code_used >= CODE_BLOCK_BYTES &&
 	       code->block_count < code->block_max &&
-	       code->note_max - code->note_count > CODE_BLOCK_INSNS &&
+	       code->note_max - code->note_count > NOTE_WORDS_MAX(CODE_BLOCK_INSNS) &&
 	       code->insn_max - code->insn_count > CODE_BLOCK_INSNS;
 }
 
@@ -222,14 +229,14 @@ static uint64_t page_number(const struct machine_code *code, uint64_t physical)
 	return offset == UINT64_MAX ? UINT64_MAX : offset / PAGE_SIZE;
 }
 
-void code_publish(struct machine_code *code, struct block *block)
+void code_publish(struct machine_code *code, struct block *block, uint32_t code_end)
 {
-	uint64_t page = page_number(code, block->physical);
-	_Atomic uint32_t *slot = hash_slot(code, block->physical, block->mode);
+	uint64_t page = page_number(code, block_page(block));
+	_Atomic uint32_t *slot = hash_slot(code, block_physical(block), block->mode);
 	uint32_t number = (uint32_t)(block - code->blocks) + 1;
 
 	CHECK(number == code->block_count + 1 && page < code->page_count);
-	code->code_used = (block->code_end + 63) & ~63u;
+	code->code_used = (code_end + 63) & ~63u;
 	code->count_insns += block->count;
 	block->page_next = code->page_blocks[page];
 	code->page_blocks[page] = number;
@@ -244,7 +251,7 @@ void code_publish(struct machine_code *code, struct block *block)
 
 static void hash_remove(struct machine_code *code, struct block *block)
 {
-	_Atomic uint32_t *link = hash_slot(code, block->physical, block->mode);
+	_Atomic uint32_t *link = hash_slot(code, block_physical(block), block->mode);
 	uint32_t number = (uint32_t)(block - code->blocks) + 1;
 
 	while (*link != number) {
@@ -278,7 +285,7 @@ static void drop(struct machine_code *code, struct block *block)
 
 static bool depends_on(const struct block *block, unsigned low, unsigned high)
 {
-	return (low < block->end && high > (block->physical & 4095)) ||
+	return (low < block->end && high > block->start) ||
 	       (low < block->scan_high && high > block->scan_low);
 }
 
@@ -357,8 +364,8 @@ bool code_wanders(const struct machine_code *code, uint64_t physical)
 
 void code_window_wanders(struct machine_code *code, struct block *block, unsigned offset)
 {
-	uint64_t page = page_number(code, block->physical);
-	unsigned bit = wanderer((block->physical & ~4095ull) + offset);
+	uint64_t page = page_number(code, block_page(block));
+	unsigned bit = wanderer(block_page(block) + offset);
 	uint32_t *link;
 
 	code_lock(&code->lock);
@@ -410,20 +417,36 @@ void code_written(struct cpu *cpu, uint64_t physical, unsigned size)
 	code_written_by_device(cpu->code, physical, size);
 }
 
+static void grow(struct machine_code *code)
+{
+	code->fast_refills = 0;
+	code->code_limit *= 2;
+	if (code->code_limit > code->memory.size)
+		code->code_limit = (uint32_t)code->memory.size;
+}
+
 void code_flush(struct machine_code *code)
 {
+	uint64_t now = __builtin_ia32_rdtsc();
+
 	code_lock(&code->lock);
 	for (uint32_t i = 0; i < code->block_count; i++) {
 		struct block *block = &code->blocks[i];
-		uint64_t page = page_number(code, block->physical);
+		uint64_t page = page_number(code, block_page(block));
 
 		code->page_blocks[page] = 0;
 		atomic_fetch_and(&code->page_flags[page], (uint8_t)~CODE_PAGE_TRANSLATED);
-		*hash_slot(code, block->physical, block->mode) = 0;
+		*hash_slot(code, block_physical(block), block->mode) = 0;
 	}
 	code->block_count = code->note_count = code->insn_count = 0;
 	code->code_used = TRAMPOLINE_COUNT * TRAMPOLINE_BYTES;
-	code->count_flushes++;
+	if (code->count_flushes++ && now - code->flushed < FAST_REFILL)
+		code->fast_refills++;
+	else
+		code->fast_refills = 0;
+	if (code->fast_refills >= FAST_REFILLS)
+		grow(code);
+	code->flushed = now;
 	atomic_fetch_add(&code->generation, 1);
 	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
 		if (code->cpus[i])

@@ -248,8 +248,8 @@ struct cpu {
 					   (handle_pause) */
 	uint32_t spin_yields; /* how often the host's processor was given away in that loop */
 	uint64_t
-		fault_address; /* of EXCEPTION_PF, which is a window's: host address; block, note */
-	uint32_t fault_block, fault_note;
+		fault_address; /* of EXCEPTION_PF, which is a window's: host address; block, step */
+	uint32_t fault_block, fault_step;
 	bool fault_write;
 	bool fault_empty; /* it came from an empty recent_entry: the interpreter finds out which
 			     exception it is */

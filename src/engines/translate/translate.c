@@ -146,10 +146,13 @@ static void find_flags(struct translation *t)
 
 /* Pass 3: write */
 
-static void write_call(struct translation *t, enum trampoline trampoline)
+/* Handlers are called often, so that the words tell all that the notes do. behind: in the code, or
+ * NULL if it goes on behind the words. */
+static void write_call(struct translation *t, enum trampoline trampoline, const uint8_t *behind)
 {
 	struct machine_code *code = t->code;
 	struct step *step = translation_step(t);
+	unsigned host = t->notes[t->current].host;
 
 	if (!step->call) {
 		code->insns[code->insn_count++] = step->insn;
@@ -158,12 +161,16 @@ static void write_call(struct translation *t, enum trampoline trampoline)
 	emit_call(&t->emit, translation_trampoline(t, trampoline));
 	emit_u32(&t->emit, translation_info(t, t->current));
 	emit_u32(&t->emit, step->call - 1);
+	emit_u32(&t->emit, step->offset | (uint32_t)(step->offset + step->insn.length) << 16);
+	if (!behind)
+		behind = t->emit.at + 4;
+	emit_u32(&t->emit, host | (uint32_t)(behind - t->start) << 16);
 }
 
 void translate_callout(struct translation *t, bool end)
 {
 	flags_clobber(t, translation_step(t)->live_before);
-	write_call(t, end ? TRAMPOLINE_END : TRAMPOLINE_CALL);
+	write_call(t, end ? TRAMPOLINE_END : TRAMPOLINE_CALL, NULL);
 	t->state = FLAGS_IN_MEM | FLAGS_IN_REG;
 	t->ended |= end;
 }
@@ -172,7 +179,7 @@ static void write_interpret(struct translation *t)
 {
 	flags_clobber(t, translation_step(t)->live_before);
 	emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_INTERPRET));
-	emit_u32(&t->emit, translation_info(t, t->current));
+	emit_u32(&t->emit, translation_step(t)->offset);
 	t->ended = true;
 }
 
@@ -231,7 +238,7 @@ static void write_stub(struct translation *t, const struct stub *stub)
 		break;
 	case STUB_CALL:
 		t->current = stub->step;
-		write_call(t, TRAMPOLINE_CALL);
+		write_call(t, TRAMPOLINE_CALL, t->start + t->notes[stub->step + 1].host);
 		break;
 	case STUB_BRANCH:
 		emit_branch_stub(t, stub);
@@ -251,8 +258,7 @@ void translation_note(struct translation *t, unsigned step, unsigned offset)
 	size_t host = (size_t)(t->emit.at - t->start);
 
 	CHECK(host <= UINT16_MAX);
-	t->code->notes[t->block->notes + step] =
-		(struct note){.host = (uint16_t)host, .guest = (uint16_t)offset};
+	t->notes[step] = (struct note){.host = (uint16_t)host, .guest = (uint16_t)offset};
 }
 
 static void write(struct translation *t)
@@ -286,14 +292,14 @@ static void fill_block(struct translation *t)
 	const struct step *last = &t->steps[t->count - 1];
 	struct block *block = t->block;
 
-	block->code_end = (uint32_t)(t->emit.at - t->code->memory.write);
-	block->reg_entry = (uint16_t)(t->reg_entry - t->start);
+	CHECK(t->reg_entry - t->start < 256 && t->count < 128);
+	block->reg_entry = (uint8_t)(t->reg_entry - t->start);
 	block->end = (uint16_t)(last->offset + last->insn.length);
 	block->scan_low = (uint16_t)t->scan_low;
 	block->scan_high = (uint16_t)t->scan_high;
-	block->count = (uint8_t)t->count;
+	block->count = t->count & 127;
 	block->loops = t->loop_head != NULL;
-	t->code->note_count += t->count + 1;
+	t->code->note_count += note_write(t->code->notes + block->notes, t->notes, t->count);
 }
 
 static void translation_init(struct translation *t, struct cpu *cpu, uint64_t physical,
@@ -316,12 +322,15 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->scan_high = 0;
 	t->block = &code->blocks[code->block_count];
 	*t->block = (struct block){
-		.physical = physical,
-		.mode = cpu->mode,
+		.page = (uint32_t)(physical >> 12),
+		.start = physical & 4095,
+		.mode = (uint8_t)cpu->mode,
 		.notes = code->note_count,
 		.code = code->code_used,
 	};
 }
+
+_Static_assert(MODE_WINDOW <= UINT8_MAX, "a block's mode");
 
 struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t *page)
 {
@@ -333,7 +342,7 @@ struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t 
 	write(t);
 	CHECK((size_t)(t->emit.at - t->start) <= CODE_BLOCK_BYTES);
 	fill_block(t);
-	code_publish(cpu->code, t->block);
+	code_publish(cpu->code, t->block, (uint32_t)(t->emit.at - t->code->memory.write));
 	cpu->count_blocks++;
 	return t->block;
 }

@@ -114,7 +114,7 @@ static uint8_t *find_entry(struct translation *t, int64_t target, bool reg)
 	uint64_t physical = t->physical + (uint64_t)target;
 	struct block *block;
 
-	if (physical == t->block->physical)
+	if (physical == block_physical(t->block))
 		return reg ? t->reg_entry : t->start;
 	block = code_lookup(code, physical, t->mode);
 	if (!block)

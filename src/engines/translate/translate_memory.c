@@ -332,7 +332,7 @@ static void flags_after_copy(struct translation *t, const struct insn *insn)
 static void note_flags(struct translation *t)
 {
 	if (t->state & FLAGS_IN_REG)
-		t->code->notes[t->block->notes + t->current].guest |= NOTE_FLAGS;
+		t->notes[t->current].flags = true;
 }
 
 static bool copy_registers(struct translation *t, const struct insn *insn)

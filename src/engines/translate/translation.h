@@ -77,6 +77,7 @@ struct translation {
 	unsigned next; /* offset in the page behind the last step */
 	unsigned scan_low, scan_high;
 	uint16_t slots[2]; /* the recent_entry of PAGE_NEAR, by access; 0: none yet */
+	struct note notes[CODE_BLOCK_INSNS + 1];
 	struct step steps[CODE_BLOCK_INSNS];
 	struct stub stubs[TRANSLATION_STUBS];
 };

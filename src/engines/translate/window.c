@@ -74,7 +74,7 @@ struct windows {
 	unsigned page_count;
 	unsigned hand; /* in page: who goes next when there is no room */
 	struct page page[PAGES_MAX];
-	uint32_t index[WINDOWS][WINDOW_PAGES]; /* place in page + 1 */
+	uint16_t index[WINDOWS][WINDOW_PAGES]; /* place in page + 1 */
 };
 
 /* Creation */
@@ -139,7 +139,7 @@ static unsigned window_number(const struct page *page)
 	return page->linear & WINDOW_NUMBER;
 }
 
-static uint32_t *index_of(struct windows *windows, unsigned window, uint64_t linear)
+static uint16_t *index_of(struct windows *windows, unsigned window, uint64_t linear)
 {
 	return &windows->index[window][linear >> 12 & (WINDOW_PAGES - 1)];
 }
@@ -165,7 +165,7 @@ static void forget(struct cpu *cpu, unsigned number)
 	*index_of(windows, window_number(page), page->linear) = 0;
 	if (page != last) {
 		*page = *last;
-		*index_of(windows, window_number(page), page->linear) = number + 1;
+		*index_of(windows, window_number(page), page->linear) = (uint16_t)(number + 1);
 	}
 }
 
@@ -439,7 +439,7 @@ static bool add_page(struct cpu *cpu, unsigned window, uint64_t linear)
 		physical |= WRITABLE;
 	windows->page[windows->page_count++] =
 		(struct page){linear | window | (large ? IN_LARGE : 0), physical};
-	*index_of(windows, window, linear) = windows->page_count;
+	*index_of(windows, window, linear) = (uint16_t)windows->page_count;
 	windows->window[window].count++;
 	windows->window[window].large += large;
 	return true;
