@@ -288,21 +288,29 @@ const void *translate_window(struct cpu *cpu, const struct words *words, uint64_
 	return go_on(cpu);
 }
 
+static void run_handler(struct cpu *cpu, uint32_t word)
+{
+	/* a copy, for a flush may take the other away meanwhile */
+	cpu->insn = cpu->code->insns[word & ~WORDS_CHECKED];
+	if (word & WORDS_CHECKED)
+		interpret_checked(cpu, &cpu->insn);
+	else
+		interpret_insn(cpu, &cpu->insn);
+}
+
 /* words: find_call's. */
 const void *translate_call(struct cpu *cpu, const struct words *words)
 {
 	struct place place = find_call(cpu, words);
 
-	cpu->insn = cpu->code->insns[words->at[1]]; /* which a flush may take away meanwhile */
-	interpret_insn(cpu, &cpu->insn);
+	run_handler(cpu, words->at[1]);
 	return go_behind(cpu, &place);
 }
 
 const void *translate_end(struct cpu *cpu, const struct words *words)
 {
 	find_call(cpu, words);
-	cpu->insn = cpu->code->insns[words->at[1]];
-	interpret_insn(cpu, &cpu->insn);
+	run_handler(cpu, words->at[1]);
 	if (has_event(cpu))
 		return leave();
 	/* Nothing tests kick before the first instruction of a block is done: that keeps sti's

@@ -81,7 +81,7 @@ struct recent_entry {
 	uint64_t tag;
 	uint8_t *host;
 };
-#define RECENT_BITS  8
+#define RECENT_BITS  10
 #define RECENT_SIZE  (1u << RECENT_BITS)
 #define RECENT_GROUP 16u /* slots with one byte that says whether any is in use */
 #define RECENT_EMPTY (1ull << 63)

@@ -33,6 +33,9 @@ struct words {
 	uint32_t at[7];
 } __attribute__((packed, may_alias));
 
+/* In the instruction's number: see interpret_checked. */
+#define WORDS_CHECKED 0x80000000u
+
 /*
  * What the thunks call (callout.c). t0, t1: those
  * registers. Each returns the code address to go on at, which may be translate_leave.

@@ -18,6 +18,7 @@
 #include "engines/translate/translation.h"
 
 #include "engines/translate/cpu_offsets.h"
+#include "engines/translate/enter.h"
 #include "engines/translate/mmu.h"
 #include "lib/check.h"
 #include "x86/cpuid.h"
@@ -146,6 +147,13 @@ static void find_flags(struct translation *t)
 
 /* Pass 3: write */
 
+/* Nothing is left for the handler to check but that the level is 0, not 1 or 2. */
+static bool is_checked(const struct translation *t, const struct opcode *op)
+{
+	return is_usable(t, op) && !(op->attributes & OP_WAIT) &&
+	       !((op->attributes & OP_CPL0) && t->view == VIEW_USER);
+}
+
 /* Handlers are called often, so that the words tell all that the notes do. behind: in the code, or
  * NULL if it goes on behind the words. */
 static void write_call(struct translation *t, enum trampoline trampoline, const uint8_t *behind)
@@ -160,7 +168,7 @@ static void write_call(struct translation *t, enum trampoline trampoline, const 
 	}
 	emit_call(&t->emit, translation_trampoline(t, trampoline));
 	emit_u32(&t->emit, translation_info(t, t->current));
-	emit_u32(&t->emit, step->call - 1);
+	emit_u32(&t->emit, (step->call - 1) | (is_checked(t, step->insn.op) ? WORDS_CHECKED : 0));
 	emit_u32(&t->emit, step->offset | (uint32_t)(step->offset + step->insn.length) << 16);
 	if (!behind)
 		behind = t->emit.at + 4;
@@ -261,6 +269,17 @@ void translation_note(struct translation *t, unsigned step, unsigned offset)
 	t->notes[step] = (struct note){.host = (uint16_t)host, .guest = (uint16_t)offset};
 }
 
+/* mov rsp, anything: a kernel on its way in or out leaves one stack for another. */
+static bool loads_rsp(const struct step *step)
+{
+	const struct insn *insn = &step->insn;
+
+	if (step->interpret || insn->map)
+		return false;
+	return (insn->opcode == 0x8b && insn->reg == RSP) ||
+	       (insn->opcode == 0x89 && !insn->memory && insn->rm == RSP);
+}
+
 static void write(struct translation *t)
 {
 	emit_patchable(&t->emit);
@@ -276,6 +295,7 @@ static void write(struct translation *t)
 		translation_note(t, t->current, t->steps[t->current].offset);
 		t->ended = t->looked_up = false;
 		write_step(t);
+		t->other_stack |= loads_rsp(&t->steps[t->current]);
 	}
 	t->current = t->count - 1;
 	translation_note(t, t->count, t->next);
@@ -316,7 +336,9 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->windows = (t->mode & MODE_WINDOW) && code_uses_windows(code, t->physical);
 	t->start = t->emit.at = code->memory.write + code->code_used;
 	t->count = t->branches = t->stub_count = 0;
-	bytes_fill(t->slots, 0, sizeof(t->slots));
+	t->near_count[false] = t->near_count[true] = 0;
+	t->other_stack = false;
+	t->other_slots[false] = t->other_slots[true] = 0;
 	t->next = physical & 4095;
 	t->scan_low = 4096;
 	t->scan_high = 0;

@@ -139,18 +139,33 @@ static unsigned next_slot(struct translation *t)
 	return t->code->recent_next;
 }
 
-/* A block's rip-relative operands, which are mostly in one page, share a slot. */
+/* A block's rip-relative operands share slots if they go to the same page. */
+static unsigned near_slot(struct translation *t, bool write)
+{
+	const struct step *step = translation_step(t);
+	int64_t target = step->insn.displacement + step->offset + step->insn.length;
+	struct near_slot *slots = t->near_slots[write];
+	unsigned *count = &t->near_count[write];
+
+	for (unsigned i = 0; i < *count; i++)
+		if (slots[i].page == (int32_t)(target >> 12))
+			return slots[i].slot;
+	if (*count == NEAR_SLOTS)
+		return next_slot(t);
+	slots[*count] = (struct near_slot){(int32_t)(target >> 12), (uint16_t)next_slot(t)};
+	return slots[(*count)++].slot;
+}
+
 static unsigned pick_slot(struct translation *t, enum lookup_page page, bool write)
 {
-	uint16_t *slot = &t->slots[write];
-
+	if (page == PAGE_STACK && t->other_stack) {
+		if (!t->other_slots[write])
+			t->other_slots[write] = (uint16_t)next_slot(t);
+		return t->other_slots[write];
+	}
 	if (page == PAGE_STACK)
 		return write ? RECENT_STACK_WRITE : RECENT_STACK_READ;
-	if (page != PAGE_NEAR)
-		return next_slot(t);
-	if (!*slot)
-		*slot = (uint16_t)next_slot(t);
-	return *slot;
+	return page == PAGE_NEAR ? near_slot(t, write) : next_slot(t);
 }
 
 /* Through the TLB alone. */

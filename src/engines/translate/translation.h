@@ -57,6 +57,8 @@ struct stub {
 
 #define TRANSLATION_STUBS (CODE_BLOCK_INSNS * 8)
 
+#define NEAR_SLOTS 8u
+
 struct translation {
 	struct machine_code *code;
 	struct cpu *cpu;
@@ -76,7 +78,13 @@ struct translation {
 	unsigned count, branches, stub_count;
 	unsigned next; /* offset in the page behind the last step */
 	unsigned scan_low, scan_high;
-	uint16_t slots[2]; /* the recent_entry of PAGE_NEAR, by access; 0: none yet */
+	struct near_slot {
+		int32_t page; /* of the target, from the block's on */
+		uint16_t slot;
+	} near_slots[2][NEAR_SLOTS]; /* the recent_entry of PAGE_NEAR, by access */
+	unsigned near_count[2];
+	bool other_stack; /* rsp has been loaded: */
+	uint16_t other_slots[2];
 	struct note notes[CODE_BLOCK_INSNS + 1];
 	struct step steps[CODE_BLOCK_INSNS];
 	struct stub stubs[TRANSLATION_STUBS];
