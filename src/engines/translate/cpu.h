@@ -107,15 +107,15 @@ struct jump_entry {
 	uint64_t address;
 	void *code; /* the entry that expects status flags in cpu->flags */
 };
-#define JUMP_BITS 11
+#define JUMP_BITS 12
 #define JUMP_SIZE (1u << JUMP_BITS)
 static inline unsigned jump_index(uint64_t linear)
 {
-	return (unsigned)(linear ^ linear >> 12) & (JUMP_SIZE - 1);
+	return (unsigned)(linear ^ linear >> 4) & (JUMP_SIZE - 1);
 }
 static inline uint64_t jump_invalid_address(unsigned index)
 {
-	return index ^ 1;
+	return !index;
 }
 
 /* A page that instructions are fetched from: one small direct-mapped cache for the interpreter and

@@ -2,8 +2,8 @@
 /*
  * Ways out of a block. Targets are relative to the page, for a block does not know its linear
  * address: one in [0, 4096) is in the same page, and a jump there leads straight to its block;
- * anything else goes through the jump cache. What goes back, or through the jump cache, tests
- * cpu->kick: so every loop does.
+ * anything else goes through the jump cache. What goes back, or to an address that is not known,
+ * tests cpu->kick: so every loop does.
  */
 #include "engines/translate/translation.h"
 
@@ -57,23 +57,27 @@ static uint32_t jump_offset(const struct translation *t, size_t member)
 #define ENTRY_BITS 4
 _Static_assert(sizeof(struct jump_entry) == 1 << ENTRY_BITS, "the look-up shifts by it");
 
-/* jump_index() by hand; code_page is set for the block that is jumped to. */
-void emit_jump_cache(struct translation *t)
+/*
+ * jump_index() by hand; code_page is set for the block that is jumped to. Every way round in a
+ * guest has something in it that leads backward, or where nobody knows: only that tests kick.
+ */
+void emit_jump_cache(struct translation *t, bool test_kick)
 {
 	struct emit *emit = &t->emit;
 	uint8_t *miss = translation_trampoline(t, TRAMPOLINE_JUMP);
 
 	CHECK(!(t->state & FLAGS_IN_REG));
-	emit_move(emit, T1, T0);
-	emit_shift(emit, GROUP_SHR, 8, T1, 12);
-	emit_registers(emit, EMIT_XOR, 4, T1, T0);
-	emit_group(emit, GROUP_AND, 4, T1, JUMP_SIZE - 1);
+	emit_registers(emit, EMIT_LOAD, 4, T1, T0);
 	emit_shift(emit, GROUP_SHL, 4, T1, ENTRY_BITS);
+	emit_registers(emit, EMIT_XOR, 4, T1, T0);
+	emit_group(emit, GROUP_AND, 4, T1, (JUMP_SIZE - 1) << ENTRY_BITS);
 	emit_cpu_indexed(emit, EMIT_CMP, T0, T1,
 			 jump_offset(t, offsetof(struct jump_entry, address)));
 	emit_close(emit_jcc_open(emit, CONDITION_NZ, false), miss);
-	emit_cpu_test32(emit, offsetof(struct cpu, kick));
-	emit_close(emit_jcc_open(emit, CONDITION_NZ, false), miss);
+	if (test_kick) {
+		emit_cpu_test32(emit, offsetof(struct cpu, kick));
+		emit_close(emit_jcc_open(emit, CONDITION_NZ, false), miss);
+	}
 	emit_group(emit, GROUP_AND, 8, T0, -4096);
 	emit_cpu(emit, EMIT_STORE, 8, T0, offsetof(struct cpu, code_page));
 	emit_cpu_jump(emit, T1, jump_offset(t, offsetof(struct jump_entry, code)));
@@ -169,7 +173,7 @@ void emit_goto(struct translation *t, int64_t target, unsigned live)
 	if (!is_in_page(target)) {
 		flags_clobber(t, live);
 		emit_linear(t, T0, target);
-		emit_jump_cache(t);
+		emit_jump_cache(t, is_back(t, target));
 		return;
 	}
 	if (is_loop(t, target)) {
@@ -293,7 +297,7 @@ static void translate_ret(struct translation *t, const struct step *step)
 	emit_lookup(t, 8, false, PAGE_STACK);
 	emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
 	emit_add(&t->emit, HOST_RSP, HOST_RSP, 8 + (int32_t)(uint16_t)step->insn.immediate);
-	emit_jump_cache(t);
+	emit_jump_cache(t, true);
 }
 
 /* jmp and call r/m */
@@ -322,7 +326,7 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
 	} else if (call) {
 		emit_cpu(&t->emit, EMIT_LOAD, 8, T0, offsetof(struct cpu, scratch));
 	}
-	emit_jump_cache(t);
+	emit_jump_cache(t, true);
 	return true;
 }
 

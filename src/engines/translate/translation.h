@@ -188,7 +188,7 @@ void emit_loop_head(struct translation *t);
 /* Out of the block, to target (relative to the page), where the flags `live` are wanted. */
 void emit_goto(struct translation *t, int64_t target, unsigned live);
 /* Out of the block, to the linear address in T0; flags are clobbered already. */
-void emit_jump_cache(struct translation *t);
+void emit_jump_cache(struct translation *t, bool test_kick);
 /* The stubs; may add more stubs. */
 void emit_branch_stub(struct translation *t, const struct stub *stub);
 /* Flags wanted at target by what is there (relative to the page). */
