@@ -226,6 +226,7 @@ static const void *look_up(struct cpu *cpu, const struct words *words, uint64_t 
 	struct place place = find_place(cpu, words->at[0]);
 	unsigned size = words->at[1];
 
+	cpu->count_misses++;
 	if (size && paging_canonical(linear) && paging_canonical(linear + size - 1) &&
 	    !evicts_each_other(cpu, linear) && mmu_host(cpu, linear, size, access))
 		return resume(cpu, code_entry(cpu->code, place.block) + place.note->host);
@@ -277,6 +278,7 @@ const void *translate_window(struct cpu *cpu, const struct words *words, uint64_
 	struct place place = find_place(cpu, words->at[0]);
 	struct window_slot *slot = (void *)((uint8_t *)cpu + words->at[1]);
 
+	cpu->count_slot_misses++;
 	if (!window_fill_slot(cpu, slot, linear, words->at[2])) {
 		code_window_missed(cpu->code, block_page(place.block));
 		return interpret_here(cpu, &place);
@@ -290,6 +292,7 @@ const void *translate_window(struct cpu *cpu, const struct words *words, uint64_
 
 static void run_handler(struct cpu *cpu, uint32_t word)
 {
+	cpu->count_calls++;
 	/* a copy, for a flush may take the other away meanwhile */
 	cpu->insn = cpu->code->insns[word & ~WORDS_CHECKED];
 	if (word & WORDS_CHECKED)

@@ -262,8 +262,9 @@ struct cpu {
 	bool leave;	   /* the dispatcher is to return with *exit */
 	struct insn insn;  /* the one being interpreted */
 
-	/* What the tests look at, by the vcpu's thread. */
+	/* What tests and --log info look at, by the vcpu's thread. */
 	uint64_t count_blocks, count_lookups, count_invalidations, count_window_faults;
+	uint64_t count_calls, count_misses, count_slot_misses, count_kicks;
 };
 
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 }; /* cpu->interrupt_shadow */
