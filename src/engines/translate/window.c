@@ -6,8 +6,8 @@
  * (code_cache.c).
  *
  * What a window's work costs (a fault and a mapping are some 8 us together) is paid from a credit
- * that grows with the time that user code of the address space is found running. Without credit its
- * windows are closed for a while, for twice as long each time.
+ * that grows with the time that user code of the address space is found running, a sixteenth of it.
+ * Without credit its windows are closed for a while, for twice as long each time.
  */
 #include "engines/translate/window.h"
 
@@ -31,11 +31,16 @@
 
 /* In samples, which come at a guest's timer ticks: hundreds a second. */
 #define WARM	      4u
-#define CREDIT_FIRST  600
-#define CREDIT_MAX    2000
-#define CREDIT_SAMPLE 40 /* faults: a tenth of 4 ms */
 #define SUSPENDED_MIN 32u
 #define SUSPENDED_MAX 4096u
+
+/* In ticks of the host's TSC, some three in a nanosecond. */
+#define CREDIT_FIRST   15000000
+#define CREDIT_AGAIN   3000000
+#define CREDIT_MAX     60000000
+#define CREDIT_SHARE   16	 /* of the time between two samples */
+#define SAMPLE_MAX     30000000u /* that counts as running */
+#define PRICE_OF_FAULT 12000	 /* of the signal alone */
 
 struct address_space {
 	uint64_t cr3;
@@ -43,7 +48,7 @@ struct address_space {
 	uint32_t samples;
 	uint32_t suspended; /* so many samples to go */
 	uint32_t penalty;   /* what suspended will be next */
-	int32_t credit;
+	int64_t credit;
 };
 
 struct window {
@@ -69,6 +74,7 @@ struct windows {
 	uint64_t slots_used[VIEW_COUNT * WINDOW_SLOTS / 64];
 	unsigned current; /* space, or SPACES: none */
 	uint64_t clock;
+	uint64_t sampled; /* the host's TSC at the last sample */
 	struct address_space space[SPACES];
 	struct window window[WINDOWS];
 	unsigned page_count;
@@ -185,12 +191,13 @@ static void empty(struct cpu *cpu, unsigned mask)
 
 	for (unsigned i = 0; i < WINDOWS; i++) {
 		struct window *window = &windows->window[i];
+		uint64_t begin = __builtin_ia32_rdtsc();
 
 		if (!(mask >> i & 1) || !window->count)
 			continue;
 		any = true;
-		windows->space[window->space].credit -= (int32_t)(1 + window->count / 4);
 		CHECK(window_memory_unmap(window->host, WINDOW_BYTES));
+		windows->space[window->space].credit -= (int64_t)(__builtin_ia32_rdtsc() - begin);
 	}
 	if (!any)
 		return;
@@ -357,7 +364,9 @@ void window_sample(struct cpu *cpu)
 {
 	struct windows *windows = cpu->windows;
 	struct address_space *space = current_space(windows);
+	uint64_t now = __builtin_ia32_rdtsc(), passed = now - windows->sampled;
 
+	windows->sampled = now;
 	if (cpu->view != VIEW_USER || cpu_code_size(cpu) != CODE_64 || windows->broken)
 		return;
 	if (!space)
@@ -367,12 +376,13 @@ void window_sample(struct cpu *cpu)
 	if (space->suspended)
 		space->suspended--;
 	else if (space->credit < CREDIT_MAX)
-		space->credit += CREDIT_SAMPLE;
+		space->credit +=
+			(int64_t)(passed < SAMPLE_MAX ? passed : SAMPLE_MAX) / CREDIT_SHARE;
 	update(cpu);
 }
 
 /* The current address space has paid for something; false: with its last credit. */
-static bool pay(struct cpu *cpu, int32_t price)
+static bool pay(struct cpu *cpu, int64_t price)
 {
 	struct windows *windows = cpu->windows;
 	struct address_space *space = current_space(windows);
@@ -380,7 +390,7 @@ static bool pay(struct cpu *cpu, int32_t price)
 	space->credit -= price;
 	if (space->credit > 0 || windows->forced)
 		return true;
-	space->credit = CREDIT_FIRST / 3;
+	space->credit = CREDIT_AGAIN;
 	space->suspended = space->penalty;
 	if (space->penalty < SUSPENDED_MAX)
 		space->penalty *= 2;
@@ -483,6 +493,7 @@ static void make_room(struct cpu *cpu)
 static bool map_group(struct cpu *cpu, unsigned window, uint64_t linear)
 {
 	struct windows *windows = cpu->windows;
+	uint64_t begin = __builtin_ia32_rdtsc();
 	uint64_t group = linear & ~(uint64_t)(GROUP * PAGE_SIZE - 1);
 	unsigned first;
 
@@ -490,10 +501,12 @@ static bool map_group(struct cpu *cpu, unsigned window, uint64_t linear)
 	first = windows->page_count;
 	for (unsigned i = 0; i < GROUP; i++)
 		add_page(cpu, window, group + i * PAGE_SIZE);
-	if (map_pages(cpu, first))
-		return *index_of(windows, window, linear) != 0;
-	give_up(cpu);
-	return false;
+	if (!map_pages(cpu, first)) {
+		give_up(cpu);
+		return false;
+	}
+	current_space(windows)->credit -= (int64_t)(__builtin_ia32_rdtsc() - begin);
+	return *index_of(windows, window, linear) != 0;
 }
 
 bool window_fault(struct cpu *cpu, uint64_t host, bool write)
@@ -508,7 +521,7 @@ bool window_fault(struct cpu *cpu, uint64_t host, bool write)
 	    window->view != cpu->view)
 		return false;
 	linear = window->tag + (host - (uint64_t)(uintptr_t)window->host);
-	if (!pay(cpu, 1))
+	if (!pay(cpu, PRICE_OF_FAULT))
 		return false;
 	if (!mmu_host(cpu, linear, 1, write ? MMU_WRITE : MMU_READ))
 		return false;
