@@ -478,7 +478,11 @@ static bool add_instruction(struct generator *g, struct sequence *sequence)
 	    !wanted(g, &insn))
 		return false;
 	memcpy(kept, bytes.byte, insn.length);
-	if (insn.memory && insn.base == INSN_RIP && !fix_relative(g, &insn, kept, at))
+	/* What was fixed may have been taken for part of the immediate, which tells what flags do.
+	 */
+	if (insn.memory && insn.base == INSN_RIP &&
+	    (!fix_relative(g, &insn, kept, at) ||
+	     insn_decode(&insn, kept, insn.length, CODE_64) != DECODE_OK || !wanted(g, &insn)))
 		return false;
 	sequence->offset[sequence->count] = sequence->size;
 	sequence->length[sequence->count] = insn.length;
