@@ -207,6 +207,9 @@ static void write_step(struct translation *t)
 			return;
 		if ((op->class == CLASS_INLINE || op->class == CLASS_CALL) && translate_inline(t))
 			return;
+		if ((op->handler == HANDLER_STAC || op->handler == HANDLER_CLAC) &&
+		    translate_ac(t, op->handler == HANDLER_STAC))
+			return;
 	}
 	translate_callout(t, op->class == CLASS_END || op->class == CLASS_BRANCH);
 }

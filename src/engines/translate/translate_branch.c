@@ -9,6 +9,7 @@
 
 #include "lib/check.h"
 #include "x86/handlers.h"
+#include "x86/registers.h"
 
 #define SCAN_INSNS 4
 
@@ -327,6 +328,41 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
 		emit_cpu(&t->emit, EMIT_LOAD, 8, T0, offsetof(struct cpu, scratch));
 	}
 	emit_jump_cache(t, true);
+	return true;
+}
+
+/*
+ * stac and clac, which end a block, for what is behind them runs in another view: on through that
+ * view's jump cache. Only with SMAP, at level 0, and if that cache is for the mode that follows.
+ */
+bool translate_ac(struct translation *t, bool set)
+{
+	unsigned from = t->view, to = set ? VIEW_KERNEL_AC : VIEW_KERNEL;
+	uint32_t mode = (t->mode & ~(3u << MODE_VIEW_SHIFT)) | to << MODE_VIEW_SHIFT;
+	struct emit *emit = &t->emit;
+
+	if (from == VIEW_USER || from == to || (mode & MODE_WINDOW))
+		return false;
+	flags_clobber(t, translation_step(t)->live_before);
+	emit_cpu_compare8(emit, offsetof(struct cpu, cpl), 0);
+	translation_stub(t, STUB_CALL, emit_jcc_open(emit, CONDITION_NZ, false));
+	emit_cpu_test_bits(emit, offsetof(struct cpu, cr4), CR4_SMAP);
+	translation_stub(t, STUB_CALL, emit_jcc_open(emit, CONDITION_Z, false));
+	emit_cpu_group32(emit, GROUP_CMP,
+			 (uint32_t)(offsetof(struct cpu, jump_mode) + to * sizeof(uint32_t)), mode);
+	translation_stub(t, STUB_CALL, emit_jcc_open(emit, CONDITION_NZ, false));
+	if (set)
+		emit_cpu_group32(emit, GROUP_OR, offsetof(struct cpu, rflags), FLAG_AC);
+	else
+		emit_cpu_group32(emit, GROUP_AND, offsetof(struct cpu, rflags), ~(uint32_t)FLAG_AC);
+	emit_cpu_set8(emit, offsetof(struct cpu, view), (uint8_t)to);
+	emit_cpu_set32(emit, offsetof(struct cpu, mode), mode);
+	emit_linear(t, T0, t->next);
+	t->view = to;
+	emit_jump_cache(t, false);
+	t->view = from;
+	/* Only the handler comes here, where the mode stays as it is (no SMAP). */
+	t->state = FLAGS_IN_MEM | FLAGS_IN_REG;
 	return true;
 }
 

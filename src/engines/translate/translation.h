@@ -183,6 +183,7 @@ bool translate_copy(struct translation *t);
 
 /* translate_branch.c */
 bool translate_branch(struct translation *t);
+bool translate_ac(struct translation *t, bool set);
 /* At a block's first instruction, before anything of it: where its jumps back to it lead. */
 void emit_loop_head(struct translation *t);
 /* Out of the block, to target (relative to the page), where the flags `live` are wanted. */
