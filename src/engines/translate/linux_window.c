@@ -48,12 +48,19 @@ QUIET bool window_memory_map(void *at, size_t size, int handle, uint64_t offset,
 		   MAP_SHARED | MAP_FIXED | MAP_POPULATE, handle, offset);
 }
 
+QUIET static bool protect(void *at, size_t size, long rights)
+{
+	return !system_call(SYS_mprotect, at, size, rights, 0, 0, 0);
+}
+
+/* A process that has all the mappings that it may have gets no new one, not even for old ones. */
 QUIET bool window_memory_unmap(void *at, size_t size)
 {
-	return map(at, size, PROT_NONE, NO_ACCESS | MAP_FIXED, -1, 0);
+	return map(at, size, PROT_NONE, NO_ACCESS | MAP_FIXED, -1, 0) ||
+	       protect(at, size, PROT_NONE);
 }
 
 QUIET bool window_memory_protect(void *at, size_t size, bool write)
 {
-	return !system_call(SYS_mprotect, at, size, PROT_READ | (write ? PROT_WRITE : 0), 0, 0, 0);
+	return protect(at, size, PROT_READ | (write ? PROT_WRITE : 0));
 }
