@@ -39,13 +39,22 @@ static bool option_known(const struct engine *engine, const char *name)
 {
 	const char *option = strchr(name, ',');
 
-	return !option || (engine == &engine_translate && !strcmp(option, ",interpret"));
+	if (!option)
+		return true;
+	return engine == &engine_translate &&
+	       (!strcmp(option, ",interpret") || !strcmp(option, ",windows") ||
+		!strcmp(option, ",windows-all"));
 }
 
 void engines_configure(const char *name, struct vm *vm)
 {
-	if (name && strchr(name, ','))
+	const char *option = name ? strchr(name, ',') : NULL;
+
+	if (option && !strcmp(option, ",interpret"))
 		engine_interpret_only(vm, true);
+	else if (option)
+		engine_windows(vm, strcmp(option, ",windows") ? ENGINE_WINDOWS_ALL
+							      : ENGINE_WINDOWS_USER);
 }
 
 static const struct engine *find(const char *name, char *reason, size_t size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Writes a decoded COPY instruction down again for 64-bit code, with other general registers and
- * with its memory operand at [base]. The decoder's fields hold all that is needed, so nothing of
+ * with its memory operand elsewhere. The decoder's fields hold all that is needed, so nothing of
  * the original bytes is looked at but ModRM's opcode extension.
  *
  * Four encodings do not exist in 64-bit code, or not with a ModRM byte, and are written as their
@@ -21,10 +21,12 @@ struct form {
 	uint8_t reg; /* ModRM.reg with its extension bit */
 	uint8_t rm;  /* ModRM.rm, the base or the opcode's register, with its extension bit */
 	uint8_t vvvv;
-	bool high;	/* uses ah, ch, dh or bh: no REX prefix possible */
-	bool low;	/* uses spl, bpl, sil or dil: REX prefix needed */
-	bool in_opcode; /* rm goes to the opcode's low bits */
-	bool size_16;	/* needs 66 as operand size */
+	uint8_t index;	      /* of a memory operand, or INSN_NO_REGISTER */
+	int32_t displacement; /* likewise */
+	bool high;	      /* uses ah, ch, dh or bh: no REX prefix possible */
+	bool low;	      /* uses spl, bpl, sil or dil: REX prefix needed */
+	bool in_opcode;	      /* rm goes to the opcode's low bits */
+	bool size_16;	      /* needs 66 as operand size */
 };
 
 struct writer {
@@ -118,6 +120,11 @@ static void replace_opcode(const struct insn *insn, struct form *form)
 	form->in_opcode = false;
 }
 
+static bool has_high_index(const struct form *form)
+{
+	return form->index >= 8 && form->index < 16;
+}
+
 static void put_legacy(const struct insn *insn, const struct form *form, struct writer *writer)
 {
 	unsigned rex = insn->w ? 0x48 : 0;
@@ -128,8 +135,9 @@ static void put_legacy(const struct insn *insn, const struct form *form, struct 
 		put(writer, 0x66);
 	if (insn->mandatory >= 0xf2)
 		put(writer, insn->mandatory);
-	if (form->low || form->reg >= 8 || form->rm >= 8)
-		rex |= 0x40 | (form->reg & 8u) >> 1 | form->rm >> 3;
+	if (form->low || form->reg >= 8 || form->rm >= 8 || has_high_index(form))
+		rex |= 0x40 | (form->reg & 8u) >> 1 | (has_high_index(form) ? 2u : 0) |
+		       form->rm >> 3;
 	if (rex)
 		put(writer, rex);
 	if (insn->map)
@@ -147,26 +155,37 @@ static void put_vex(const struct insn *insn, const struct form *form, struct wri
 	unsigned last = (~form->vvvv & 15u) << 3 | (insn->vex_l ? 4u : 0) | pp;
 	unsigned not_r = form->reg & 8 ? 0 : 0x80;
 
-	if (insn->map == 1 && !insn->w && form->rm < 8) {
+	if (insn->map == 1 && !insn->w && form->rm < 8 && !has_high_index(form)) {
 		put(writer, 0xc5);
 		put(writer, not_r | last);
 		return;
 	}
 	put(writer, 0xc4);
-	put(writer, not_r | 0x40 | (form->rm & 8 ? 0 : 0x20) | insn->map);
+	put(writer,
+	    not_r | (has_high_index(form) ? 0 : 0x40u) | (form->rm & 8 ? 0 : 0x20u) | insn->map);
 	put(writer, (insn->w ? 0x80u : 0) | last);
 }
 
 static void put_modrm(const struct form *form, struct writer *writer)
 {
-	unsigned reg = (form->reg & 7u) << 3, rm = form->rm & 7u;
-	bool displaced = form->memory && rm == 5; /* rbp, r13: only with a displacement */
+	unsigned reg = (form->reg & 7u) << 3, rm = form->rm & 7u, mode = 0;
+	uint32_t displacement = (uint32_t)form->displacement;
 
-	put(writer, (form->memory ? displaced ? 0x40u : 0 : 0xc0u) | reg | rm);
-	if (form->memory && rm == 4)
-		put(writer, 0x24); /* rsp, r12: only through SIB */
-	if (displaced)
-		put(writer, 0);
+	if (!form->memory) {
+		put(writer, 0xc0 | reg | rm);
+		return;
+	}
+	/* rbp, r13: only with a displacement; rsp, r12: only through SIB, which has no index 4 */
+	if (displacement || rm == 5)
+		mode = form->displacement == (int8_t)form->displacement ? 1 : 2;
+	if (form->index != INSN_NO_REGISTER || rm == 4) {
+		put(writer, mode << 6 | reg | 4);
+		put(writer, (form->index != INSN_NO_REGISTER ? form->index & 7u : 4u) << 3 | rm);
+	} else {
+		put(writer, mode << 6 | reg | rm);
+	}
+	for (unsigned i = 0; i < (mode == 2 ? 4u : mode); i++)
+		put(writer, displacement >> 8 * i & 0xff);
 }
 
 static void put_immediates(const struct insn *insn, struct writer *writer)
@@ -187,7 +206,8 @@ static void put_immediates(const struct insn *insn, struct writer *writer)
 	}
 }
 
-unsigned insn_encode(const struct insn *insn, uint8_t *out, const uint8_t rename[16], unsigned base)
+unsigned insn_encode_at(const struct insn *insn, uint8_t *out, const uint8_t rename[16],
+			const struct insn_address *address)
 {
 	struct writer writer = {.out = out};
 	struct form form = {
@@ -196,6 +216,8 @@ unsigned insn_encode(const struct insn *insn, uint8_t *out, const uint8_t rename
 		.memory = insn->memory,
 		.reg = insn->modrm >> 3 & 7,
 		.rm = insn->modrm & 7,
+		.index = address->index,
+		.displacement = address->displacement,
 	};
 
 	if (insn->op->class != CLASS_COPY)
@@ -204,12 +226,15 @@ unsigned insn_encode(const struct insn *insn, uint8_t *out, const uint8_t rename
 		if (!rename_operand(insn, &form, rename, &insn->op->operand[i]))
 			return 0;
 	if (insn->memory)
-		form.rm = (uint8_t)base;
+		form.rm = address->base;
+	else
+		form.index = INSN_NO_REGISTER;
 	if (insn->map == 0)
 		replace_opcode(insn, &form);
 	if (insn->vex)
 		put_vex(insn, &form, &writer);
-	else if (form.high && (insn->w || form.low || form.reg >= 8 || form.rm >= 8))
+	else if (form.high &&
+		 (insn->w || form.low || form.reg >= 8 || form.rm >= 8 || has_high_index(&form)))
 		return 0;
 	else
 		put_legacy(insn, &form, &writer);
@@ -218,4 +243,11 @@ unsigned insn_encode(const struct insn *insn, uint8_t *out, const uint8_t rename
 		put_modrm(&form, &writer);
 	put_immediates(insn, &writer);
 	return writer.at;
+}
+
+unsigned insn_encode(const struct insn *insn, uint8_t *out, const uint8_t rename[16], unsigned base)
+{
+	const struct insn_address address = {.base = (uint8_t)base, .index = INSN_NO_REGISTER};
+
+	return insn_encode_at(insn, out, rename, &address);
 }

@@ -281,4 +281,13 @@ unsigned insn_flags_undefined(const struct insn *insn);
 unsigned insn_encode(const struct insn *insn, uint8_t *out, const uint8_t rename[16],
 		     unsigned base);
 
+/* The same with its memory operand at [base + index + displacement]; index may be INSN_NO_REGISTER,
+ * and is not 4. */
+struct insn_address {
+	uint8_t base, index;
+	int32_t displacement;
+};
+unsigned insn_encode_at(const struct insn *insn, uint8_t *out, const uint8_t rename[16],
+			const struct insn_address *address);
+
 #endif

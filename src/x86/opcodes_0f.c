@@ -81,7 +81,7 @@ static const struct node group_7_register[8] = {
 	OP("smsw", CALL, SMSW, ARGS(R(V, w))),
 	INVALID,
 	OP("lmsw", END, LMSW, ARGS(R(W, r)), ATTR(OP_CPL0)),
-	BY_RM(OP("swapgs", END, SWAPGS, ATTR(OP_ONLY_64 | OP_CPL0)),
+	BY_RM(OP("swapgs", CALL, SWAPGS, ATTR(OP_ONLY_64 | OP_CPL0)),
 	      OP("rdtscp", CALL, RDTSCP, NEED(RDTSCP)),
 	      INVALID, INVALID, INVALID, INVALID, INVALID, INVALID),
 };

@@ -57,6 +57,7 @@ void native_run(const struct sequence *sequence, struct machine_state *end);
 /* guest.c: runs it in a vm of the software engine. */
 int guest_create(void);
 void guest_destroy(void);
-void guest_run(const struct sequence *sequence, struct machine_state *end, bool interpret_only);
+enum way { WAY_INTERPRET, WAY_TRANSLATE, WAY_WINDOWS, WAY_COUNT };
+void guest_run(const struct sequence *sequence, struct machine_state *end, enum way way);
 
 #endif

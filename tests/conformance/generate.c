@@ -300,6 +300,9 @@ static bool wanted(struct generator *g, const struct insn *insn)
 		return false;
 	if (insn->segment_override && insn->segment >= SEGMENT_FS)
 		return false;
+	/* 0f 0d of registers: a nop for Intel's processors and our models, #UD for AMD's. */
+	if (insn->map == 1 && insn->opcode == 0x0d && !insn->memory)
+		return false;
 	if (strncmp(op->name, "div", 4) == 0 || strncmp(op->name, "idiv", 5) == 0) {
 		if (!chance(g, 30))
 			return false;
@@ -475,7 +478,11 @@ static bool add_instruction(struct generator *g, struct sequence *sequence)
 	    !wanted(g, &insn))
 		return false;
 	memcpy(kept, bytes.byte, insn.length);
-	if (insn.memory && insn.base == INSN_RIP && !fix_relative(g, &insn, kept, at))
+	/* What was fixed may have been taken for part of the immediate, which tells what flags do.
+	 */
+	if (insn.memory && insn.base == INSN_RIP &&
+	    (!fix_relative(g, &insn, kept, at) ||
+	     insn_decode(&insn, kept, insn.length, CODE_64) != DECODE_OK || !wanted(g, &insn)))
 		return false;
 	sequence->offset[sequence->count] = sequence->size;
 	sequence->length[sequence->count] = insn.length;

@@ -150,14 +150,15 @@ static void read_trap(const struct vcpu_state *state, struct machine_state *end)
 	end->gpr[4] = get64(frame + 24);
 }
 
-void guest_run(const struct sequence *sequence, struct machine_state *end, bool interpret_only)
+void guest_run(const struct sequence *sequence, struct machine_state *end, enum way way)
 {
 	static const uint8_t hlt = 0xf4;
 	struct vcpu *vcpu = vm.vcpus[0];
 	uint64_t code = PHYSICAL_CODE + sequence->code_offset;
 	struct exit exit = {0};
 
-	engine_interpret_only(&vm, interpret_only);
+	engine_interpret_only(&vm, way == WAY_INTERPRET);
+	engine_windows(&vm, way == WAY_WINDOWS ? ENGINE_WINDOWS_ALL : 0);
 	vm_write(&vm, gpa(code), sequence->bytes, sequence->size);
 	vm_write(&vm, gpa(code + sequence->size), &hlt, 1);
 	vm_write(&vm, gpa(PHYSICAL_DATA), sequence->start.data, DATA_SIZE);

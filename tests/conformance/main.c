@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * conformance [--seed N] [--count N] [--kind all|integer|sse|avx] [--engine
- * interpret|translate|both] [--show]
+ * interpret|translate|windows|all] [--failures N]
  *
- * Each sequence runs natively, in the interpreter and in the translator. Differences are shown with
- * the shortest sequence that still has them.
+ * Each sequence runs natively, in the interpreter, in the translator and in the translator with all
+ * memory operands through windows. Differences are shown with the shortest sequence that still has
+ * them.
  */
 #include "conformance.h"
 
@@ -16,6 +17,8 @@
 
 static const char *const names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
 				      "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+
+static const char *const way_names[WAY_COUNT] = {"interpret", "translate", "windows"};
 
 static struct sequence sequence;
 static struct machine_state native, guest;
@@ -69,10 +72,10 @@ static bool equal(const struct sequence *s, struct machine_state *a, struct mach
 	       memcmp(a->data, b->data, DATA_SIZE) == 0;
 }
 
-static bool differs(const struct sequence *s, bool interpret_only)
+static bool differs(const struct sequence *s, enum way way)
 {
 	native_run(s, &native);
-	guest_run(s, &guest, interpret_only);
+	guest_run(s, &guest, way);
 	return !equal(s, &native, &guest);
 }
 
@@ -120,7 +123,7 @@ static void show_difference(const struct sequence *s)
 
 /* Leaves out what is not needed for the difference. A jump keeps its distance, so those sequences
  * stay whole. */
-static void shorten(struct sequence *s, bool interpret_only)
+static void shorten(struct sequence *s, enum way way)
 {
 	for (unsigned i = 0; i < s->count; i++) {
 		if ((s->bytes[s->offset[i]] & 0xf0) == 0x70 && s->length[i] == 2)
@@ -130,22 +133,21 @@ static void shorten(struct sequence *s, bool interpret_only)
 		struct sequence shorter = *s;
 
 		sequence_drop(&shorter, i);
-		if (shorter.count && differs(&shorter, interpret_only))
+		if (shorter.count && differs(&shorter, way))
 			*s = shorter;
 	}
 }
 
-static bool check(uint64_t seed, bool interpret_only)
+static bool check(uint64_t seed, enum way way)
 {
 	struct sequence shorter;
 
-	if (!differs(&sequence, interpret_only))
+	if (!differs(&sequence, way))
 		return true;
-	printf("  seed %lu: %s differs from the processor\n", seed,
-	       interpret_only ? "interpreter" : "translator");
+	printf("  seed %lu: %s differs from the processor\n", seed, way_names[way]);
 	shorter = sequence;
-	shorten(&shorter, interpret_only);
-	differs(&shorter, interpret_only);
+	shorten(&shorter, way);
+	differs(&shorter, way);
 	show_difference(&shorter);
 	return false;
 }
@@ -153,7 +155,7 @@ static bool check(uint64_t seed, bool interpret_only)
 static int usage(void)
 {
 	fprintf(stderr, "usage: conformance [--seed N] [--count N] [--kind all|integer|sse|avx] "
-			"[--engine interpret|translate|both] [--failures N]\n");
+			"[--engine interpret|translate|windows|all] [--failures N]\n");
 	return 2;
 }
 
@@ -161,7 +163,7 @@ int main(int argc, char **argv)
 {
 	uint64_t seed = 1, count = 100000, passed = 0, failed = 0, failures_max = 10,
 		 instructions = 0;
-	const char *engine = "both";
+	const char *engine = "all";
 
 	for (int i = 1; i < argc; i += 2) {
 		if (i + 1 == argc)
@@ -188,10 +190,9 @@ int main(int argc, char **argv)
 
 		sequence_generate(&sequence, seed + i);
 		instructions += sequence.count;
-		if (strcmp(engine, "translate") != 0)
-			good = check(seed + i, true);
-		if (strcmp(engine, "interpret") != 0)
-			good = check(seed + i, false) && good;
+		for (enum way way = 0; way < WAY_COUNT; way++)
+			if (strcmp(engine, "all") == 0 || strcmp(engine, way_names[way]) == 0)
+				good = check(seed + i, way) && good;
 		good ? passed++ : failed++;
 	}
 	guest_destroy();

@@ -217,7 +217,8 @@ static bool equal_registers(const struct insn *before, const struct insn *after,
 	return true;
 }
 
-static bool equal_rest(const struct insn *before, const struct insn *after, unsigned base)
+static bool equal_rest(const struct insn *before, const struct insn *after,
+		       const struct insn_address *address)
 {
 	bool sized = false;
 
@@ -225,9 +226,9 @@ static bool equal_rest(const struct insn *before, const struct insn *after, unsi
 		sized |= before->op->operand[i].kind && before->op->operand[i].size == SIZE_V;
 	if (sized && before->operand_size != after->operand_size)
 		return false;
-	if (before->memory &&
-	    (after->base != base || after->index != INSN_NO_REGISTER || after->displacement != 0 ||
-	     after->segment_override || after->address_size != 8))
+	if (before->memory && (after->base != address->base || after->index != address->index ||
+			       after->displacement != address->displacement ||
+			       after->segment_override || after->address_size != 8))
 		return false;
 	return before->memory == after->memory && before->lock == after->lock &&
 	       before->w == after->w && before->vex == after->vex &&
@@ -248,7 +249,7 @@ static bool has_high_byte(const struct insn *insn)
 static unsigned copied, failures;
 
 static void check_round_trip(const uint8_t *bytes, enum code_size size, const uint8_t rename[16],
-			     unsigned base)
+			     const struct insn_address *address)
 {
 	struct insn before, after;
 	uint8_t out[16];
@@ -256,11 +257,11 @@ static void check_round_trip(const uint8_t *bytes, enum code_size size, const ui
 	if (insn_decode(&before, bytes, 16, size) != DECODE_OK || before.op->class != CLASS_COPY)
 		return;
 	copied++;
-	unsigned count = insn_encode(&before, out, rename, base);
+	unsigned count = insn_encode_at(&before, out, rename, address);
 	bool good = count ? count <= 16 && insn_decode(&after, out, count, CODE_64) == DECODE_OK &&
 				    after.length == count && same_instruction(&before, &after) &&
 				    equal_registers(&before, &after, rename) &&
-				    equal_rest(&before, &after, base)
+				    equal_rest(&before, &after, address)
 			  : has_high_byte(&before);
 
 	if (!good && failures++ < 20)
@@ -277,6 +278,27 @@ static uint32_t random_number(void)
 	state ^= state >> 17;
 	state ^= state << 5;
 	return state;
+}
+
+static uint8_t random_index(void)
+{
+	unsigned index = random_number() >> 28;
+
+	return index == 4 || random_number() & 0x100 ? INSN_NO_REGISTER : (uint8_t)index;
+}
+
+static int32_t random_displacement(void)
+{
+	int32_t displacement = (int32_t)random_number();
+
+	switch (random_number() >> 30) {
+	case 0:
+		return (int8_t)displacement;
+	case 1:
+		return displacement;
+	default:
+		return 0;
+	}
 }
 
 static void check_opcode(const uint8_t *prefixes, unsigned prefix_count, unsigned map,
@@ -298,7 +320,8 @@ static void check_opcode(const uint8_t *prefixes, unsigned prefix_count, unsigne
 	bytes[at++] = (uint8_t)opcode;
 	bytes[at] = (uint8_t)modrm;
 	check_round_trip(bytes, size, random_number() & 1 ? translator : permuted,
-			 random_number() >> 28);
+			 &(struct insn_address){(uint8_t)(random_number() >> 28), random_index(),
+						random_displacement()});
 }
 
 static void check_code_size(enum code_size size)
@@ -353,7 +376,8 @@ static void check_vex(enum code_size size)
 			if (size != CODE_64)
 				bytes[1] |= 0xc0;
 			check_round_trip(bytes, size, random >> 31 ? translator : permuted,
-					 random >> 27 & 15);
+					 &(struct insn_address){random >> 27 & 15, random_index(),
+								random_displacement()});
 		}
 	EXPECT(copied > 10000);
 }

@@ -13,6 +13,7 @@
 #include "engines/translate/mmu.h"
 #include "engines/translate/translation.h"
 #include "engines/translate/translator.h"
+#include "engines/translate/window.h"
 #include "lib/check.h"
 #include "x86/paging.h"
 #include "x86/registers.h"
@@ -131,20 +132,44 @@ bool translate_run(struct cpu *cpu)
 /* Where a call-out came from. */
 struct place {
 	struct block *block;
-	const struct note *note; /* of the instruction */
+	struct note note[2]; /* of the instruction, and behind it */
 	uint64_t rip;
 	uint32_t generation;
 };
 
-static struct place find_place(struct cpu *cpu, uint32_t info)
+static void read_place(struct cpu *cpu, struct place *place, uint32_t block, uint32_t step)
 {
 	struct machine_code *code = cpu->code;
-	struct block *block = &code->blocks[info >> 8];
-	const struct note *note = &code->notes[block->notes + (info & 0xff)];
 
-	cpu->rip = cpu->code_page + (note->guest & NOTE_OFFSET);
-	return (struct place){block, note, cpu->rip,
-			      atomic_load_explicit(&code->generation, memory_order_relaxed)};
+	place->block = &code->blocks[block];
+	note_read(&code->notes[place->block->notes], place->block->start, step, place->note);
+	place->rip = cpu->rip = cpu->code_page + place->note->guest;
+	place->generation = atomic_load_explicit(&code->generation, memory_order_relaxed);
+}
+
+static struct place find_place(struct cpu *cpu, uint32_t info)
+{
+	struct place place;
+
+	read_place(cpu, &place, info >> 8, info & 0xff);
+	return place;
+}
+
+/* The same for words: info, instruction's number, offsets in the page of it and of the one behind,
+ * in the code of both. */
+static struct place find_call(struct cpu *cpu, const struct words *words)
+{
+	struct machine_code *code = cpu->code;
+	uint32_t guest = words->at[2], host = words->at[3];
+
+	cpu->rip = cpu->code_page + (guest & 0xffff);
+	return (struct place){
+		.block = &code->blocks[words->at[0] >> 8],
+		.note = {{.host = (uint16_t)host, .guest = (uint16_t)guest},
+			 {.host = (uint16_t)(host >> 16), .guest = (uint16_t)(guest >> 16)}},
+		.rip = cpu->rip,
+		.generation = atomic_load_explicit(&code->generation, memory_order_relaxed),
+	};
 }
 
 /* The instruction has been done, wholly or (a repeated one) in part. */
@@ -157,7 +182,7 @@ static const void *go_behind(struct cpu *cpu, const struct place *place)
 	    atomic_load_explicit(&code->generation, memory_order_relaxed) != place->generation ||
 	    place->block->dropped || cpu->mode != place->block->mode)
 		return go_on(cpu);
-	if (offset == (place->note[1].guest & NOTE_OFFSET))
+	if (offset == place->note[1].guest)
 		return resume(cpu, code_entry(code, place->block) + place->note[1].host);
 	if (cpu->rip == place->rip && !is_kicked(cpu)) /* repeated, and not done */
 		return resume(cpu, code_entry(code, place->block) + place->note->host);
@@ -167,8 +192,7 @@ static const void *go_behind(struct cpu *cpu, const struct place *place)
 /* The block's bytes at the note, decoded once more, and carried out. */
 static const void *interpret_here(struct cpu *cpu, const struct place *place)
 {
-	uint64_t physical =
-		(place->block->physical & ~4095ull) + (place->note->guest & NOTE_OFFSET);
+	uint64_t physical = block_page(place->block) + place->note->guest;
 	unsigned room = 4096 - (unsigned)(physical & 4095);
 	const uint8_t *bytes = vm_slice(cpu->vm, gpa(physical), 1);
 
@@ -202,6 +226,7 @@ static const void *look_up(struct cpu *cpu, const struct words *words, uint64_t 
 	struct place place = find_place(cpu, words->at[0]);
 	unsigned size = words->at[1];
 
+	cpu->count_misses++;
 	if (size && paging_canonical(linear) && paging_canonical(linear + size - 1) &&
 	    !evicts_each_other(cpu, linear) && mmu_host(cpu, linear, size, access))
 		return resume(cpu, code_entry(cpu->code, place.block) + place.note->host);
@@ -245,21 +270,50 @@ const void *translate_recent_write(struct cpu *cpu, const struct words *words, u
 	return look_up_recent(cpu, words, linear, MMU_WRITE);
 }
 
-/* words: info, index of the instruction. */
-const void *translate_call(struct cpu *cpu, const struct words *words)
+#define MISSES_FOR_TLB 64u /* of a slot, and what missed last is for the TLB */
+
+/* words: info, offset of the slot in struct cpu, size. The window is not the slot's. */
+const void *translate_window(struct cpu *cpu, const struct words *words, uint64_t linear)
 {
 	struct place place = find_place(cpu, words->at[0]);
+	struct window_slot *slot = (void *)((uint8_t *)cpu + words->at[1]);
 
-	cpu->insn = cpu->code->insns[words->at[1]]; /* which a flush may take away meanwhile */
-	interpret_insn(cpu, &cpu->insn);
+	cpu->count_slot_misses++;
+	if (!window_fill_slot(cpu, slot, linear, words->at[2])) {
+		code_window_missed(cpu->code, block_page(place.block));
+		return interpret_here(cpu, &place);
+	}
+	if (slot->misses < MISSES_FOR_TLB)
+		return resume(cpu, code_entry(cpu->code, place.block) + place.note->host);
+	slot->misses = 0;
+	code_window_wanders(cpu->code, place.block, place.note->guest);
+	return go_on(cpu);
+}
+
+static void run_handler(struct cpu *cpu, uint32_t word)
+{
+	cpu->count_calls++;
+	/* a copy, for a flush may take the other away meanwhile */
+	cpu->insn = cpu->code->insns[word & ~WORDS_CHECKED];
+	if (word & WORDS_CHECKED)
+		interpret_checked(cpu, &cpu->insn);
+	else
+		interpret_insn(cpu, &cpu->insn);
+}
+
+/* words: find_call's. */
+const void *translate_call(struct cpu *cpu, const struct words *words)
+{
+	struct place place = find_call(cpu, words);
+
+	run_handler(cpu, words->at[1]);
 	return go_behind(cpu, &place);
 }
 
 const void *translate_end(struct cpu *cpu, const struct words *words)
 {
-	find_place(cpu, words->at[0]);
-	cpu->insn = cpu->code->insns[words->at[1]];
-	interpret_insn(cpu, &cpu->insn);
+	find_call(cpu, words);
+	run_handler(cpu, words->at[1]);
 	if (has_event(cpu))
 		return leave();
 	/* Nothing tests kick before the first instruction of a block is done: that keeps sti's
@@ -269,10 +323,10 @@ const void *translate_end(struct cpu *cpu, const struct words *words)
 	return go_on(cpu);
 }
 
-/* words: info. */
+/* words: offset in the page. */
 const void *translate_interpret(struct cpu *cpu, const struct words *words)
 {
-	find_place(cpu, words->at[0]);
+	cpu->rip = cpu->code_page + words->at[0];
 	interpret(cpu);
 	return has_event(cpu) ? leave() : go_on(cpu);
 }
@@ -307,7 +361,7 @@ const void *translate_link(struct cpu *cpu, const struct words *words)
 		return leave();
 	code_lock(&code->lock);
 	if (code->generation == generation && !block->dropped && block->mode == from->mode &&
-	    (block->physical ^ from->physical) < 4096) {
+	    block->page == from->page) {
 		emit_close(code->memory.write + place,
 			   code->memory.write + block->code + (entry >> 16 ? block->reg_entry : 0));
 		code->count_links++;
@@ -326,7 +380,7 @@ const void *translate_stale(struct cpu *cpu, const struct words *words)
 	uint8_t *write = code->memory.write;
 
 	CHECK(stale);
-	cpu->rip = cpu->code_page + (stale->physical & 4095);
+	cpu->rip = cpu->code_page + stale->start;
 	if (is_kicked(cpu) || !translate_possible(cpu))
 		return leave();
 	block = find_block(cpu);
@@ -334,7 +388,7 @@ const void *translate_stale(struct cpu *cpu, const struct words *words)
 		return leave();
 	code_lock(&code->lock);
 	if (code->generation == generation && !block->dropped &&
-	    block->physical == stale->physical && block->mode == stale->mode) {
+	    block_physical(block) == block_physical(stale) && block->mode == stale->mode) {
 		emit_patch(write + stale->code, 0xe9, write + block->code);
 		emit_patch(write + stale->code + stale->reg_entry, 0xe9,
 			   write + block->code + block->reg_entry);
@@ -345,32 +399,28 @@ const void *translate_stale(struct cpu *cpu, const struct words *words)
 
 /* Faults of the host's processor */
 
-static const struct note *note_of(const struct machine_code *code, const struct block *block,
-				  uint64_t host)
-{
-	const struct note *notes = &code->notes[block->notes];
-	uint64_t offset = host - (uint64_t)(uintptr_t)code_entry(code, block);
-
-	for (unsigned i = block->count; i-- > 0;)
-		if (notes[i].host <= offset)
-			return offset < notes[block->count].host ? &notes[i] : NULL;
-	return NULL;
-}
-
 /* The faulting instruction is a copied one, before which all registers but T0 and T1 are the
  * guest's. */
 static bool recover(struct cpu *cpu, const struct fault *fault)
 {
-	const struct block *block = code_find_host(cpu->code, fault->rip);
-	const struct note *note = block ? note_of(cpu->code, block, fault->rip) : NULL;
+	struct machine_code *code = cpu->code;
+	const struct block *block = code_find_host(code, fault->rip);
+	struct place place;
+	int step;
 
-	if (!note)
+	if (!block)
 		return false;
+	step = note_find(&code->notes[block->notes], block->count,
+			 (unsigned)(fault->rip - (uint64_t)(uintptr_t)code_entry(code, block)));
+	if (step < 0)
+		return false;
+	cpu->fault_block = (uint32_t)(block - code->blocks);
+	cpu->fault_step = (uint32_t)step;
+	read_place(cpu, &place, cpu->fault_block, cpu->fault_step);
 	for (unsigned i = RAX; i < R13; i++)
 		cpu->gpr[i] = fault->gpr[host_register(i)];
-	if (note->guest & NOTE_FLAGS)
+	if (place.note->flags)
 		cpu_set_status(cpu, (uint32_t)fault->rflags & FLAG_STATUS);
-	cpu->rip = cpu->code_page + (note->guest & NOTE_OFFSET);
 	return true;
 }
 
@@ -384,23 +434,46 @@ bool fault_is_guest(struct cpu *cpu, const struct fault *fault, bool translated)
 	case EXCEPTION_AC:
 	case EXCEPTION_XM:
 		break;
+	case EXCEPTION_PF:
+		if (!translated || !window_owns(cpu, fault->address))
+			return false;
+		cpu->fault_address = fault->address;
+		cpu->fault_write = fault->write;
+		break;
 	default:
 		return false;
 	}
 	if (translated && !recover(cpu, fault))
 		return false;
 	cpu->fault_vector = (uint8_t)fault->vector;
-	cpu->fault_empty = translated && !paging_canonical(fault->gpr[T0]);
+	cpu->fault_empty =
+		translated && ((cpu->mode & MODE_WINDOW) || !paging_canonical(fault->gpr[T0]));
 	if (fault->vector == EXCEPTION_XM && !(cpu->cr4 & CR4_OSXMMEXCPT))
 		cpu->fault_vector = EXCEPTION_UD;
 	return true;
 }
 
-void fault_raise(struct cpu *cpu)
+/* In a window, whose page is mapped; else the interpreter does the instruction. */
+static const void *go_on_from_window(struct cpu *cpu)
 {
+	struct machine_code *code = cpu->code;
+	struct place place;
+
+	read_place(cpu, &place, cpu->fault_block, cpu->fault_step);
+	if (window_fault(cpu, cpu->fault_address, cpu->fault_write))
+		return resume(cpu, code_entry(code, place.block) + place.note->host);
+	if (cpu->mode == place.block->mode)
+		code_window_missed(code, block_page(place.block));
+	return interpret_here(cpu, &place);
+}
+
+const void *fault_raise(struct cpu *cpu)
+{
+	if (cpu->fault_vector == EXCEPTION_PF)
+		return go_on_from_window(cpu);
 	if (cpu->fault_vector == EXCEPTION_GP && cpu->fault_empty) {
 		interpret(cpu);
-		return;
+		return leave();
 	}
 	if (cpu->fault_vector == EXCEPTION_GP || cpu->fault_vector == EXCEPTION_AC)
 		exception_raise_error(cpu, cpu->fault_vector, 0);

@@ -24,13 +24,23 @@
 #include "lib/check.h"
 #include "lib/error.h"
 
-#define DEFAULT_BYTES	(64ull << 20)
-#define PAGE_SIZE	4096u
+/*
+ * What is translated only once, a boot for the most part, need not be kept: the cache is flushed
+ * when it has FIRST_BYTES, and grows if it has twice filled again within FAST_REFILL ticks of the
+ * host's TSC (some ten seconds), as it does for programs of more code than that.
+ */
+#define DEFAULT_BYTES (128ull << 20)
+#define FIRST_BYTES   (22u << 20)
+#define FAST_REFILL   (1ull << 35)
+#define FAST_REFILLS  2u
+#define PAGE_SIZE     4096u
+#define MISSES_FOR_LOOKUP                                                                          \
+	32u		    /* so many accesses without use of windows, and the page does without */
 #define WRITES_FOR_DATA 32u /* so many stores to a page with code, and it is taken for data */
 
 /* Sizes of the tables, by the code bytes that go with one element at the least. */
 #define BYTES_A_BLOCK 256u
-#define BYTES_A_NOTE  32u
+#define BYTES_A_NOTE  16u
 #define BYTES_AN_INSN 512u
 
 /* Creation */
@@ -40,6 +50,7 @@ static uint32_t emit_trampolines(uint8_t *write)
 	static const void *const thunks[TRAMPOLINE_COUNT] = {
 		[TRAMPOLINE_RECENT_READ] = thunk_recent_read,
 		[TRAMPOLINE_RECENT_WRITE] = thunk_recent_write,
+		[TRAMPOLINE_WINDOW] = thunk_window,
 		[TRAMPOLINE_READ] = thunk_read,
 		[TRAMPOLINE_WRITE] = thunk_write,
 		[TRAMPOLINE_CALL] = thunk_call,
@@ -85,6 +96,8 @@ static void free_tables(struct machine_code *code)
 		{(void *)code->page_flags, code->page_count},
 		{code->page_writes, code->page_count},
 		{code->page_blocks, code->page_count * sizeof(*code->page_blocks)},
+		{(void *)code->page_windows, code->page_count * sizeof(*code->page_windows)},
+		{(void *)code->page_misses, code->page_count},
 		{code->translation, sizeof(*code->translation)},
 	};
 
@@ -98,7 +111,7 @@ static bool make_tables(struct machine_code *code)
 	code->block_max = (uint32_t)(code->memory.size / BYTES_A_BLOCK);
 	code->note_max = (uint32_t)(code->memory.size / BYTES_A_NOTE);
 	code->insn_max = (uint32_t)(code->memory.size / BYTES_AN_INSN);
-	code->hash_size = power_of_2(code->block_max);
+	code->hash_size = power_of_2(code->block_max) / 8;
 	code->page_count = code->vm->memory.size / PAGE_SIZE;
 	code->blocks = host_pages(code->block_max * sizeof(*code->blocks));
 	code->notes = host_pages(code->note_max * sizeof(*code->notes));
@@ -107,9 +120,12 @@ static bool make_tables(struct machine_code *code)
 	code->page_flags = host_pages(code->page_count);
 	code->page_writes = host_pages(code->page_count);
 	code->page_blocks = host_pages(code->page_count * sizeof(*code->page_blocks));
+	code->page_windows = host_pages(code->page_count * sizeof(*code->page_windows));
+	code->page_misses = host_pages(code->page_count);
 	code->translation = host_pages(sizeof(*code->translation));
 	return code->blocks && code->notes && code->insns && code->hash && code->page_flags &&
-	       code->page_writes && code->page_blocks && code->translation;
+	       code->page_writes && code->page_blocks && code->page_windows && code->page_misses &&
+	       code->translation;
 }
 
 int code_create(struct vm *vm, uint64_t size, struct machine_code **result)
@@ -121,6 +137,7 @@ int code_create(struct vm *vm, uint64_t size, struct machine_code **result)
 		return -ENOMEM;
 	code->vm = vm;
 	error = code_memory_create(&code->memory, size ? size : DEFAULT_BYTES);
+	code->code_limit = size ? (uint32_t)size : FIRST_BYTES;
 	if (!error && !make_tables(code))
 		error = -ENOMEM;
 	if (!error)
@@ -171,13 +188,14 @@ struct block *code_lookup(struct machine_code *code, uint64_t physical, uint32_t
 	while (number) {
 		struct block *block = &code->blocks[number - 1];
 
-		if (block->physical == physical && block->mode == mode && !block->dropped)
+		if (block_physical(block) == physical && block->mode == mode && !block->dropped)
 			return block;
 		number = atomic_load_explicit(&block->hash_next, memory_order_acquire);
 	}
 	return NULL;
 }
 
+/* What follows a block's code belongs to it. */
 struct block *code_find_host(struct machine_code *code, uint64_t host)
 {
 	uint64_t offset = host - (uint64_t)(uintptr_t)code->memory.run;
@@ -185,25 +203,22 @@ struct block *code_find_host(struct machine_code *code, uint64_t host)
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
-		struct block *block = &code->blocks[middle];
 
-		if (offset < block->code)
+		if (offset < code->blocks[middle].code)
 			high = middle;
-		else if (offset >= block->code_end)
-			low = middle + 1;
 		else
-			return block;
+			low = middle + 1;
 	}
-	return NULL;
+	return low && offset < code->memory.size ? &code->blocks[low - 1] : NULL;
 }
 
 /* Adding */
 
 bool code_has_room(const struct machine_code *code)
 {
-	return code->memory.size - code->code_used >= CODE_BLOCK_BYTES &&
+	return code->code_limit - code->code_used >= CODE_BLOCK_BYTES &&
 	       code->block_count < code->block_max &&
-	       code->note_max - code->note_count > CODE_BLOCK_INSNS &&
+	       code->note_max - code->note_count > NOTE_WORDS_MAX(CODE_BLOCK_INSNS) &&
 	       code->insn_max - code->insn_count > CODE_BLOCK_INSNS;
 }
 
@@ -214,14 +229,14 @@ static uint64_t page_number(const struct machine_code *code, uint64_t physical)
 	return offset == UINT64_MAX ? UINT64_MAX : offset / PAGE_SIZE;
 }
 
-void code_publish(struct machine_code *code, struct block *block)
+void code_publish(struct machine_code *code, struct block *block, uint32_t code_end)
 {
-	uint64_t page = page_number(code, block->physical);
-	_Atomic uint32_t *slot = hash_slot(code, block->physical, block->mode);
+	uint64_t page = page_number(code, block_page(block));
+	_Atomic uint32_t *slot = hash_slot(code, block_physical(block), block->mode);
 	uint32_t number = (uint32_t)(block - code->blocks) + 1;
 
 	CHECK(number == code->block_count + 1 && page < code->page_count);
-	code->code_used = (block->code_end + 63) & ~63u;
+	code->code_used = (code_end + 63) & ~63u;
 	code->count_insns += block->count;
 	block->page_next = code->page_blocks[page];
 	code->page_blocks[page] = number;
@@ -236,7 +251,7 @@ void code_publish(struct machine_code *code, struct block *block)
 
 static void hash_remove(struct machine_code *code, struct block *block)
 {
-	_Atomic uint32_t *link = hash_slot(code, block->physical, block->mode);
+	_Atomic uint32_t *link = hash_slot(code, block_physical(block), block->mode);
 	uint32_t number = (uint32_t)(block - code->blocks) + 1;
 
 	while (*link != number) {
@@ -244,6 +259,14 @@ static void hash_remove(struct machine_code *code, struct block *block)
 		link = &code->blocks[*link - 1].hash_next;
 	}
 	*link = block->hash_next;
+}
+
+/* Whoever goes round in it has to look up from it. */
+static void kick_all(struct machine_code *code)
+{
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+		if (code->cpus[i])
+			atomic_store(&code->cpus[i]->kick, 1);
 }
 
 static void drop(struct machine_code *code, struct block *block)
@@ -255,12 +278,14 @@ static void drop(struct machine_code *code, struct block *block)
 	emit_patch(write + block->code, 0xe8, write + TRAMPOLINE_STALE * TRAMPOLINE_BYTES);
 	emit_patch(write + block->code + block->reg_entry, 0xe8,
 		   write + TRAMPOLINE_STALE_FLAGS * TRAMPOLINE_BYTES);
+	if (block->loops)
+		kick_all(code);
 	code->count_dropped++;
 }
 
 static bool depends_on(const struct block *block, unsigned low, unsigned high)
 {
-	return (low < block->end && high > (block->physical & 4095)) ||
+	return (low < block->end && high > block->start) ||
 	       (low < block->scan_high && high > block->scan_low);
 }
 
@@ -285,8 +310,83 @@ static void drop_range(struct machine_code *code, uint64_t page, unsigned low, u
 	}
 	if (!code->page_blocks[page]) {
 		code->page_writes[page] = 0;
+		atomic_store_explicit(&code->page_misses[page], 0, memory_order_relaxed);
 		atomic_fetch_and(&code->page_flags[page], (uint8_t)~CODE_PAGE_TRANSLATED);
 	}
+}
+
+static void drop_window_blocks(struct machine_code *code, uint64_t page)
+{
+	uint32_t *link = &code->page_blocks[page];
+
+	while (*link) {
+		struct block *block = &code->blocks[*link - 1];
+
+		if (block->mode & MODE_WINDOW) {
+			*link = block->page_next;
+			drop(code, block);
+		} else {
+			link = &block->page_next;
+		}
+	}
+}
+
+void code_window_missed(struct machine_code *code, uint64_t physical)
+{
+	uint64_t page = page_number(code, physical);
+	unsigned misses;
+
+	if (page >= code->page_count)
+		return;
+	misses = atomic_load_explicit(&code->page_misses[page], memory_order_relaxed);
+	if (misses >= MISSES_FOR_LOOKUP)
+		return;
+	atomic_store_explicit(&code->page_misses[page], (uint8_t)(misses + 1),
+			      memory_order_relaxed);
+	if (misses + 1 < MISSES_FOR_LOOKUP)
+		return;
+	code_lock(&code->lock);
+	drop_window_blocks(code, page);
+	code_unlock(&code->lock);
+}
+
+static unsigned wanderer(uint64_t physical)
+{
+	return (unsigned)(physical * 0x9e3779b97f4a7c15u >> 40) & (WANDERERS - 1);
+}
+
+bool code_wanders(const struct machine_code *code, uint64_t physical)
+{
+	unsigned bit = wanderer(physical);
+
+	return code->wanders[bit / 64] >> bit % 64 & 1;
+}
+
+void code_window_wanders(struct machine_code *code, struct block *block, unsigned offset)
+{
+	uint64_t page = page_number(code, block_page(block));
+	unsigned bit = wanderer(block_page(block) + offset);
+	uint32_t *link;
+
+	code_lock(&code->lock);
+	code->wanders[bit / 64] |= 1ull << bit % 64;
+	link = &code->page_blocks[page];
+	while (*link && &code->blocks[*link - 1] != block)
+		link = &code->blocks[*link - 1].page_next;
+	if (*link) {
+		*link = block->page_next;
+		drop(code, block);
+	}
+	code_unlock(&code->lock);
+}
+
+bool code_uses_windows(const struct machine_code *code, uint64_t physical)
+{
+	uint64_t page = page_number(code, physical);
+
+	return page < code->page_count &&
+	       atomic_load_explicit(&code->page_misses[page], memory_order_relaxed) <
+		       MISSES_FOR_LOOKUP;
 }
 
 void code_written_by_device(struct machine_code *code, uint64_t physical, uint64_t length)
@@ -317,20 +417,36 @@ void code_written(struct cpu *cpu, uint64_t physical, unsigned size)
 	code_written_by_device(cpu->code, physical, size);
 }
 
+static void grow(struct machine_code *code)
+{
+	code->fast_refills = 0;
+	code->code_limit *= 2;
+	if (code->code_limit > code->memory.size)
+		code->code_limit = (uint32_t)code->memory.size;
+}
+
 void code_flush(struct machine_code *code)
 {
+	uint64_t now = __builtin_ia32_rdtsc();
+
 	code_lock(&code->lock);
 	for (uint32_t i = 0; i < code->block_count; i++) {
 		struct block *block = &code->blocks[i];
-		uint64_t page = page_number(code, block->physical);
+		uint64_t page = page_number(code, block_page(block));
 
 		code->page_blocks[page] = 0;
 		atomic_fetch_and(&code->page_flags[page], (uint8_t)~CODE_PAGE_TRANSLATED);
-		*hash_slot(code, block->physical, block->mode) = 0;
+		*hash_slot(code, block_physical(block), block->mode) = 0;
 	}
 	code->block_count = code->note_count = code->insn_count = 0;
 	code->code_used = TRAMPOLINE_COUNT * TRAMPOLINE_BYTES;
-	code->count_flushes++;
+	if (code->count_flushes++ && now - code->flushed < FAST_REFILL)
+		code->fast_refills++;
+	else
+		code->fast_refills = 0;
+	if (code->fast_refills >= FAST_REFILLS)
+		grow(code);
+	code->flushed = now;
 	atomic_fetch_add(&code->generation, 1);
 	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
 		if (code->cpus[i])
@@ -358,7 +474,7 @@ static bool flag_page(struct cpu *cpu, uint64_t page, uint64_t physical)
 	if (!(atomic_fetch_or(flags, CODE_PAGE_TRANSLATED) & CODE_PAGE_WRITABLE))
 		return true;
 	mmu_protect_physical(cpu, physical);
-	if (others_have_tag(cpu, physical))
+	if (others_have_tag(cpu, physical) || atomic_load(&cpu->code->page_windows[page]))
 		return false;
 	atomic_fetch_and(flags, (uint8_t)~CODE_PAGE_WRITABLE);
 	return true;

@@ -20,43 +20,46 @@
 #include "engines/translate/code_memory.h"
 #include "engines/translate/cpu.h"
 #include "engines/translate/exclusive.h"
+#include "engines/translate/note.h"
 
 /* Room that translating one block may need. */
 #define CODE_BLOCK_BYTES 65536u
 #define CODE_BLOCK_INSNS 64u
 
-/* Where one instruction of a block is. */
-struct note {
-	uint16_t host;	/* offset from the block's first byte of code */
-	uint16_t guest; /* offset in the page (the last note, behind the block, may have 4096);
-			   NOTE_FLAGS */
-};
-#define NOTE_OFFSET 0x1fff
-#define NOTE_FLAGS                                                                                 \
-	0x8000 /* status flags are in RFLAGS when the copied instruction runs, else in cpu->flags  \
-		  or dead */
-
+/* There are some hundred thousand: kept small. */
 struct block {
-	uint64_t physical; /* of its first byte */
-	uint32_t mode;	   /* cpu->mode that it was translated for */
-	uint32_t notes;	   /* index of the first of count + 1 */
-	uint32_t code;	   /* offset of its code in code memory: the mem entry */
-	uint32_t code_end;
-	uint16_t reg_entry; /* offset from code */
-	uint16_t end;	    /* offset in the page behind its last byte */
-	uint16_t scan_low,
-		scan_high; /* range of bytes in the page that its flags depend on as well */
-	uint8_t count;	   /* instructions */
-	_Atomic uint8_t dropped;
+	uint32_t page;		    /* guest-physical, its number */
+	uint32_t code;		    /* offset of its code in code memory: the mem entry */
+	uint32_t notes;		    /* index of the first word (note.h) */
 	_Atomic uint32_t hash_next; /* block number + 1 */
 	uint32_t page_next;	    /* likewise; machine->lock */
+	uint16_t start, end;	    /* offsets in the page of its first byte, and behind its last */
+	uint16_t scan_low,
+		scan_high; /* range of bytes in the page that its flags depend on as well */
+	uint8_t mode;	   /* cpu->mode that it was translated for */
+	uint8_t reg_entry; /* offset from code */
+	uint8_t count : 7; /* instructions */
+	bool loops : 1;	   /* without passing its entries */
+	_Atomic bool dropped;
 };
+_Static_assert(sizeof(struct block) == 32, "two in a cache line");
+
+static inline uint64_t block_page(const struct block *block)
+{
+	return (uint64_t)block->page << 12;
+}
+
+static inline uint64_t block_physical(const struct block *block)
+{
+	return block_page(block) + block->start;
+}
 
 /* What code memory begins with: jumps to the thunks of enter.S, so that they can be reached by near
  * calls. */
 enum trampoline {
 	TRAMPOLINE_RECENT_READ,
 	TRAMPOLINE_RECENT_WRITE,
+	TRAMPOLINE_WINDOW,
 	TRAMPOLINE_READ,
 	TRAMPOLINE_WRITE,
 	TRAMPOLINE_CALL,
@@ -80,6 +83,8 @@ enum {
 
 struct translation;
 
+#define WANDERERS 8192u
+
 struct machine_code {
 	struct vm *vm;
 	struct code_memory memory;
@@ -91,14 +96,19 @@ struct machine_code {
 
 	/* Under lock. */
 	uint32_t code_used;
+	uint32_t code_limit;   /* grows to memory.size */
+	uint64_t flushed;      /* host's TSC at the last flush */
+	uint32_t fast_refills; /* in a row */
 	struct block *blocks;
 	uint32_t block_count, block_max;
-	struct note *notes;
-	uint32_t note_count, note_max;
-	struct insn *insns; /* of call-outs */
+	uint16_t *notes;
+	uint32_t note_count, note_max; /* words */
+	struct insn *insns;	       /* of call-outs */
 	uint32_t insn_count, insn_max;
 	struct translation *translation; /* the one that is being made */
 	unsigned recent_next; /* the slot given to a look-up last (struct recent_entry) */
+	unsigned window_next; /* likewise (struct window_slot) */
+	uint64_t wanders[WANDERERS / 64]; /* bits, by a hash of the instruction's address */
 
 	_Atomic uint32_t *hash; /* block number + 1 */
 	uint32_t hash_size;	/* a power of 2 */
@@ -107,6 +117,8 @@ struct machine_code {
 	_Atomic uint8_t *page_flags; /* PAGE_* */
 	uint8_t *page_writes;  /* stores to a page with code since its last block was made; lock */
 	uint32_t *page_blocks; /* first block number + 1; lock */
+	_Atomic uint16_t *page_windows; /* where vcpus' windows have it mapped writable */
+	_Atomic uint8_t *page_misses;	/* accesses of its code that windows were of no use for */
 
 	/* Statistics; lock. */
 	uint64_t count_flushes, count_dropped, count_links, count_insns;
@@ -114,7 +126,7 @@ struct machine_code {
 
 /*
  * For vm, whose memory is laid out; size: bytes of code memory, a multiple of 4096 from 1 MiB to 1
- * GiB, 0 for the default (64 MiB). 0, or a negative errno.
+ * GiB, 0 for the default (128 MiB, of which as much is used as is needed). 0, or a negative errno.
  */
 int code_create(struct vm *vm, uint64_t size, struct machine_code **code);
 void code_destroy(struct machine_code *code);
@@ -143,8 +155,9 @@ struct block *code_find_host(struct machine_code *code, uint64_t host);
 /* Is there room for one more block? Lock held. */
 bool code_has_room(const struct machine_code *code);
 
-/* Enters the block that was built behind block_count: from now on others find it. Lock held. */
-void code_publish(struct machine_code *code, struct block *block);
+/* Enters the block that was built behind block_count, whose code ends at that offset: from now on
+ * others find it. Lock held. */
+void code_publish(struct machine_code *code, struct block *block, uint32_t code_end);
 
 /* Empties the cache. In an exclusive section, lock not held. */
 void code_flush(struct machine_code *code);
@@ -175,5 +188,17 @@ void code_written(struct cpu *cpu, uint64_t physical, unsigned size);
 
 /* The same for a device's store, by any thread, of any length. */
 void code_written_by_device(struct machine_code *code, uint64_t physical, uint64_t length);
+
+/*
+ * Code of the page at physical has accessed memory through a window in vain. When that happens
+ * often its blocks do without (code_uses_windows).
+ */
+void code_window_missed(struct machine_code *code, uint64_t physical);
+bool code_uses_windows(const struct machine_code *code, uint64_t physical);
+
+/* The block's instruction at offset in the page goes to many windows in turn: looks into the TLB
+ * from now on (code_wanders: that, or it is like one that does). */
+void code_window_wanders(struct machine_code *code, struct block *block, unsigned offset);
+bool code_wanders(const struct machine_code *code, uint64_t physical);
 
 #endif

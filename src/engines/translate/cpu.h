@@ -81,11 +81,25 @@ struct recent_entry {
 	uint64_t tag;
 	uint8_t *host;
 };
-#define RECENT_BITS  8
+#define RECENT_BITS  10
 #define RECENT_SIZE  (1u << RECENT_BITS)
 #define RECENT_GROUP 16u /* slots with one byte that says whether any is in use */
 #define RECENT_EMPTY (1ull << 63)
 enum { RECENT_STACK_READ, RECENT_STACK_WRITE, RECENT_SITES };
+
+/*
+ * The last two windows of a memory operand (window.h): (linear + minus_tag) below the window's size
+ * less the access' is a hit, linear + delta its host address, and (linear + minus_tag) + host as
+ * well.
+ */
+struct window_place {
+	uint64_t minus_tag, delta, host;
+};
+struct window_slot {
+	struct window_place place[2];
+	uint64_t misses; /* of both places */
+};
+#define WINDOW_SLOTS 256u /* for each view */
 
 /* Where the translated code of a linear address begins. Same invalid rule: an address that cannot
  * hash here. */
@@ -93,15 +107,15 @@ struct jump_entry {
 	uint64_t address;
 	void *code; /* the entry that expects status flags in cpu->flags */
 };
-#define JUMP_BITS 11
+#define JUMP_BITS 12
 #define JUMP_SIZE (1u << JUMP_BITS)
 static inline unsigned jump_index(uint64_t linear)
 {
-	return (unsigned)(linear ^ linear >> 12) & (JUMP_SIZE - 1);
+	return (unsigned)(linear ^ linear >> 4) & (JUMP_SIZE - 1);
 }
 static inline uint64_t jump_invalid_address(unsigned index)
 {
-	return index ^ 1;
+	return !index;
 }
 
 /* A page that instructions are fetched from: one small direct-mapped cache for the interpreter and
@@ -118,11 +132,12 @@ struct fetch_entry {
 /* What translated code depends on beside its bytes; key of a block together with its guest-physical
  * address. */
 enum {
-	MODE_CODE_SIZE = 3,  /* enum code_size */
-	MODE_VIEW_SHIFT = 2, /* enum view: 2 bits */
-	MODE_SSE = 1 << 4,   /* SSE may run: CR0.EM=0, CR0.TS=0, CR4.OSFXSR=1 */
-	MODE_AVX = 1 << 5,   /* and CR4.OSXSAVE=1, XCR0[2:1]=3 */
-	MODE_X87 = 1 << 6,   /* x87 and MMX may run: CR0.EM=0, CR0.TS=0 */
+	MODE_CODE_SIZE = 3,   /* enum code_size */
+	MODE_VIEW_SHIFT = 2,  /* enum view: 2 bits */
+	MODE_SSE = 1 << 4,    /* SSE may run: CR0.EM=0, CR0.TS=0, CR4.OSFXSR=1 */
+	MODE_AVX = 1 << 5,    /* and CR4.OSXSAVE=1, XCR0[2:1]=3 */
+	MODE_X87 = 1 << 6,    /* x87 and MMX may run: CR0.EM=0, CR0.TS=0 */
+	MODE_WINDOW = 1 << 7, /* memory operands through windows (window.h) */
 };
 
 struct cpu {
@@ -156,6 +171,7 @@ struct cpu {
 	_Alignas(64) struct jump_entry jump[VIEW_COUNT][JUMP_SIZE];
 	struct recent_entry recent[VIEW_COUNT][RECENT_SIZE];
 	uint8_t recent_used[VIEW_COUNT][RECENT_SIZE / RECENT_GROUP];
+	struct window_slot window_slot[VIEW_COUNT][WINDOW_SLOTS];
 	struct fetch_entry fetch[FETCH_SIZE];
 
 	/*
@@ -178,6 +194,9 @@ struct cpu {
 	bool jump_any[2][VIEW_COUNT], fetched_any[2]; /* false: nothing is set in that map */
 	uint32_t jump_mode[VIEW_COUNT]; /* the mode that the entries of a view's jump cache are for
 					 */
+
+	struct windows *windows; /* window.c */
+	uint8_t windows_on;	 /* by view: MODE_WINDOW */
 
 	/* Cold. */
 	struct paging paging; /* follows CR0, CR3, CR4, EFER: mmu_paging_changed() */
@@ -228,10 +247,14 @@ struct cpu {
 	uint64_t spin_begin, spin_last; /* host TSC at the first and at the last pause of a loop
 					   (handle_pause) */
 	uint32_t spin_yields; /* how often the host's processor was given away in that loop */
-	bool fault_empty;     /* it came from an empty recent_entry: the interpreter finds out which
-				 exception it is */
-	bool exclusive;	      /* this vcpu is in an exclusive section (exclusive.h) */
-	void *unwind[5];      /* __builtin_setjmp buffer of the dispatcher */
+	uint64_t
+		fault_address; /* of EXCEPTION_PF, which is a window's: host address; block, step */
+	uint32_t fault_block, fault_step;
+	bool fault_write;
+	bool fault_empty; /* it came from an empty recent_entry: the interpreter finds out which
+			     exception it is */
+	bool exclusive;	  /* this vcpu is in an exclusive section (exclusive.h) */
+	void *unwind[5];  /* __builtin_setjmp buffer of the dispatcher */
 
 	struct vcpu *vcpu;
 	struct vm *vm;
@@ -239,8 +262,9 @@ struct cpu {
 	bool leave;	   /* the dispatcher is to return with *exit */
 	struct insn insn;  /* the one being interpreted */
 
-	/* What the tests look at, by the vcpu's thread. */
-	uint64_t count_blocks, count_lookups, count_invalidations;
+	/* What tests and --log info look at, by the vcpu's thread. */
+	uint64_t count_blocks, count_lookups, count_invalidations, count_window_faults;
+	uint64_t count_calls, count_misses, count_slot_misses, count_kicks;
 };
 
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 }; /* cpu->interrupt_shadow */

@@ -159,6 +159,14 @@ static inline void emit_cpu_set8(struct emit *emit, uint32_t offset, uint8_t val
 	emit_u8(emit, value);
 }
 
+/* mov dword gs:[offset], value */
+static inline void emit_cpu_set32(struct emit *emit, uint32_t offset, uint32_t value)
+{
+	emit_u32(emit, 0x2504c765);
+	emit_u32(emit, offset);
+	emit_u32(emit, value);
+}
+
 /* cmp dword gs:[offset], 0 */
 static inline void emit_cpu_test32(struct emit *emit, uint32_t offset)
 {

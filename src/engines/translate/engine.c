@@ -20,6 +20,7 @@
 #include "engines/translate/probe.h"
 #include "engines/translate/translate.h"
 #include "engines/translate/translator.h"
+#include "engines/translate/window.h"
 #include "lib/bytes.h"
 #include "lib/check.h"
 #include "lib/error.h"
@@ -115,6 +116,8 @@ static void take_events(struct cpu *cpu)
 	if (atomic_load_explicit(&cpu->kick, memory_order_relaxed)) {
 		atomic_store(&cpu->kick, 0);
 		exclusive_poll(cpu);
+		window_sample(cpu);
+		cpu->count_kicks++;
 	}
 	pending = atomic_load(&cpu->vcpu->pending);
 	if (pending & ~(uint32_t)(PENDING_INTERRUPT | PENDING_NMI)) {
@@ -239,10 +242,34 @@ static int engine_vm_create(struct vm *vm)
 	return 0;
 }
 
+/* Where the time went, for whoever looks for what is slow (docs/translate.md). */
+static void log_statistics(const struct machine_code *code)
+{
+	host_log(LOG_INFO,
+		 "engine: %lu KiB of code in %u blocks, %lu instructions translated, %lu links, "
+		 "%lu blocks dropped, %lu flushes",
+		 (unsigned long)code->code_used / 1024, code->block_count,
+		 (unsigned long)code->count_insns, (unsigned long)code->count_links,
+		 (unsigned long)code->count_dropped, (unsigned long)code->count_flushes);
+}
+
+static void log_vcpu_statistics(const struct cpu *cpu)
+{
+	host_log(LOG_INFO,
+		 "engine: vcpu %u: %lu blocks translated, %lu looked up, %lu TLB misses, "
+		 "%lu handlers called, %lu invalidations, %lu kicks, %lu window faults, "
+		 "%lu window slots missed",
+		 cpu->vcpu->id, (unsigned long)cpu->count_blocks, (unsigned long)cpu->count_lookups,
+		 (unsigned long)cpu->count_misses, (unsigned long)cpu->count_calls,
+		 (unsigned long)cpu->count_invalidations, (unsigned long)cpu->count_kicks,
+		 (unsigned long)cpu->count_window_faults, (unsigned long)cpu->count_slot_misses);
+}
+
 static void engine_vm_destroy(struct vm *vm)
 {
 	struct translate_vm *private = vm->engine_private;
 
+	log_statistics(private->code);
 	code_destroy(private->code);
 	host_pages_free(private, sizeof(*private));
 	vm->engine_private = NULL;
@@ -264,6 +291,11 @@ static int engine_vcpu_create(struct vcpu *vcpu)
 	private->cpu.vcpu = vcpu;
 	private->cpu.vm = vcpu->vm;
 	code_attach(vm->code, &private->cpu);
+	if (!window_create(&private->cpu)) {
+		copy_destroy(&private->copy);
+		host_pages_free(private, sizeof(*private));
+		return -ENOMEM;
+	}
 	mmu_init(&private->cpu);
 	atomic_store(&private->stale, true);
 	vcpu->engine_private = private;
@@ -274,6 +306,8 @@ static void engine_vcpu_destroy(struct vcpu *vcpu)
 {
 	struct translate_vcpu *private = vcpu->engine_private;
 
+	log_vcpu_statistics(&private->cpu);
+	window_destroy(&private->cpu);
 	copy_destroy(&private->copy);
 	host_pages_free(private, sizeof(*private));
 	vcpu->engine_private = NULL;
@@ -284,6 +318,12 @@ void engine_interpret_only(struct vm *vm, bool only)
 	struct translate_vm *private = vm->engine_private;
 
 	private->interpret_only = only;
+}
+
+void engine_windows(struct vm *vm, unsigned views)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		window_force(vm->vcpus[i]->engine_private, views);
 }
 
 const struct engine engine_translate = {

@@ -19,4 +19,10 @@ void engine_log_once(struct cpu *cpu, enum engine_log kind, const char *format, 
 /* For tests: never uses translated code (true), or as it pleases (false). No vcpu runs. */
 void engine_interpret_only(struct vm *vm, bool only);
 
+/* For tests: memory operands of these views (1 << VIEW_*) always go through windows (window.h); 0:
+ * those of user code, where it pays. No vcpu runs. */
+void engine_windows(struct vm *vm, unsigned views);
+#define ENGINE_WINDOWS_USER (1u << VIEW_USER)
+#define ENGINE_WINDOWS_ALL  ((1u << VIEW_COUNT) - 1)
+
 #endif

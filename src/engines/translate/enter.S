@@ -117,6 +117,7 @@ function \name
 
 	thunk			thunk_read, translate_read
 	thunk			thunk_write, translate_write
+	thunk			thunk_window, translate_window
 	thunk			thunk_call, translate_call
 	thunk			thunk_end, translate_end
 	thunk			thunk_interpret, translate_interpret
@@ -190,14 +191,15 @@ function thunk_jump
 
 /*
  * A signal handler sends us here after a fault of the host's processor that is the guest's: state is in struct cpu, the stack is
- * wherever the fault found it. fault_raise comes back only from translated code's.
+ * wherever the fault found it. fault_raise comes back only from translated code's, with where to go on.
  */
 function fault_resume
 	and	$-16, %rsp
 	mov	%gs:CPU_SELF, %rdi
 	cld
 	call	fault_raise
-	jmp	translate_leave
+	mov	%gs:CPU_HOST_STACK, %rsp
+	resume
 	.size	fault_resume, . - fault_resume
 
 	.section .note.GNU-stack, "", @progbits

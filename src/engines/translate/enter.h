@@ -14,6 +14,7 @@ void translate_enter(struct cpu *cpu, const void *code);
 void translate_leave(void);
 void thunk_recent_read(void);
 void thunk_recent_write(void);
+void thunk_window(void);
 void thunk_read(void);
 void thunk_write(void);
 void thunk_call(void);
@@ -32,6 +33,9 @@ struct words {
 	uint32_t at[7];
 } __attribute__((packed, may_alias));
 
+/* In the instruction's number: see interpret_checked. */
+#define WORDS_CHECKED 0x80000000u
+
 /*
  * What the thunks call (callout.c). t0, t1: those
  * registers. Each returns the code address to go on at, which may be translate_leave.
@@ -40,6 +44,7 @@ const void *translate_read(struct cpu *cpu, const struct words *words, uint64_t 
 const void *translate_write(struct cpu *cpu, const struct words *words, uint64_t t0, uint64_t t1);
 const void *translate_recent_read(struct cpu *cpu, const struct words *words, uint64_t linear);
 const void *translate_recent_write(struct cpu *cpu, const struct words *words, uint64_t linear);
+const void *translate_window(struct cpu *cpu, const struct words *words, uint64_t linear);
 const void *translate_call(struct cpu *cpu, const struct words *words);
 const void *translate_end(struct cpu *cpu, const struct words *words);
 const void *translate_interpret(struct cpu *cpu, const struct words *words);

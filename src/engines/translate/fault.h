@@ -19,6 +19,8 @@ struct machine_code;
 struct fault {
 	uint64_t gpr[16];
 	uint64_t rip, rflags;
+	uint64_t address; /* of a page fault */
+	bool write;	  /* likewise */
 	unsigned vector;
 };
 
@@ -43,8 +45,8 @@ bool fault_is_guest(struct cpu *cpu, const struct fault *fault, bool translated)
 
 /*
  * Raises the exception that fault_is_guest has noted. Returns if the instruction has been carried
- * out instead: on at cpu->rip.
+ * out instead, or is to begin anew: the code address to go on at.
  */
-void fault_raise(struct cpu *cpu);
+const void *fault_raise(struct cpu *cpu);
 
 #endif

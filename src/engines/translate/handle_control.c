@@ -7,6 +7,7 @@
 #include "engines/translate/handlers.h"
 #include "engines/translate/mmu.h"
 #include "engines/translate/segment.h"
+#include "engines/translate/window.h"
 #include "x86/cpuid.h"
 
 #define CR0_ALL                                                                                    \
@@ -54,6 +55,7 @@ static void commit(struct cpu *cpu, uint64_t cr0, uint64_t cr3, uint64_t cr4, ui
 	if (((cr0 ^ old[0]) & CR0_FLUSH) || ((cr4 ^ old[2]) & CR4_FLUSH))
 		mmu_flush_all(cpu);
 	cpu_mode_changed(cpu);
+	window_switch(cpu);
 }
 
 static void write_cr0(struct cpu *cpu, uint64_t value)
@@ -90,9 +92,14 @@ static void write_cr3(struct cpu *cpu, uint64_t value)
 	if (cpu_long(cpu) && value >> CPU_PHYSICAL_BITS)
 		general_protection(cpu);
 	commit(cpu, cpu->cr0, value, cpu->cr4, cpu->efer, true);
-	/* Our entries have no PCID: they are kept only if it is the same address space. */
+	/* Our entries have no PCID: they are kept only if it is the same address space. Windows
+	 * know theirs. */
 	if (!keep || old != value)
 		mmu_flush_non_global(cpu);
+	if (!(cpu->cr4 & CR4_PCIDE))
+		window_flush(cpu);
+	else if (!keep)
+		window_flush_pcid(cpu, value & 0xfff);
 }
 
 static void write_cr4(struct cpu *cpu, uint64_t value)
@@ -314,7 +321,7 @@ void handle_invpcid(struct cpu *cpu, const struct insn *insn)
 	if (type > 3 || pcid >> 12 || (type < 2 && pcid && !(cpu->cr4 & CR4_PCIDE)) ||
 	    (type == 0 && !paging_canonical(address)))
 		general_protection(cpu);
-	/* There are never entries of another PCID than the current one. */
+	/* But for windows there are never entries of another PCID than the current one. */
 	current = !(cpu->cr4 & CR4_PCIDE) || pcid == (cpu->cr3 & 0xfff);
 	if (type == 0 && current)
 		mmu_flush_page(cpu, address);
@@ -322,6 +329,12 @@ void handle_invpcid(struct cpu *cpu, const struct insn *insn)
 		mmu_flush_all(cpu);
 	else if (type == 3 || (type == 1 && current))
 		mmu_flush_non_global(cpu);
+	if (type == 0 && !current)
+		window_flush_page(cpu, (unsigned)pcid, address);
+	else if (type == 1 && !current)
+		window_flush_pcid(cpu, (unsigned)pcid);
+	else if (type == 1 || type == 3)
+		window_flush(cpu);
 }
 
 /* The host's caches are coherent with everything that the guest could reach. */

@@ -84,11 +84,10 @@ static void check(struct cpu *cpu, const struct insn *insn)
 		exception_raise_error(cpu, EXCEPTION_GP, 0);
 }
 
-void interpret_insn(struct cpu *cpu, const struct insn *insn)
+static inline void carry_out(struct cpu *cpu, const struct insn *insn)
 {
 	uint64_t next = cpu->rip + insn->length;
 
-	check(cpu, insn);
 	cpu->next_rip = cpu_code_size(cpu) == CODE_64 ? next : (uint32_t)next;
 	cpu->rflags &= ~FLAG_RF;
 	if (insn->op->class == CLASS_COPY)
@@ -96,6 +95,19 @@ void interpret_insn(struct cpu *cpu, const struct insn *insn)
 	else
 		handler_table[insn->op->handler](cpu, insn);
 	cpu->rip = cpu->next_rip;
+}
+
+void interpret_insn(struct cpu *cpu, const struct insn *insn)
+{
+	check(cpu, insn);
+	carry_out(cpu, insn);
+}
+
+void interpret_checked(struct cpu *cpu, const struct insn *insn)
+{
+	if (cpu->cpl == 1 || cpu->cpl == 2)
+		check(cpu, insn);
+	carry_out(cpu, insn);
 }
 
 /* The instruction's bytes from RAM (fast) or across pages. */

@@ -17,6 +17,10 @@ void interpret(struct cpu *cpu);
 /* The same for an instruction that is decoded already and known to be the one at cpu->rip. */
 void interpret_insn(struct cpu *cpu, const struct insn *insn);
 
+/* The same where the translator has checked that mode and model allow the instruction, at level 0
+ * if it asks for that. */
+void interpret_checked(struct cpu *cpu, const struct insn *insn);
+
 /*
  * A handler does all of one instruction but the advance of rip: interpret() has set cpu->next_rip,
  * which becomes rip when the handler returns; a branch changes it.

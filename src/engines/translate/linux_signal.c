@@ -85,6 +85,8 @@ static bool take(const ucontext_t *context)
 		.rip = (uint64_t)context->uc_mcontext.gregs[REG_RIP],
 		.rflags = (uint64_t)context->uc_mcontext.gregs[REG_EFL],
 		.vector = (unsigned)context->uc_mcontext.gregs[REG_TRAPNO],
+		.address = (uint64_t)context->uc_mcontext.gregs[REG_CR2],
+		.write = context->uc_mcontext.gregs[REG_ERR] & 2,
 	};
 	struct machine_code *code = find_area(fault.rip);
 	struct cpu *cpu = current_cpu();

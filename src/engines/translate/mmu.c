@@ -17,6 +17,7 @@
 #include "engines/translate/code_cache.h"
 #include "engines/translate/debug.h"
 #include "engines/translate/exception.h"
+#include "engines/translate/window.h"
 #include "lib/bytes.h"
 #include "lib/check.h"
 #include "x86/cpuid.h"
@@ -537,29 +538,39 @@ static void jump_forget(struct cpu *cpu, unsigned view, unsigned index)
 	map_clear(cpu->jump_used[GLOBAL][view], index);
 }
 
-static void jump_flush(struct cpu *cpu, unsigned scope)
+static void jump_flush_view(struct cpu *cpu, unsigned scope, unsigned view)
 {
-	for (unsigned view = 0; view < VIEW_COUNT; view++) {
-		if (!cpu->jump_any[scope][view])
-			continue;
-		cpu->jump_any[scope][view] = false;
-		for (unsigned word = 0; word < JUMP_SIZE / 64; word++) {
-			uint64_t used = cpu->jump_used[scope][view][word];
+	if (!cpu->jump_any[scope][view])
+		return;
+	cpu->jump_any[scope][view] = false;
+	for (unsigned word = 0; word < JUMP_SIZE / 64; word++) {
+		uint64_t used = cpu->jump_used[scope][view][word];
 
-			cpu->jump_used[scope][view][word] = 0;
-			for (; used; used &= used - 1) {
-				unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
+		cpu->jump_used[scope][view][word] = 0;
+		for (; used; used &= used - 1) {
+			unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
 
-				cpu->jump[view][index].address = jump_invalid_address(index);
-			}
+			cpu->jump[view][index].address = jump_invalid_address(index);
 		}
 	}
+}
+
+static void jump_flush(struct cpu *cpu, unsigned scope)
+{
+	for (unsigned view = 0; view < VIEW_COUNT; view++)
+		jump_flush_view(cpu, scope, view);
 }
 
 void mmu_jump_flush(struct cpu *cpu)
 {
 	jump_flush(cpu, LOCAL);
 	jump_flush(cpu, GLOBAL);
+}
+
+void mmu_jump_flush_view(struct cpu *cpu, unsigned view)
+{
+	jump_flush_view(cpu, LOCAL, view);
+	jump_flush_view(cpu, GLOBAL, view);
 }
 
 /* Calls forget for each entry in use for which pick holds. */
@@ -670,6 +681,7 @@ void mmu_flush_all(struct cpu *cpu)
 	cpu->count_invalidations++;
 	flush(cpu, LOCAL);
 	flush(cpu, GLOBAL);
+	window_flush(cpu);
 }
 
 static void tlb_forget(struct cpu *cpu, unsigned view, unsigned index)
@@ -733,6 +745,7 @@ void mmu_flush_page(struct cpu *cpu, uint64_t linear)
 			tlb_forget(cpu, view, index);
 	tlb_flush_large(cpu, linear);
 	recent_flush(cpu, false, linear);
+	window_flush_page(cpu, cpu->cr3 & 0xfff, linear);
 	code_flush_page(cpu, linear);
 }
 
@@ -740,6 +753,7 @@ void mmu_protect_physical(struct cpu *cpu, uint64_t physical)
 {
 	physical &= ~PAGE_MASK;
 	recent_flush(cpu, true, 0);
+	window_protect(cpu, physical);
 	for (unsigned view = 0; view < VIEW_COUNT; view++) {
 		for (unsigned word = 0; word < TLB_SIZE / 64; word++) {
 			uint64_t used = cpu->tlb_used[LOCAL][view][word] |

@@ -65,6 +65,7 @@ void mmu_jump_add(struct cpu *cpu, uint64_t linear, void *code, bool global);
 /* Drops all jump cache entries (the code cache was flushed); or those that lead to code in [from,
  * to). */
 void mmu_jump_flush(struct cpu *cpu);
+void mmu_jump_flush_view(struct cpu *cpu, unsigned view);
 void mmu_jump_drop(struct cpu *cpu, const void *from, const void *to);
 
 /* CR0, CR3, CR4 or EFER changed: recomputes cpu->paging (PDPTEs are not read). Flushes nothing. */
@@ -84,8 +85,8 @@ static inline uint64_t mmu_wrap(const struct cpu *cpu, uint64_t linear)
 }
 
 /* TLB maintenance; each also drops what depends on it: fetch entries and jump caches. */
-void mmu_flush_all(struct cpu *cpu);		       /* global pages too */
-void mmu_flush_non_global(struct cpu *cpu);	       /* mov cr3 */
+void mmu_flush_all(struct cpu *cpu);		       /* global pages too; windows */
+void mmu_flush_non_global(struct cpu *cpu);	       /* mov cr3; windows are the caller's */
 void mmu_flush_page(struct cpu *cpu, uint64_t linear); /* invlpg: global too */
 
 /* Drops write tags for the guest-physical page in all views of this cpu (it now holds translated

@@ -4,8 +4,8 @@
 #include "engines/translate/copy.h"
 #include "engines/translate/debug.h"
 #include "engines/translate/mmu.h"
-#include "engines/translate/mmu.h"
 #include "engines/translate/segment.h"
+#include "engines/translate/window.h"
 #include "lib/bytes.h"
 #include "lib/check.h"
 
@@ -34,10 +34,12 @@ void cpu_mode_changed(struct cpu *cpu)
 	if (!(cpu->cr0 & CR0_TS) && (cpu->cr4 & CR4_OSXSAVE) && (cpu->xcr0 & 6) == 6 && !real &&
 	    !vm86)
 		mode |= MODE_AVX;
+	if (cpu->windows_on >> cpu->view & 1)
+		mode |= MODE_WINDOW;
 	cpu->mode = mode;
 	if (cpu_code_size(cpu) == CODE_64 && cpu->jump_mode[cpu->view] != mode) {
 		cpu->jump_mode[cpu->view] = mode;
-		mmu_jump_flush(cpu);
+		mmu_jump_flush_view(cpu, cpu->view);
 	}
 	debug_changed(cpu);
 }
@@ -74,6 +76,7 @@ void cpu_load(struct cpu *cpu, const struct vcpu_state *state)
 	mmu_paging_changed(cpu);
 	mmu_load_pdpte(cpu);
 	mmu_flush_all(cpu);
+	window_switch(cpu);
 }
 
 void cpu_save(struct cpu *cpu, struct vcpu_state *state)

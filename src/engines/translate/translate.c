@@ -18,6 +18,7 @@
 #include "engines/translate/translation.h"
 
 #include "engines/translate/cpu_offsets.h"
+#include "engines/translate/enter.h"
 #include "engines/translate/mmu.h"
 #include "lib/check.h"
 #include "x86/cpuid.h"
@@ -146,10 +147,20 @@ static void find_flags(struct translation *t)
 
 /* Pass 3: write */
 
-static void write_call(struct translation *t, enum trampoline trampoline)
+/* Nothing is left for the handler to check but that the level is 0, not 1 or 2. */
+static bool is_checked(const struct translation *t, const struct opcode *op)
+{
+	return is_usable(t, op) && !(op->attributes & OP_WAIT) &&
+	       !((op->attributes & OP_CPL0) && t->view == VIEW_USER);
+}
+
+/* Handlers are called often, so that the words tell all that the notes do. behind: in the code, or
+ * NULL if it goes on behind the words. */
+static void write_call(struct translation *t, enum trampoline trampoline, const uint8_t *behind)
 {
 	struct machine_code *code = t->code;
 	struct step *step = translation_step(t);
+	unsigned host = t->notes[t->current].host;
 
 	if (!step->call) {
 		code->insns[code->insn_count++] = step->insn;
@@ -157,13 +168,17 @@ static void write_call(struct translation *t, enum trampoline trampoline)
 	}
 	emit_call(&t->emit, translation_trampoline(t, trampoline));
 	emit_u32(&t->emit, translation_info(t, t->current));
-	emit_u32(&t->emit, step->call - 1);
+	emit_u32(&t->emit, (step->call - 1) | (is_checked(t, step->insn.op) ? WORDS_CHECKED : 0));
+	emit_u32(&t->emit, step->offset | (uint32_t)(step->offset + step->insn.length) << 16);
+	if (!behind)
+		behind = t->emit.at + 4;
+	emit_u32(&t->emit, host | (uint32_t)(behind - t->start) << 16);
 }
 
 void translate_callout(struct translation *t, bool end)
 {
 	flags_clobber(t, translation_step(t)->live_before);
-	write_call(t, end ? TRAMPOLINE_END : TRAMPOLINE_CALL);
+	write_call(t, end ? TRAMPOLINE_END : TRAMPOLINE_CALL, NULL);
 	t->state = FLAGS_IN_MEM | FLAGS_IN_REG;
 	t->ended |= end;
 }
@@ -172,7 +187,7 @@ static void write_interpret(struct translation *t)
 {
 	flags_clobber(t, translation_step(t)->live_before);
 	emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_INTERPRET));
-	emit_u32(&t->emit, translation_info(t, t->current));
+	emit_u32(&t->emit, translation_step(t)->offset);
 	t->ended = true;
 }
 
@@ -191,6 +206,9 @@ static void write_step(struct translation *t)
 		if (op->class == CLASS_BRANCH && translate_branch(t))
 			return;
 		if ((op->class == CLASS_INLINE || op->class == CLASS_CALL) && translate_inline(t))
+			return;
+		if ((op->handler == HANDLER_STAC || op->handler == HANDLER_CLAC) &&
+		    translate_ac(t, op->handler == HANDLER_STAC))
 			return;
 	}
 	translate_callout(t, op->class == CLASS_END || op->class == CLASS_BRANCH);
@@ -218,6 +236,9 @@ static void write_stub(struct translation *t, const struct stub *stub)
 	case STUB_RECENT:
 		emit_recent_stub(t, stub);
 		break;
+	case STUB_WINDOW:
+		emit_window_stub(t, stub);
+		break;
 	case STUB_READ:
 	case STUB_WRITE:
 		emit_call(&t->emit,
@@ -228,7 +249,7 @@ static void write_stub(struct translation *t, const struct stub *stub)
 		break;
 	case STUB_CALL:
 		t->current = stub->step;
-		write_call(t, TRAMPOLINE_CALL);
+		write_call(t, TRAMPOLINE_CALL, t->start + t->notes[stub->step + 1].host);
 		break;
 	case STUB_BRANCH:
 		emit_branch_stub(t, stub);
@@ -248,8 +269,18 @@ void translation_note(struct translation *t, unsigned step, unsigned offset)
 	size_t host = (size_t)(t->emit.at - t->start);
 
 	CHECK(host <= UINT16_MAX);
-	t->code->notes[t->block->notes + step] =
-		(struct note){.host = (uint16_t)host, .guest = (uint16_t)offset};
+	t->notes[step] = (struct note){.host = (uint16_t)host, .guest = (uint16_t)offset};
+}
+
+/* mov rsp, anything: a kernel on its way in or out leaves one stack for another. */
+static bool loads_rsp(const struct step *step)
+{
+	const struct insn *insn = &step->insn;
+
+	if (step->interpret || insn->map)
+		return false;
+	return (insn->opcode == 0x8b && insn->reg == RSP) ||
+	       (insn->opcode == 0x89 && !insn->memory && insn->rm == RSP);
 }
 
 static void write(struct translation *t)
@@ -261,10 +292,13 @@ static void write(struct translation *t)
 	t->reg_entry = t->emit.at;
 	emit_patchable(&t->emit);
 	t->state = FLAGS_IN_REG;
+	t->current = 0;
+	emit_loop_head(t);
 	for (t->current = 0; t->current < t->count; t->current++) {
 		translation_note(t, t->current, t->steps[t->current].offset);
 		t->ended = t->looked_up = false;
 		write_step(t);
+		t->other_stack |= loads_rsp(&t->steps[t->current]);
 	}
 	t->current = t->count - 1;
 	translation_note(t, t->count, t->next);
@@ -281,13 +315,14 @@ static void fill_block(struct translation *t)
 	const struct step *last = &t->steps[t->count - 1];
 	struct block *block = t->block;
 
-	block->code_end = (uint32_t)(t->emit.at - t->code->memory.write);
-	block->reg_entry = (uint16_t)(t->reg_entry - t->start);
+	CHECK(t->reg_entry - t->start < 256 && t->count < 128);
+	block->reg_entry = (uint8_t)(t->reg_entry - t->start);
 	block->end = (uint16_t)(last->offset + last->insn.length);
 	block->scan_low = (uint16_t)t->scan_low;
 	block->scan_high = (uint16_t)t->scan_high;
-	block->count = (uint8_t)t->count;
-	t->code->note_count += t->count + 1;
+	block->count = t->count & 127;
+	block->loops = t->loop_head != NULL;
+	t->code->note_count += note_write(t->code->notes + block->notes, t->notes, t->count);
 }
 
 static void translation_init(struct translation *t, struct cpu *cpu, uint64_t physical,
@@ -301,20 +336,26 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->physical = physical & ~4095ull;
 	t->mode = cpu->mode;
 	t->view = cpu->view;
+	t->windows = (t->mode & MODE_WINDOW) && code_uses_windows(code, t->physical);
 	t->start = t->emit.at = code->memory.write + code->code_used;
 	t->count = t->branches = t->stub_count = 0;
-	bytes_fill(t->slots, 0, sizeof(t->slots));
+	t->near_count[false] = t->near_count[true] = 0;
+	t->other_stack = false;
+	t->other_slots[false] = t->other_slots[true] = 0;
 	t->next = physical & 4095;
 	t->scan_low = 4096;
 	t->scan_high = 0;
 	t->block = &code->blocks[code->block_count];
 	*t->block = (struct block){
-		.physical = physical,
-		.mode = cpu->mode,
+		.page = (uint32_t)(physical >> 12),
+		.start = physical & 4095,
+		.mode = (uint8_t)cpu->mode,
 		.notes = code->note_count,
 		.code = code->code_used,
 	};
 }
+
+_Static_assert(MODE_WINDOW <= UINT8_MAX, "a block's mode");
 
 struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t *page)
 {
@@ -326,7 +367,7 @@ struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t 
 	write(t);
 	CHECK((size_t)(t->emit.at - t->start) <= CODE_BLOCK_BYTES);
 	fill_block(t);
-	code_publish(cpu->code, t->block);
+	code_publish(cpu->code, t->block, (uint32_t)(t->emit.at - t->code->memory.write));
 	cpu->count_blocks++;
 	return t->block;
 }

@@ -2,13 +2,14 @@
 /*
  * Ways out of a block. Targets are relative to the page, for a block does not know its linear
  * address: one in [0, 4096) is in the same page, and a jump there leads straight to its block;
- * anything else goes through the jump cache. What goes back, or through the jump cache, tests
- * cpu->kick: so every loop does.
+ * anything else goes through the jump cache. What goes back, or to an address that is not known,
+ * tests cpu->kick: so every loop does.
  */
 #include "engines/translate/translation.h"
 
 #include "lib/check.h"
 #include "x86/handlers.h"
+#include "x86/registers.h"
 
 #define SCAN_INSNS 4
 
@@ -57,23 +58,27 @@ static uint32_t jump_offset(const struct translation *t, size_t member)
 #define ENTRY_BITS 4
 _Static_assert(sizeof(struct jump_entry) == 1 << ENTRY_BITS, "the look-up shifts by it");
 
-/* jump_index() by hand; code_page is set for the block that is jumped to. */
-void emit_jump_cache(struct translation *t)
+/*
+ * jump_index() by hand; code_page is set for the block that is jumped to. Every way round in a
+ * guest has something in it that leads backward, or where nobody knows: only that tests kick.
+ */
+void emit_jump_cache(struct translation *t, bool test_kick)
 {
 	struct emit *emit = &t->emit;
 	uint8_t *miss = translation_trampoline(t, TRAMPOLINE_JUMP);
 
 	CHECK(!(t->state & FLAGS_IN_REG));
-	emit_move(emit, T1, T0);
-	emit_shift(emit, GROUP_SHR, 8, T1, 12);
-	emit_registers(emit, EMIT_XOR, 4, T1, T0);
-	emit_group(emit, GROUP_AND, 4, T1, JUMP_SIZE - 1);
+	emit_registers(emit, EMIT_LOAD, 4, T1, T0);
 	emit_shift(emit, GROUP_SHL, 4, T1, ENTRY_BITS);
+	emit_registers(emit, EMIT_XOR, 4, T1, T0);
+	emit_group(emit, GROUP_AND, 4, T1, (JUMP_SIZE - 1) << ENTRY_BITS);
 	emit_cpu_indexed(emit, EMIT_CMP, T0, T1,
 			 jump_offset(t, offsetof(struct jump_entry, address)));
 	emit_close(emit_jcc_open(emit, CONDITION_NZ, false), miss);
-	emit_cpu_test32(emit, offsetof(struct cpu, kick));
-	emit_close(emit_jcc_open(emit, CONDITION_NZ, false), miss);
+	if (test_kick) {
+		emit_cpu_test32(emit, offsetof(struct cpu, kick));
+		emit_close(emit_jcc_open(emit, CONDITION_NZ, false), miss);
+	}
 	emit_group(emit, GROUP_AND, 8, T0, -4096);
 	emit_cpu(emit, EMIT_STORE, 8, T0, offsetof(struct cpu, code_page));
 	emit_cpu_jump(emit, T1, jump_offset(t, offsetof(struct jump_entry, code)));
@@ -114,7 +119,7 @@ static uint8_t *find_entry(struct translation *t, int64_t target, bool reg)
 	uint64_t physical = t->physical + (uint64_t)target;
 	struct block *block;
 
-	if (physical == t->block->physical)
+	if (physical == block_physical(t->block))
 		return reg ? t->reg_entry : t->start;
 	block = code_lookup(code, physical, t->mode);
 	if (!block)
@@ -122,11 +127,17 @@ static uint8_t *find_entry(struct translation *t, int64_t target, bool reg)
 	return code->memory.write + block->code + (reg ? block->reg_entry : 0);
 }
 
-/* The open and aligned jump at place leads to target's block, now or once it is there. */
-static void link_place(struct translation *t, uint8_t *place, int64_t target, unsigned live)
+/*
+ * jmp, or jcc with a condition, to target's block, now or once it is there. What will be changed
+ * then has to be aligned.
+ */
+#define ALWAYS 16u
+static void emit_link(struct translation *t, unsigned condition, int64_t target, unsigned live)
 {
 	bool reg = (t->state & FLAGS_IN_REG) || !live;
 	uint8_t *entry = find_entry(t, target, reg);
+	uint8_t *place = condition == ALWAYS ? emit_jump_open(&t->emit, !entry)
+					     : emit_jcc_open(&t->emit, condition, !entry);
 	struct stub *stub;
 
 	if (entry) {
@@ -137,6 +148,16 @@ static void link_place(struct translation *t, uint8_t *place, int64_t target, un
 	stub->target = target;
 	stub->state = reg ? FLAGS_IN_REG : FLAGS_IN_MEM;
 	stub->live = (uint16_t)live;
+}
+
+static int64_t relative_target(const struct step *step)
+{
+	return step->insn.immediate + step->offset + step->insn.length;
+}
+
+static bool is_loop(const struct translation *t, int64_t target)
+{
+	return t->loop_head && target == t->steps[0].offset;
 }
 
 static void emit_kick_test(struct translation *t, int64_t target)
@@ -153,14 +174,45 @@ void emit_goto(struct translation *t, int64_t target, unsigned live)
 	if (!is_in_page(target)) {
 		flags_clobber(t, live);
 		emit_linear(t, T0, target);
-		emit_jump_cache(t);
+		emit_jump_cache(t, is_back(t, target));
+		return;
+	}
+	if (is_loop(t, target)) {
+		emit_jump(&t->emit, t->loop_head);
 		return;
 	}
 	if (is_back(t, target)) {
 		flags_clobber(t, live);
 		emit_kick_test(t, target);
 	}
-	link_place(t, emit_jump_open(&t->emit, true), target, live);
+	emit_link(t, ALWAYS, target, live);
+}
+
+/*
+ * A block that jumps back to its own beginning, where no flags are wanted, has the test of kick
+ * there, out of the way of its entries, and the jumps need nothing but themselves. As the way round
+ * does not pass the entries, dropping such a block kicks all vcpus (code_cache.c).
+ */
+void emit_loop_head(struct translation *t)
+{
+	int64_t target = t->steps[0].offset;
+	bool found = false;
+
+	t->loop_head = NULL;
+	for (unsigned i = 0; i < t->count; i++) {
+		const struct step *step = &t->steps[i];
+
+		found |= !step->interpret && step->insn.op->class == CLASS_BRANCH &&
+			 (step->insn.op->handler == HANDLER_JCC ||
+			  step->insn.op->handler == HANDLER_JMP) &&
+			 step->insn.operand_size != 2 && relative_target(step) == target;
+	}
+	if (!found || t->steps[0].live_before)
+		return;
+	emit_u16(&t->emit, 0x0feb); /* jmp over it */
+	t->loop_head = t->emit.at;
+	emit_kick_test(t, target);
+	CHECK(t->emit.at - t->loop_head == 15);
 }
 
 void emit_branch_stub(struct translation *t, const struct stub *stub)
@@ -172,11 +224,6 @@ void emit_branch_stub(struct translation *t, const struct stub *stub)
 
 /* Instructions */
 
-static int64_t relative_target(const struct step *step)
-{
-	return step->insn.immediate + step->offset + step->insn.length;
-}
-
 static void open_branch(struct translation *t, uint8_t *place, int64_t target)
 {
 	struct stub *stub = translation_stub(t, STUB_BRANCH, place);
@@ -187,8 +234,8 @@ static void open_branch(struct translation *t, uint8_t *place, int64_t target)
 }
 
 /*
- * Forward in the page: the jcc itself is linked. Backward: over a jump with its test of kick, for
- * that way is taken mostly. Elsewhere: out of line.
+ * Forward in the page: the jcc itself is linked. Backward, but to the block's own loop head: over a
+ * jump with its test of kick, for that way is taken mostly. Elsewhere: out of line.
  */
 static void translate_jcc(struct translation *t, const struct step *step)
 {
@@ -198,6 +245,8 @@ static void translate_jcc(struct translation *t, const struct step *step)
 	flags_need(t);
 	if (!is_in_page(target)) {
 		open_branch(t, emit_jcc_open(&t->emit, condition, false), target);
+	} else if (is_loop(t, target)) {
+		emit_close(emit_jcc_open(&t->emit, condition, false), t->loop_head);
 	} else if (is_back(t, target)) {
 		uint8_t *over = emit_jcc_open(&t->emit, condition ^ 1, false);
 		unsigned state = t->state;
@@ -206,7 +255,7 @@ static void translate_jcc(struct translation *t, const struct step *step)
 		t->state = state;
 		emit_close(over, t->emit.at);
 	} else {
-		link_place(t, emit_jcc_open(&t->emit, condition, true), target, step->live_target);
+		emit_link(t, condition, target, step->live_target);
 	}
 }
 
@@ -249,7 +298,7 @@ static void translate_ret(struct translation *t, const struct step *step)
 	emit_lookup(t, 8, false, PAGE_STACK);
 	emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
 	emit_add(&t->emit, HOST_RSP, HOST_RSP, 8 + (int32_t)(uint16_t)step->insn.immediate);
-	emit_jump_cache(t);
+	emit_jump_cache(t, true);
 }
 
 /* jmp and call r/m */
@@ -278,7 +327,42 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
 	} else if (call) {
 		emit_cpu(&t->emit, EMIT_LOAD, 8, T0, offsetof(struct cpu, scratch));
 	}
-	emit_jump_cache(t);
+	emit_jump_cache(t, true);
+	return true;
+}
+
+/*
+ * stac and clac, which end a block, for what is behind them runs in another view: on through that
+ * view's jump cache. Only with SMAP, at level 0, and if that cache is for the mode that follows.
+ */
+bool translate_ac(struct translation *t, bool set)
+{
+	unsigned from = t->view, to = set ? VIEW_KERNEL_AC : VIEW_KERNEL;
+	uint32_t mode = (t->mode & ~(3u << MODE_VIEW_SHIFT)) | to << MODE_VIEW_SHIFT;
+	struct emit *emit = &t->emit;
+
+	if (from == VIEW_USER || from == to || (mode & MODE_WINDOW))
+		return false;
+	flags_clobber(t, translation_step(t)->live_before);
+	emit_cpu_compare8(emit, offsetof(struct cpu, cpl), 0);
+	translation_stub(t, STUB_CALL, emit_jcc_open(emit, CONDITION_NZ, false));
+	emit_cpu_test_bits(emit, offsetof(struct cpu, cr4), CR4_SMAP);
+	translation_stub(t, STUB_CALL, emit_jcc_open(emit, CONDITION_Z, false));
+	emit_cpu_group32(emit, GROUP_CMP,
+			 (uint32_t)(offsetof(struct cpu, jump_mode) + to * sizeof(uint32_t)), mode);
+	translation_stub(t, STUB_CALL, emit_jcc_open(emit, CONDITION_NZ, false));
+	if (set)
+		emit_cpu_group32(emit, GROUP_OR, offsetof(struct cpu, rflags), FLAG_AC);
+	else
+		emit_cpu_group32(emit, GROUP_AND, offsetof(struct cpu, rflags), ~(uint32_t)FLAG_AC);
+	emit_cpu_set8(emit, offsetof(struct cpu, view), (uint8_t)to);
+	emit_cpu_set32(emit, offsetof(struct cpu, mode), mode);
+	emit_linear(t, T0, t->next);
+	t->view = to;
+	emit_jump_cache(t, false);
+	t->view = from;
+	/* Only the handler comes here, where the mode stays as it is (no SMAP). */
+	t->state = FLAGS_IN_MEM | FLAGS_IN_REG;
 	return true;
 }
 

@@ -232,6 +232,51 @@ static bool translate_direction(struct translation *t, bool set)
 	return true;
 }
 
+static void slow_call(struct translation *t, unsigned condition)
+{
+	translation_stub(t, STUB_CALL, emit_jcc_open(&t->emit, condition, false));
+}
+
+/* With CR4.TSD the handler knows who may. */
+static bool translate_rdtsc(struct translation *t, bool aux)
+{
+	struct emit *emit = &t->emit;
+
+	flags_clobber(t, translation_step(t)->live_before);
+	emit_cpu_test_bits(emit, offsetof(struct cpu, cr4), CR4_TSD);
+	slow_call(t, CONDITION_NZ);
+	emit_u16(emit, 0x310f); /* rdtsc */
+	emit_shift(emit, GROUP_SHL, 8, RDX, 32);
+	emit_registers(emit, EMIT_OR, 8, RAX, RDX);
+	emit_cpu(emit, EMIT_ADD, 8, RAX, offsetof(struct cpu, tsc_offset));
+	emit_move(emit, RDX, RAX);
+	emit_shift(emit, GROUP_SHR, 8, RDX, 32);
+	emit_registers(emit, EMIT_LOAD, 4, RAX, RAX);
+	if (aux)
+		emit_cpu(emit, EMIT_LOAD, 4, RCX, offsetof(struct cpu, tsc_aux));
+	return true;
+}
+
+static bool translate_swapgs(struct translation *t)
+{
+	const uint32_t base = (uint32_t)(offsetof(struct cpu, segment) +
+					 SEGMENT_GS * sizeof(struct segment) +
+					 offsetof(struct segment, base)),
+		       other = offsetof(struct cpu, kernel_gs_base);
+	struct emit *emit = &t->emit;
+
+	if (t->view == VIEW_USER)
+		return false;
+	flags_clobber(t, translation_step(t)->live_before);
+	emit_cpu_compare8(emit, offsetof(struct cpu, cpl), 0);
+	slow_call(t, CONDITION_NZ);
+	emit_cpu(emit, EMIT_LOAD, 8, T0, base);
+	emit_cpu(emit, EMIT_LOAD, 8, T1, other);
+	emit_cpu(emit, EMIT_STORE, 8, T0, other);
+	emit_cpu(emit, EMIT_STORE, 8, T1, base);
+	return true;
+}
+
 /* rax is wanted for the status flags, whose form in cpu->flags has them in ah and OF in al. */
 static bool translate_pushf(struct translation *t, const struct insn *insn)
 {
@@ -275,11 +320,6 @@ static bool translate_from_segment(struct translation *t, const struct insn *ins
 
 /* Strings: rep movs and stos of up to a page, when they stay in their pages; else by call-out. */
 
-static void slow_string(struct translation *t, unsigned condition)
-{
-	translation_stub(t, STUB_CALL, emit_jcc_open(&t->emit, condition, false));
-}
-
 /* Goes the slow way if rcx elements from the pointer on leave its page. */
 static void check_string(struct translation *t, unsigned pointer, unsigned size)
 {
@@ -287,7 +327,7 @@ static void check_string(struct translation *t, unsigned pointer, unsigned size)
 	emit_group(&t->emit, GROUP_AND, 4, T0, 4095);
 	emit_memory(&t->emit, EMIT_LEA, 8, T0, T0, RCX, size, 0);
 	emit_group(&t->emit, GROUP_CMP, 4, T0, 4096);
-	slow_string(t, CONDITION_A);
+	slow_call(t, CONDITION_A);
 }
 
 /* T1 = pointer - T0, pointer = T0: what to add when it is done. */
@@ -309,10 +349,10 @@ static bool translate_string(struct translation *t, const struct insn *insn, boo
 		return false;
 	flags_clobber(t, translation_step(t)->live_before);
 	emit_cpu_test_bits(emit, offsetof(struct cpu, rflags), FLAG_DF);
-	slow_string(t, CONDITION_NZ);
+	slow_call(t, CONDITION_NZ);
 	emit_add(emit, T0, RCX, -1);
 	emit_group(emit, GROUP_CMP, 8, T0, (int32_t)(4096 / size - 1));
-	slow_string(t, CONDITION_A);
+	slow_call(t, CONDITION_A);
 	check_string(t, RDI, size);
 	if (move) {
 		check_string(t, RSI, size);
@@ -375,6 +415,12 @@ bool translate_inline(struct translation *t)
 		return translate_direction(t, true);
 	case HANDLER_CLI:
 		return translate_cli(t);
+	case HANDLER_RDTSC:
+		return translate_rdtsc(t, false);
+	case HANDLER_RDTSCP:
+		return translate_rdtsc(t, true);
+	case HANDLER_SWAPGS:
+		return translate_swapgs(t);
 	default:
 		return false;
 	}

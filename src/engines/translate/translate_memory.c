@@ -139,18 +139,33 @@ static unsigned next_slot(struct translation *t)
 	return t->code->recent_next;
 }
 
-/* A block's rip-relative operands, which are mostly in one page, share a slot. */
+/* A block's rip-relative operands share slots if they go to the same page. */
+static unsigned near_slot(struct translation *t, bool write)
+{
+	const struct step *step = translation_step(t);
+	int64_t target = step->insn.displacement + step->offset + step->insn.length;
+	struct near_slot *slots = t->near_slots[write];
+	unsigned *count = &t->near_count[write];
+
+	for (unsigned i = 0; i < *count; i++)
+		if (slots[i].page == (int32_t)(target >> 12))
+			return slots[i].slot;
+	if (*count == NEAR_SLOTS)
+		return next_slot(t);
+	slots[*count] = (struct near_slot){(int32_t)(target >> 12), (uint16_t)next_slot(t)};
+	return slots[(*count)++].slot;
+}
+
 static unsigned pick_slot(struct translation *t, enum lookup_page page, bool write)
 {
-	uint16_t *slot = &t->slots[write];
-
+	if (page == PAGE_STACK && t->other_stack) {
+		if (!t->other_slots[write])
+			t->other_slots[write] = (uint16_t)next_slot(t);
+		return t->other_slots[write];
+	}
 	if (page == PAGE_STACK)
 		return write ? RECENT_STACK_WRITE : RECENT_STACK_READ;
-	if (page != PAGE_NEAR)
-		return next_slot(t);
-	if (!*slot)
-		*slot = (uint16_t)next_slot(t);
-	return *slot;
+	return page == PAGE_NEAR ? near_slot(t, write) : next_slot(t);
 }
 
 /* Through the TLB alone. */
@@ -309,11 +324,16 @@ static bool may_write_flags(const struct insn *insn)
 }
 
 /* Before a copied instruction: flags that it reads, or leaves alone in part, must be in RFLAGS. */
-static void flags_before_copy(struct translation *t, const struct insn *insn)
+static bool wants_flags(struct translation *t, const struct insn *insn)
 {
 	unsigned keeps = translation_step(t)->live_after & ~insn_flags_killed(insn);
 
-	if ((insn_flags_read(insn) & FLAG_STATUS) || (may_write_flags(insn) && keeps))
+	return (insn_flags_read(insn) & FLAG_STATUS) || (may_write_flags(insn) && keeps);
+}
+
+static void flags_before_copy(struct translation *t, const struct insn *insn)
+{
+	if (wants_flags(t, insn))
 		flags_need(t);
 }
 
@@ -327,7 +347,7 @@ static void flags_after_copy(struct translation *t, const struct insn *insn)
 static void note_flags(struct translation *t)
 {
 	if (t->state & FLAGS_IN_REG)
-		t->code->notes[t->block->notes + t->current].guest |= NOTE_FLAGS;
+		t->notes[t->current].flags = true;
 }
 
 static bool copy_registers(struct translation *t, const struct insn *insn)
@@ -357,38 +377,54 @@ static bool copy_registers(struct translation *t, const struct insn *insn)
 }
 
 /*
+ * Operands that know their page have their slots. An x87 or MMX instruction may raise a pending #MF
+ * before it reaches for memory: with a look-up, #PF comes first, as in the interpreter.
+ */
+static bool uses_window(const struct translation *t, const struct insn *insn)
+{
+	return operand_page(insn) == PAGE_ANY && !(insn->op->attributes & (OP_X87 | OP_MMX)) &&
+	       !code_wanders(t->code, t->physical + t->steps[t->current].offset);
+}
+
+/*
  * ah, ch, dh and bh cannot be named together with T0, which takes a REX prefix: rsi is made to hold
  * the address meanwhile (it cannot be an operand, for a byte instruction with one of those names
  * only the first four).
  */
 static bool copy_memory(struct translation *t, const struct insn *insn)
 {
-	unsigned size = insn_memory_size(insn), base;
-	bool write = insn_memory_access(insn) & ACCESS_WRITE;
+	unsigned size = insn_memory_size(insn);
+	bool write = insn_memory_access(insn) & ACCESS_WRITE, exchanged;
+	struct insn_address address = {.index = INSN_NO_REGISTER};
 	uint8_t bytes[16];
 	struct plan plan;
-	unsigned length;
 
-	if (!size || size > 64 || !plan_make(&plan, insn, 1u << T1))
+	if (!size || size > 64 || insn->address_size == 2 || !plan_make(&plan, insn, 1u << T1))
 		return false;
-	base = plan.registers.high_byte ? RSI : T0;
-	length = insn_encode(insn, bytes, plan.rename, base);
-	if (!length || insn->address_size == 2)
+	exchanged = plan.registers.high_byte;
+	address.base = exchanged ? RSI : T0;
+	if (!insn_encode_at(insn, bytes, plan.rename, &address))
 		return false;
 	flags_clobber(t, translation_step(t)->live_before);
-	if (!emit_operand_address(t, insn, true))
-		return false;
-	/* With rsi exchanged a fault could not be told exactly: not through a slot that may be
-	 * empty. */
-	emit_lookup(t, size, write, base == RSI ? PAGE_ANY : operand_page(insn));
+	if (t->windows && !exchanged && uses_window(t, insn)) {
+		bool t1 = !(plan.registers.used & SPILLED) && !wants_flags(t, insn);
+
+		if (!emit_window(t, insn, size, t1, &address))
+			return false;
+	} else {
+		if (!emit_operand_address(t, insn, true))
+			return false;
+		/* With rsi exchanged a fault could not be told exactly: not through a slot that may
+		 * be empty. */
+		emit_lookup(t, size, write, exchanged ? PAGE_ANY : operand_page(insn));
+	}
 	flags_before_copy(t, insn);
 	plan_load(t, &plan);
 	note_flags(t);
-	if (base == RSI)
+	if (exchanged)
 		emit_registers(&t->emit, EMIT_XCHG, 8, RSI, T0);
-	bytes_copy(t->emit.at, bytes, length);
-	t->emit.at += length;
-	if (base == RSI)
+	t->emit.at += insn_encode_at(insn, t->emit.at, plan.rename, &address);
+	if (exchanged)
 		emit_registers(&t->emit, EMIT_XCHG, 8, RSI, T0);
 	plan_store(t, &plan);
 	flags_after_copy(t, insn);

@@ -33,6 +33,7 @@ struct step {
 /* What is written out of line, behind the block's instructions. place: the open jump that leads
  * there. */
 enum stub_kind {
+	STUB_WINDOW, /* the window is not the slot's */
 	STUB_RECENT, /* the page is not the one of last time: look into the TLB */
 	STUB_READ,   /* the TLB look-up missed */
 	STUB_WRITE,
@@ -56,6 +57,8 @@ struct stub {
 
 #define TRANSLATION_STUBS (CODE_BLOCK_INSNS * 8)
 
+#define NEAR_SLOTS 8u
+
 struct translation {
 	struct machine_code *code;
 	struct cpu *cpu;
@@ -66,14 +69,23 @@ struct translation {
 	unsigned view;
 	struct emit emit;	    /* in the write view */
 	uint8_t *start, *reg_entry; /* likewise */
+	uint8_t *loop_head;	    /* or NULL */
 	unsigned state;		    /* FLAGS_IN_* at emit.at */
 	unsigned current;	    /* step */
 	bool looked_up;		    /* the current step has had a TLB look-up */
+	bool windows;		    /* memory operands go through windows */
 	bool ended;		    /* the last step has left the block by itself */
 	unsigned count, branches, stub_count;
 	unsigned next; /* offset in the page behind the last step */
 	unsigned scan_low, scan_high;
-	uint16_t slots[2]; /* the recent_entry of PAGE_NEAR, by access; 0: none yet */
+	struct near_slot {
+		int32_t page; /* of the target, from the block's on */
+		uint16_t slot;
+	} near_slots[2][NEAR_SLOTS]; /* the recent_entry of PAGE_NEAR, by access */
+	unsigned near_count[2];
+	bool other_stack; /* rsp has been loaded: */
+	uint16_t other_slots[2];
+	struct note notes[CODE_BLOCK_INSNS + 1];
 	struct step steps[CODE_BLOCK_INSNS];
 	struct stub stubs[TRANSLATION_STUBS];
 };
@@ -155,15 +167,29 @@ enum lookup_page operand_page(const struct insn *insn);
 void emit_lookup(struct translation *t, unsigned size, bool write, enum lookup_page page);
 void emit_recent_stub(struct translation *t, const struct stub *stub);
 
+/* translate_window.c */
+
+/*
+ * For the current step's memory operand, of size bytes, which is not its second look-up: makes
+ * *address its host address, through a window. Uses T0, and T1: with t1 beyond the instruction.
+ * Flags must have been clobbered. False, with nothing written, if it cannot be.
+ */
+bool emit_window(struct translation *t, const struct insn *insn, unsigned size, bool t1,
+		 struct insn_address *address);
+void emit_window_stub(struct translation *t, const struct stub *stub);
+
 /* The current step's instruction, copied. False, with nothing written, if it cannot be. */
 bool translate_copy(struct translation *t);
 
 /* translate_branch.c */
 bool translate_branch(struct translation *t);
+bool translate_ac(struct translation *t, bool set);
+/* At a block's first instruction, before anything of it: where its jumps back to it lead. */
+void emit_loop_head(struct translation *t);
 /* Out of the block, to target (relative to the page), where the flags `live` are wanted. */
 void emit_goto(struct translation *t, int64_t target, unsigned live);
 /* Out of the block, to the linear address in T0; flags are clobbered already. */
-void emit_jump_cache(struct translation *t);
+void emit_jump_cache(struct translation *t, bool test_kick);
 /* The stubs; may add more stubs. */
 void emit_branch_stub(struct translation *t, const struct stub *stub);
 /* Flags wanted at target by what is there (relative to the page). */

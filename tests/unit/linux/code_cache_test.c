@@ -106,10 +106,10 @@ TEST(a_full_cache_is_flushed)
 	for (unsigned i = 0; i < 2000; i++)
 		memcpy(guest_at(&guest, 0x400000 + i * 64), (const uint8_t[]){0x83, 0xc2, 3, 0xc3},
 		       4);
-	cache()->code_used = (uint32_t)cache()->memory.size - CODE_BLOCK_BYTES - 100000;
+	cache()->code_used = cache()->code_limit - CODE_BLOCK_BYTES - 100000;
 	EXPECT_EQ(guest_run(&guest, many, many_end)->gpr[RDX], 6000);
 	EXPECT_EQ(cache()->count_flushes, 1);
-	cache()->code_used = (uint32_t)cache()->memory.size - CODE_BLOCK_BYTES - 100;
+	cache()->code_used = cache()->code_limit - CODE_BLOCK_BYTES - 100;
 	guest_cpu(&guest, 0)->count_blocks = 0;
 	EXPECT_EQ(run_again()->gpr[RDX], 6000);
 }

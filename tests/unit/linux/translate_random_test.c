@@ -190,16 +190,20 @@ static void show(const uint8_t *code, unsigned size)
 	printf("\n");
 }
 
+/* Interpreted, translated, and translated with windows. */
 TEST(random_sequences_end_alike)
 {
-	static struct guest interpreted, translated;
+	static struct guest interpreted, translated, windowed;
 	const char *given = getenv("SEED"), *count = getenv("SEQUENCES");
 	unsigned sequences = count ? (unsigned)strtoul(count, NULL, 0) : SEQUENCES, whole = 0;
 
 	guest_create(&interpreted, 1);
 	guest_create(&translated, 1);
+	guest_create(&windowed, 1);
 	protect(&interpreted);
 	protect(&translated);
+	protect(&windowed);
+	engine_windows(&windowed.vm, ENGINE_WINDOWS_ALL);
 	engine_interpret_only(&interpreted.vm, true);
 	seed = given ? strtoull(given, NULL, 0) : 0x1d8e4e27c47d124full;
 	for (unsigned i = 0; i < sequences; i++) {
@@ -211,7 +215,8 @@ TEST(random_sequences_end_alike)
 		make_state(&state);
 		run(&interpreted, &state, code, size);
 		run(&translated, &state, code, size);
-		if (!alike(&interpreted, &translated)) {
+		run(&windowed, &state, code, size);
+		if (!alike(&interpreted, &translated) || !alike(&interpreted, &windowed)) {
 			printf("sequence %u, after seed %#lx\n", i, start);
 			show(code, size);
 			test_stop();
@@ -220,6 +225,7 @@ TEST(random_sequences_end_alike)
 	}
 	EXPECT(whole > sequences / 20);
 	EXPECT(guest_cpu(&translated, 0)->count_blocks >= sequences);
+	EXPECT(guest_cpu(&windowed, 0)->count_window_faults > sequences / 20);
 	if (given)
 		printf("%u of %u without a fault\n", whole, sequences);
 }

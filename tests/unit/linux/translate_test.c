@@ -245,3 +245,25 @@ TEST(a_kick_ends_a_loop)
 	EXPECT_EQ(guest.exit.kind, EXIT_KICKED);
 	EXPECT_EQ(vcpu->state.rip, GUEST_CODE);
 }
+
+/* Ten times round, with carry kept: the first time by the handler, then written out. */
+GUEST(access_check, "mov $0x200000, %ebx; mov $10, %ecx; xor %eax, %eax; xor %edx, %edx;"
+		    "1: stc; stac; adc $0, %rdx; mov (%rbx), %rsi; add %rsi, %rax; stc; clac;"
+		    "adc $0, %rdx; dec %ecx; jnz 1b; hlt");
+
+TEST(stac_and_clac_with_smap_and_without)
+{
+	for (unsigned smap = 0; smap < 2; smap++) {
+		struct vcpu_state *state;
+
+		guest_create(&guest, 1);
+		*(uint64_t *)guest_at(&guest, GUEST_DATA) = 7;
+		guest.vm.vcpus[0]->state.cr4 |= smap << 21;
+		state = guest_run(&guest, access_check, access_check_end);
+		EXPECT_EQ(state->gpr[RAX], 70);
+		EXPECT_EQ(state->gpr[RDX], 20);
+		EXPECT_EQ(state->rflags >> 18 & 1, 0);
+		EXPECT(guest_cpu(&guest, 0)->count_calls <= (smap ? 6 : 21));
+		vm_destroy(&guest.vm);
+	}
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Windows: pieces of a guest address space as mappings of guest RAM, so that translated code
+ * reaches memory without a look-up of each page (docs/translate.md).
+ *
+ * A window is WINDOW_BYTES of the process's address space, reserved without access, that stands for
+ * as many bytes of linear addresses from a multiple of that on, in one address space (CR3) and one
+ * view. A page of it is mapped when translated code faults there, only if the TLB has the page, and
+ * with no more rights than the TLB says: it is a TLB entry, and goes when those have to go. What is
+ * not mapped (devices, pages with translated code for stores, what the guest does not map) faults,
+ * and is done by the interpreter.
+ *
+ * Blocks use windows if their mode has MODE_WINDOW, which an address space gets when its user code
+ * has been found running several times, and loses for a while when it costs more than it brings.
+ *
+ * All functions are for the vcpu's own thread, inside (exclusive.h), but for what says otherwise.
+ */
+#ifndef TRANSLATE_WINDOW_H
+#define TRANSLATE_WINDOW_H
+
+#include "engines/translate/cpu.h"
+
+#define WINDOW_BITS  31
+#define WINDOW_BYTES (1ull << WINDOW_BITS)
+
+/* Where an access of size bytes in a window may begin at the last. */
+#define WINDOW_LIMIT(size) ((uint32_t)(WINDOW_BYTES - (size)))
+
+/* A slot that no address hits, but for some that are not canonical: as with recent_entry. */
+#define WINDOW_SLOT_EMPTY (1ull << 63)
+
+/* cpu->windows. False if there is no memory; then (and where guest memory has no handle) nothing
+ * is ever mapped. Before the vcpu runs; destroy when it no longer does. */
+bool window_create(struct cpu *cpu);
+void window_destroy(struct cpu *cpu);
+
+/* For tests: these views (bits) use windows from the start, whatever it costs; 0: user code, when
+ * it pays. The vcpu does not run. */
+void window_force(struct cpu *cpu, unsigned views);
+
+/* CR3 or the paging mode has changed: chooses the address space and the mode. */
+void window_switch(struct cpu *cpu);
+
+/* The vcpu was interrupted in guest code. */
+void window_sample(struct cpu *cpu);
+
+/*
+ * Fills the slot for an access of size bytes at linear in the current view. False: there is no
+ * window for it.
+ */
+bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear, unsigned size);
+
+/* Does the host address lie in one of the vcpu's windows? May be called in a signal handler. */
+bool window_owns(const struct cpu *cpu, uint64_t host);
+
+/*
+ * Translated code has faulted at the host address, which window_owns. Maps the page: true, and the
+ * instruction may begin anew. False: it is to be done without windows. Raises the guest's #PF.
+ */
+bool window_fault(struct cpu *cpu, uint64_t host, bool write);
+
+/* TLB maintenance, called by mmu.c's: pages of all address spaces; of those with this PCID; of one
+ * address in those. */
+void window_flush(struct cpu *cpu);
+void window_flush_pcid(struct cpu *cpu, unsigned pcid);
+void window_flush_page(struct cpu *cpu, unsigned pcid, uint64_t linear);
+
+/* The guest-physical page becomes read-only in all windows. Also for other vcpus' in an exclusive
+ * section. */
+void window_protect(struct cpu *cpu, uint64_t physical);
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Windows: that they follow the guest's TLB maintenance, its rights and its code; when they are
+ * used at all. Small guests run with them as well (tests/run-guests). */
+#include "translate_guest.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "engines/translate/mmu.h"
+#include "engines/translate/window.h"
+#include "x86/paging.h"
+
+#define PAGE_A 0x150000u
+#define PAGE_B 0x151000u
+#define OTHER  0x40000u /* tables of another address space: the first 2 MiB, and nothing else */
+
+static struct guest guest;
+
+static uint64_t *entry_of(uint64_t tables, uint64_t linear)
+{
+	return (uint64_t *)guest_at(&guest, tables + 0x3000) + (linear >> 12);
+}
+
+static void create(unsigned vcpus)
+{
+	guest_create(&guest, vcpus);
+	engine_windows(&guest.vm, ENGINE_WINDOWS_ALL);
+	memcpy(guest_at(&guest, OTHER + 0x3000), guest_at(&guest, GUEST_TABLES + 0x3000), 0x1000);
+	*(uint64_t *)guest_at(&guest, OTHER) = (OTHER + 0x1000) | 7;
+	*(uint64_t *)guest_at(&guest, OTHER + 0x1000) = (OTHER + 0x2000) | 7;
+	*(uint64_t *)guest_at(&guest, OTHER + 0x2000) = (OTHER + 0x3000) | 7;
+	*(uint64_t *)guest_at(&guest, PAGE_A) = 0xaaaa;
+	*(uint64_t *)guest_at(&guest, PAGE_B) = 0xbbbb;
+}
+
+static struct vcpu_state *run(const uint8_t *code, const uint8_t *end)
+{
+	return guest_run(&guest, code, end);
+}
+
+static uint64_t faults(void)
+{
+	return guest_cpu(&guest, 0)->count_window_faults;
+}
+
+GUEST(sum, "mov $0x150000, %ebx; mov $1000, %ecx; 1: mov (%rbx), %rax; add %rcx, (%rbx);"
+	   "add (%rbx), %rdx; movl $1, 8(%rbx,%rcx,2); dec %ecx; jnz 1b; hlt");
+
+TEST(a_page_faults_once_for_reading_and_once_for_writing)
+{
+	create(1);
+	run(sum, sum_end);
+	EXPECT_EQ(*(uint64_t *)guest_at(&guest, PAGE_A), 0xaaaa + 500500);
+	EXPECT_EQ(faults(), 2);
+	EXPECT_EQ(*entry_of(GUEST_TABLES, PAGE_A) & 0x60, 0x60);
+}
+
+/* r8 = before, r9 = after the page table said something else and was flushed. */
+#define CHANGE(flush)                                                                              \
+	"mov $0x150000, %ebx; mov (%rbx), %r8; movq $0x151007, 0x4000+0x150*8; " flush             \
+	"; mov (%rbx), %r9; movq $0x150007, 0x4000+0x150*8; " flush "; hlt"
+GUEST(by_invlpg, CHANGE("invlpg (%rbx)"));
+GUEST(by_cr3, CHANGE("mov %cr3, %rax; mov %rax, %cr3"));
+GUEST(by_pge, CHANGE("mov %cr4, %rax; xor $0x80, %al; mov %rax, %cr4"));
+GUEST(by_invpcid_page, CHANGE("push %rbx; push $0; mov $0, %eax; invpcid (%rsp), %rax"));
+GUEST(by_invpcid_context, CHANGE("push %rbx; push $0; mov $1, %eax; invpcid (%rsp), %rax"));
+GUEST(by_invpcid_all, CHANGE("push %rbx; push $0; mov $2, %eax; invpcid (%rsp), %rax"));
+GUEST(by_invpcid_local, CHANGE("push %rbx; push $0; mov $3, %eax; invpcid (%rsp), %rax"));
+
+TEST(every_flush_is_followed)
+{
+	static const struct {
+		const uint8_t *code, *end;
+	} codes[] = {{by_invlpg, by_invlpg_end},
+		     {by_cr3, by_cr3_end},
+		     {by_pge, by_pge_end},
+		     {by_invpcid_page, by_invpcid_page_end},
+		     {by_invpcid_context, by_invpcid_context_end},
+		     {by_invpcid_all, by_invpcid_all_end},
+		     {by_invpcid_local, by_invpcid_local_end}};
+
+	create(1);
+	for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		struct vcpu_state *state;
+
+		guest_state(&guest.vm.vcpus[0]->state);
+		guest.vm.vcpus[0]->state.cr4 |= 1 << 17;
+		memset(guest_at(&guest, GUEST_CODE), 0, 256);
+		vm_written(&guest.vm, gpa(GUEST_CODE), 256);
+		engine_translate.reset(guest.vm.vcpus[0]);
+		state = run(codes[i].code, codes[i].end);
+		EXPECT_EQ(state->gpr[R8], 0xaaaa);
+		EXPECT_EQ(state->gpr[R9], 0xbbbb);
+	}
+	EXPECT(faults() >= 2 * sizeof(codes) / sizeof(codes[0]));
+}
+
+/*
+ * Two address spaces with PCIDs 0 and 1. The second's page is B. r8: A; r9: B; r10: A without a
+ * flush, its window still there; r11: after its entry has been changed to B meanwhile, and
+ * invalidated for PCID 0 while 1 was current.
+ */
+GUEST(switching, "mov $0x150000, %ebx; mov $0x1000, %esi; mov $0x40001, %edi; mov $1, %eax;"
+		 "shl $63, %rax; or %rax, %rsi; or %rax, %rdi; mov (%rbx), %r8;"
+		 "mov %rdi, %cr3; mov (%rbx), %r9; mov %rsi, %cr3; mov (%rbx), %r10;"
+		 "mov %rdi, %cr3; mov (%rbx), %r9; movq $0x151007, 0x4000+0x150*8;"
+		 "push %rbx; push $0; xor %eax, %eax; invpcid (%rsp), %rax;"
+		 "mov %rsi, %cr3; mov (%rbx), %r11; hlt");
+
+TEST(address_spaces_keep_theirs)
+{
+	struct vcpu_state *state;
+
+	create(1);
+	*entry_of(OTHER, PAGE_A) = PAGE_B | 7;
+	guest.vm.vcpus[0]->state.cr4 |= 1 << 17;
+	state = run(switching, switching_end);
+	EXPECT_EQ(state->gpr[R8], 0xaaaa);
+	EXPECT_EQ(state->gpr[R9], 0xbbbb);
+	EXPECT_EQ(state->gpr[R10], 0xaaaa);
+	EXPECT_EQ(state->gpr[R11], 0xbbbb);
+	EXPECT_EQ(faults(), 3); /* A, B, A after invpcid */
+}
+
+/* The page is mapped writable when its code is run for the first time; then it is changed. */
+GUEST(writes_code, "mov $0x150000, %ebx; movl $0xc3c0ff, (%rbx); xor %eax, %eax; call *%rbx;"
+		   "movl $0xc3c8ff, (%rbx); call *%rbx; call *%rbx; movl $0xc3c0ff, (%rbx);"
+		   "call *%rbx; hlt");
+
+TEST(stores_to_code_are_seen)
+{
+	create(1);
+	EXPECT_EQ((uint32_t)run(writes_code, writes_code_end)->gpr[RAX], 0);
+	EXPECT(faults() >= 3);
+}
+
+GUEST(writer, "mov $0x150000, %ebx; mov %r8d, (%rbx); hlt");
+GUEST(caller, "mov $0x150000, %ebx; xor %eax, %eax; call *%rbx; hlt");
+
+static uint64_t run_vcpu(unsigned number, uint64_t rip, uint64_t r8)
+{
+	struct vcpu *vcpu = guest.vm.vcpus[number];
+
+	guest_state(&vcpu->state);
+	vcpu->state.rip = rip;
+	vcpu->state.gpr[R8] = r8;
+	vcpu->state.gpr[RSP] = GUEST_STACK - number * 0x1000;
+	engine_translate.run(vcpu, &guest.exit);
+	EXPECT_EQ(guest.exit.kind, EXIT_HALT);
+	return vcpu->state.gpr[RAX];
+}
+
+/* Without a reset in between, so that the other vcpu's window stays what it is. */
+TEST(another_vcpu_takes_the_right_to_write)
+{
+	struct vcpu *vcpu;
+
+	create(2);
+	memcpy(guest_at(&guest, GUEST_CODE), writer, (size_t)(writer_end - writer));
+	memcpy(guest_at(&guest, GUEST_CODE + 0x1000), caller, (size_t)(caller_end - caller));
+	run_vcpu(1, GUEST_CODE, 0xc3c0ff);
+	EXPECT_EQ(run_vcpu(0, GUEST_CODE + 0x1000, 0), 1);
+	vcpu = guest.vm.vcpus[1];
+	EXPECT_EQ(guest_cpu(&guest, 1)->code->page_windows[PAGE_A >> 12], 0);
+	vcpu->state.rip = GUEST_CODE;
+	guest_cpu(&guest, 1)->rip = GUEST_CODE;
+	guest_cpu(&guest, 1)->gpr[R8] = 0xc3c8ff;
+	engine_translate.run(vcpu, &guest.exit);
+	guest_cpu(&guest, 0)->rip = GUEST_CODE + 0x1000;
+	engine_translate.run(guest.vm.vcpus[0], &guest.exit);
+	EXPECT_EQ((uint32_t)guest.vm.vcpus[0]->state.gpr[RAX], UINT32_MAX);
+}
+
+/* rbx is given; what lies at the end of a window, and what is not canonical. */
+GUEST(load_rbx, "mov (%rbx), %rax; hlt");
+GUEST(load_sum, "mov (%rbx,%rcx), %rax; hlt");
+GUEST(store_sum, "mov %rax, (%rbx,%rcx); hlt");
+GUEST(xchg_rbx, "xchg %rax, (%rbx); hlt");
+
+static uint64_t vector_of(const uint8_t *code, const uint8_t *end, uint64_t rbx, uint64_t rcx)
+{
+	struct vcpu *vcpu = guest.vm.vcpus[0];
+
+	guest_state(&vcpu->state);
+	vcpu->state.gpr[RBX] = rbx;
+	vcpu->state.gpr[RCX] = rcx;
+	vcpu->state.gpr[RAX] = 0x1234;
+	vcpu->state.gpr[R15] = 0xff;
+	memset(guest_at(&guest, GUEST_CODE), 0, 64);
+	vm_written(&guest.vm, gpa(GUEST_CODE), 64);
+	engine_translate.reset(vcpu);
+	run(code, end);
+	return vcpu->state.gpr[R15];
+}
+
+static uint64_t expected(uint64_t linear)
+{
+	if (!paging_canonical(linear) || !paging_canonical(linear + 7))
+		return 13;
+	return linear < GUEST_MEMORY - 7 ? 0xff : 14;
+}
+
+TEST(addresses_at_the_edge)
+{
+	static const uint64_t wild[] = {
+		1ull << 63,	(1ull << 63) + 0x1000, (1ull << 63) + 0x7fffffff, 0x800000000000,
+		0x7ffffffffff9, 0xffff7ffffffffff8,    0xfffffffffffffff9};
+
+	create(1);
+	for (unsigned i = 0; i < sizeof(wild) / sizeof(wild[0]); i++) {
+		uint64_t far = wild[i] + 0x200000;
+
+		EXPECT_EQ(vector_of(load_rbx, load_rbx_end, wild[i], 0), expected(wild[i]));
+		EXPECT_EQ(vector_of(load_sum, load_sum_end, 0x1000, wild[i] - 0x1000),
+			  expected(wild[i]));
+		EXPECT_EQ(vector_of(store_sum, store_sum_end, wild[i], 0), expected(wild[i]));
+		EXPECT_EQ(vector_of(xchg_rbx, xchg_rbx_end, far, 0), expected(far));
+	}
+	/* 4 bytes on both sides of the end of the first window */
+	EXPECT_EQ(vector_of(load_rbx, load_rbx_end, 0x7ffffffc, 0), 14);
+	EXPECT_EQ(vector_of(load_rbx, load_rbx_end, PAGE_A + 0xffc, 0), 0xff);
+	EXPECT_EQ(guest.vm.vcpus[0]->state.gpr[RAX], 0xbbbb00000000);
+}
+
+/* The second page of a store may not be written: nothing is. */
+TEST(a_store_across_pages_is_whole_or_not_at_all)
+{
+	create(1);
+	*entry_of(GUEST_TABLES, PAGE_B) = PAGE_B | 5;
+	EXPECT_EQ(vector_of(store_sum, store_sum_end, PAGE_A, 0xff8), 0xff);
+	EXPECT_EQ(vector_of(store_sum, store_sum_end, PAGE_A, 0xffc), 14);
+	EXPECT_EQ(guest.vm.vcpus[0]->state.cr2, PAGE_B);
+	EXPECT_EQ(*(uint64_t *)guest_at(&guest, PAGE_A + 0xff8), 0x1234);
+	EXPECT_EQ(*(uint64_t *)guest_at(&guest, PAGE_B), 0xbbbb);
+	/* And the kernel's page is not the user's, though the kernel's window has it. */
+	EXPECT_EQ(guest_cpu(&guest, 0)->windows_on, ENGINE_WINDOWS_ALL);
+}
+
+/* User code in a loop, interrupted again and again. Selector 27: user's 64-bit code. */
+GUEST(loop, "mov $0x150000, %ebx; 1: incq (%rbx); jmp 1b");
+/* Pages without end, each touched once: windows don't pay. */
+GUEST(touch, "1: mov $0x110000, %ebx; 2: incq (%rbx); add $0x1000, %ebx; cmp $0x1f0000, %ebx;"
+	     "jb 2b; jmp 1b");
+
+static _Atomic bool stop;
+
+/* A guest's timer, more or less. */
+static void *interrupt(void *nothing)
+{
+	while (!stop) {
+		atomic_fetch_or(&guest.vm.vcpus[0]->pending, PENDING_PAUSE);
+		engine_translate.kick(guest.vm.vcpus[0]);
+		usleep(200);
+	}
+	return nothing;
+}
+
+/* Interrupts the code, at level 3, until windows are used for it (or not), in vain so many times at
+ * the most. */
+static bool comes_to(bool windows, unsigned times)
+{
+	struct vcpu *vcpu = guest.vm.vcpus[0];
+	pthread_t thread;
+	bool found = false;
+
+	stop = false;
+	REQUIRE(pthread_create(&thread, NULL, interrupt, NULL) == 0);
+	for (unsigned i = 0; i < times && !found; i++) {
+		atomic_store(&vcpu->pending, 0);
+		engine_translate.run(vcpu, &guest.exit);
+		EXPECT_EQ(guest.exit.kind, EXIT_KICKED);
+		found = !!(guest_cpu(&guest, 0)->mode & MODE_WINDOW) == windows;
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	return found;
+}
+
+static void start_user(const uint8_t *code, const uint8_t *end)
+{
+	struct vcpu_state *state;
+
+	create(1);
+	state = &guest.vm.vcpus[0]->state;
+	engine_windows(&guest.vm, 0);
+	memcpy(guest_at(&guest, GUEST_CODE), code, (size_t)(end - code));
+	guest_state(state);
+	state->segment[SEGMENT_CS] = (struct segment){27, 0xa0fb, 0xffffffff, 0};
+	state->segment[SEGMENT_SS] = (struct segment){35, 0xc0f3, 0xffffffff, 0};
+}
+
+TEST(code_that_runs_long_gets_windows)
+{
+	start_user(loop, loop_end);
+	EXPECT(comes_to(true, 1000));
+	EXPECT(!comes_to(false, 50));
+	EXPECT(faults() <= 4);
+	EXPECT(guest_cpu(&guest, 0)->windows_on == ENGINE_WINDOWS_USER);
+}
+
+/* Flushed at each round, pages cost more than they bring. */
+TEST(windows_that_do_not_pay_are_closed_for_a_while)
+{
+	start_user(touch, touch_end);
+	EXPECT(comes_to(true, 1000));
+	for (unsigned i = 0; i < 100 && (guest_cpu(&guest, 0)->mode & MODE_WINDOW); i++) {
+		mmu_flush_all(guest_cpu(&guest, 0));
+		comes_to(false, 1);
+	}
+	EXPECT(!(guest_cpu(&guest, 0)->mode & MODE_WINDOW));
+	EXPECT(comes_to(true, 1000));
+}
+
+/* More windows in turn than a slot has places: the TLB is asked then. */
+GUEST(wander, "mov $0x150000, %ebx; mov $0x80150000, %esi; mov $0x100150000, %rdi; mov $300, %ecx;"
+	      "1: mov %rbx, %rdx; call 2f; mov %rsi, %rdx; call 2f; mov %rdi, %rdx; call 2f;"
+	      "dec %ecx; jnz 1b; hlt; 2: add (%rdx), %rax; ret");
+
+TEST(what_wanders_looks_into_the_tlb)
+{
+	uint64_t *table;
+
+	create(1);
+	table = guest_at(&guest, GUEST_TABLES + 0x1000);
+	table[2] = table[4] = table[0];
+	EXPECT_EQ(run(wander, wander_end)->gpr[RAX], 900 * 0xaaaaull);
+	EXPECT(guest_cpu(&guest, 0)->code->count_dropped >= 1);
+	EXPECT(guest_cpu(&guest, 0)->code->count_dropped <= 4);
+}
