@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	}
 	FUZZ_CHECK(information.ram_count && information.ram_count <= BOOT_RAM_MAX);
 	for (unsigned i = 0; i < information.ram_count; i++) {
-		const struct boot_ram *ram = &information.ram[i];
+		const struct frame_range *ram = &information.ram[i];
 
 		FUZZ_CHECK(ram->size && !((ram->base | ram->size) & 0xfff));
 		FUZZ_CHECK(!i || ram->base >= ram[-1].base + ram[-1].size);

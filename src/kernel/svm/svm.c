@@ -99,12 +99,13 @@ static int svm_processor_init(void)
 {
 	/* The host's save area, the VMCB for VMSAVE, and what else the processor has. */
 	uint8_t *pages = kernel_pages(2 * PAGE_SIZE + sizeof(struct svm_cpu));
-	struct svm_cpu *cpu = (struct svm_cpu *)(pages + 2 * PAGE_SIZE);
+	struct svm_cpu *cpu;
 
 	if (!pages || (!svm_features.io_map && make_maps()))
 		return -ENOMEM;
 	msr_write(MSR_EFER, msr_read(MSR_EFER) | EFER_SVME);
 	msr_write(MSR_VM_HSAVE_PA, direct_pa(pages).value);
+	cpu = (struct svm_cpu *)(pages + 2 * PAGE_SIZE);
 	cpu->host = direct_pa(pages + PAGE_SIZE).value;
 	cpu->next_asid = svm_features.asids; /* a new generation begins with the first guest */
 	cpu_this()->vendor = cpu;
@@ -128,10 +129,11 @@ static void set_intercepts(struct vmcb *vmcb)
 static int svm_create(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = kernel_pages(SVM_SIZE);
-	struct svm *svm = (struct svm *)(vmcb + 1);
+	struct svm *svm;
 
 	if (!vmcb)
 		return -ENOMEM;
+	svm = (struct svm *)(vmcb + 1);
 	set_intercepts(vmcb);
 	vmcb->iopm_base_pa = svm_features.io_map;
 	vmcb->msrpm_base_pa = svm_features.msr_map;
