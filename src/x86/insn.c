@@ -228,3 +228,29 @@ unsigned insn_flags_killed(const struct insn *insn)
 		return 0;
 	return (written | undefined) & FLAG_STATUS;
 }
+
+unsigned insn_operand_register(const struct insn *insn, const struct operand *operand)
+{
+	switch (operand->kind) {
+	case OPERAND_RM:
+		return insn->memory ? INSN_NO_REGISTER : insn->rm;
+	case OPERAND_RM_REGISTER:
+		return insn->rm;
+	case OPERAND_REG:
+		return insn->reg;
+	case OPERAND_VVVV:
+		return insn->vvvv;
+	case OPERAND_OPCODE_REG:
+		return (insn->opcode & 7u) | (insn->rex & 1u) << 3;
+	case OPERAND_ACC:
+		return 0;
+	case OPERAND_CL:
+		return 1;
+	case OPERAND_DX:
+		return 2;
+	case OPERAND_FIXED:
+		return operand->number;
+	default:
+		return INSN_NO_REGISTER;
+	}
+}

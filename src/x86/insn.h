@@ -250,6 +250,9 @@ bool insn_fall_back(struct insn *insn);
 unsigned insn_element_size(const struct insn *insn);
 unsigned insn_index_size(const struct insn *insn);
 
+/* The general register (0..15, as in ModRM) that an operand is, or INSN_NO_REGISTER. */
+unsigned insn_operand_register(const struct insn *insn, const struct operand *operand);
+
 /* Size in bytes of an operand by its enum operand_size. */
 unsigned insn_operand_bytes(const struct insn *insn, const struct operand *operand);
 

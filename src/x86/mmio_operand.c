@@ -5,8 +5,6 @@
 #include "x86/handlers.h"
 #include "x86/paging.h"
 
-enum { RAX, RCX, RDX };
-
 uint64_t gpr_get(const struct attempt *attempt, unsigned number, unsigned size, bool high)
 {
 	if (high)
@@ -74,30 +72,6 @@ static bool is_memory(const struct insn *insn, const struct operand *operand)
 	       (operand->kind == OPERAND_RM && insn->memory);
 }
 
-/* Of a general-register operand, or INSN_NO_REGISTER. */
-static unsigned register_number(const struct insn *insn, const struct operand *operand)
-{
-	switch (operand->kind) {
-	case OPERAND_RM:
-	case OPERAND_RM_REGISTER:
-		return insn->rm;
-	case OPERAND_REG:
-		return insn->reg;
-	case OPERAND_OPCODE_REG:
-		return (insn->opcode & 7u) | (insn->rex & 1u) << 3;
-	case OPERAND_ACC:
-		return RAX;
-	case OPERAND_CL:
-		return RCX;
-	case OPERAND_DX:
-		return RDX;
-	case OPERAND_FIXED:
-		return operand->number;
-	default:
-		return INSN_NO_REGISTER;
-	}
-}
-
 /* ah, ch, dh, bh: byte registers 4..7 of an instruction without REX. */
 static bool is_high_byte(const struct insn *insn, const struct operand *operand, unsigned number)
 {
@@ -109,7 +83,7 @@ enum mmio_result operand_get(struct attempt *attempt, unsigned which, const stru
 {
 	const struct insn *insn = attempt->insn;
 	const struct operand *operand = &insn->op->operand[which];
-	unsigned number = register_number(insn, operand);
+	unsigned number = insn_operand_register(insn, operand);
 
 	if (operand->kind == OPERAND_IMM)
 		*value = (uint64_t)insn->immediate;
@@ -130,7 +104,7 @@ enum mmio_result operand_put(struct attempt *attempt, unsigned which, const stru
 {
 	const struct insn *insn = attempt->insn;
 	const struct operand *operand = &insn->op->operand[which];
-	unsigned number = register_number(insn, operand);
+	unsigned number = insn_operand_register(insn, operand);
 
 	if (is_memory(insn, operand))
 		return place_put(attempt, memory, value);

@@ -51,7 +51,7 @@ static struct plan plan_registers(const struct insn *insn)
 	uint16_t taken;
 
 	for (unsigned i = 0; i < 4; i++) {
-		unsigned number = operand_register(insn, &insn->op->operand[i]);
+		unsigned number = insn_operand_register(insn, &insn->op->operand[i]);
 
 		if (number < 16)
 			plan.used |= (uint16_t)(1u << number);

@@ -30,9 +30,6 @@ typedef void handler_function(struct cpu *cpu, const struct insn *insn);
 /* By enum handler; NULL: raises #UD and logs the bytes once. handlers.c */
 extern handler_function *const handler_table[];
 
-/* The general register that an operand is, by its number in ModRM, or INSN_NO_REGISTER. */
-unsigned operand_register(const struct insn *insn, const struct operand *operand);
-
 /* Operand helpers for handlers. */
 uint64_t operand_address(
 	struct cpu *cpu,

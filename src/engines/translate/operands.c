@@ -42,32 +42,6 @@ void register_write(struct cpu *cpu, unsigned number, unsigned size, bool high_b
 		*gpr = (*gpr & ~(((uint64_t)1 << size * 8) - 1)) | cut(value, size);
 }
 
-unsigned operand_register(const struct insn *insn, const struct operand *operand)
-{
-	switch (operand->kind) {
-	case OPERAND_RM:
-		return insn->memory ? INSN_NO_REGISTER : insn->rm;
-	case OPERAND_RM_REGISTER:
-		return insn->rm;
-	case OPERAND_REG:
-		return insn->reg;
-	case OPERAND_VVVV:
-		return insn->vvvv;
-	case OPERAND_OPCODE_REG:
-		return (insn->opcode & 7u) | (insn->rex & 1u) << 3;
-	case OPERAND_ACC:
-		return RAX;
-	case OPERAND_CL:
-		return RCX;
-	case OPERAND_DX:
-		return RDX;
-	case OPERAND_FIXED:
-		return operand->number;
-	default:
-		return INSN_NO_REGISTER;
-	}
-}
-
 static bool operand_is_memory(const struct insn *insn, const struct operand *operand)
 {
 	switch (operand->kind) {
@@ -108,7 +82,7 @@ uint64_t operand_read(struct cpu *cpu, const struct insn *insn, unsigned which)
 
 		return mmu_load(cpu, linear, size, MMU_READ);
 	}
-	number = operand_register(insn, operand);
+	number = insn_operand_register(insn, operand);
 	CHECK(number < 16);
 	return register_read(cpu, number, size, operand_high_byte(insn, operand, number));
 }
@@ -126,7 +100,7 @@ void operand_write(struct cpu *cpu, const struct insn *insn, unsigned which, uin
 		mmu_store(cpu, linear, size, value, MMU_WRITE);
 		return;
 	}
-	number = operand_register(insn, operand);
+	number = insn_operand_register(insn, operand);
 	CHECK(number < 16);
 	register_write(cpu, number, size, operand_high_byte(insn, operand, number), value);
 }
