@@ -31,6 +31,20 @@ struct engine_apics {
 	void (*set)(struct vcpu *vcpu, const struct apic *apic);
 };
 
+/*
+ * How an engine takes part in the dirty log (core/dirty.h), whose functions call these as they have
+ * been called. The engine enters what vcpus write with dirty_mark: at the write, or in collect.
+ */
+struct engine_dirty {
+	/* From its return on, each write of a vcpu will be found by collect. 0 or a negative errno.
+	 */
+	int (*start)(struct vm *vm);
+	/* When it returns, all pages that a vcpu wrote before it was called are marked, and a write
+	 * after it returned will be marked anew. 0 or a negative errno, with nothing lost. */
+	int (*collect)(struct vm *vm);
+	void (*stop)(struct vm *vm);
+};
+
 struct engine {
 	const char *name;
 	/* 0 if it can truly run guests here; else a negative errno. A line about why (either way)
@@ -79,6 +93,8 @@ struct engine {
 	 * level-triggered ones.
 	 */
 	const struct engine_apics *apics;
+	/* NULL where there is no dirty log. */
+	const struct engine_dirty *dirty;
 };
 
 #endif

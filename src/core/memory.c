@@ -120,8 +120,24 @@ int vm_write(struct vm *vm, gpa_t address, const void *bytes, uint64_t length)
 	return 0;
 }
 
+/* All of it is RAM. */
+static void mark(struct vm *vm, uint64_t address, uint64_t length)
+{
+	while (length > 0) {
+		const struct memory_range *range = range_find(&vm->memory, address);
+		uint64_t inside = address - range->base;
+		uint64_t here = range->size - inside < length ? range->size - inside : length;
+
+		dirty_mark(vm, range->offset + inside, here);
+		address += here;
+		length -= here;
+	}
+}
+
 void vm_written(struct vm *vm, gpa_t address, uint64_t length)
 {
+	if (dirty_is_on(vm))
+		mark(vm, address.value, length);
 	if (vm->engine && vm->engine->written && length > 0)
 		vm->engine->written(vm, address.value, length);
 }

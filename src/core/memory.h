@@ -50,8 +50,8 @@ void *vm_slice(struct vm *vm, gpa_t address, uint64_t length);
 int vm_read(struct vm *vm, gpa_t address, void *bytes, uint64_t length);
 int vm_write(struct vm *vm, gpa_t address, const void *bytes, uint64_t length);
 
-/* Tells the engine that a device (not the vcpu) changed RAM: translated code of it is dropped. Any
- * thread; vm's lock not needed. */
+/* Tells the engine and the dirty log that a device (not the vcpu) changed RAM, all of which it is:
+ * translated code of it is dropped. Any thread; vm's lock not needed. */
 void vm_written(struct vm *vm, gpa_t address, uint64_t length);
 
 /* The offset in the block of the page at address, or UINT64_MAX if it is not RAM. */

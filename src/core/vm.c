@@ -85,6 +85,7 @@ void vm_destroy(struct vm *vm)
 	vm_unlock(vm);
 	vcpus_destroy(vm);
 	vm->engine->vm_destroy(vm);
+	dirty_destroy(vm);
 	memory_destroy(&vm->memory);
 }
 

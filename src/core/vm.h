@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/device.h"
+#include "core/dirty.h"
 #include "core/host.h"
 #include "core/memory.h"
 #include "core/space.h"
@@ -33,6 +34,7 @@ enum vm_stop {
 struct vm {
 	struct host_lock lock; /* protects all but what says otherwise */
 	struct memory memory;
+	struct dirty dirty; /* no lock */
 	struct space ports;
 	struct space mmio;
 	struct device *devices;

@@ -29,6 +29,8 @@ struct scripted_vm {
 	uint64_t message_address;
 	uint32_t message_data;
 	bool lint[2];
+	bool dirty_fails;
+	uint64_t *touched; /* pages that "vcpus" wrote, a bit each: scripted_touch */
 };
 
 static int failing_vcpu = -1;
@@ -52,6 +54,9 @@ static int scripted_vm_create(struct vm *vm)
 
 static void scripted_vm_destroy(struct vm *vm)
 {
+	struct scripted_vm *scripted = vm->engine_private;
+
+	host_pages_free(scripted->touched, dirty_words(vm) * sizeof(uint64_t));
 	host_pages_free(vm->engine_private, sizeof(struct scripted_vm));
 	vm->engine_private = NULL;
 }
@@ -322,6 +327,63 @@ unsigned scripted_syncs(const struct vcpu *vcpu)
 	return scripted_of(vcpu)->syncs;
 }
 
+/* The dirty log: as an engine whose processor keeps it, so that it has to be fetched. */
+
+static int scripted_dirty_start(struct vm *vm)
+{
+	struct scripted_vm *scripted = vm->engine_private;
+	size_t size = dirty_words(vm) * sizeof(uint64_t);
+
+	if (scripted->dirty_fails)
+		return -EIO;
+	if (!scripted->touched)
+		scripted->touched = host_pages(size);
+	if (!scripted->touched)
+		return -ENOMEM;
+	bytes_fill(scripted->touched, 0, size);
+	return 0;
+}
+
+static int scripted_dirty_collect(struct vm *vm)
+{
+	struct scripted_vm *scripted = vm->engine_private;
+
+	if (scripted->dirty_fails)
+		return -EIO;
+	for (uint64_t page = 0; page < dirty_words(vm) * 64; page++) {
+		if (scripted->touched[page / 64] >> page % 64 & 1)
+			dirty_mark(vm, page * DIRTY_PAGE_SIZE, 1);
+		scripted->touched[page / 64] &= ~(UINT64_C(1) << page % 64);
+	}
+	return 0;
+}
+
+static void scripted_dirty_stop(struct vm *vm)
+{
+}
+
+void scripted_touch(struct vm *vm, uint64_t offset)
+{
+	struct scripted_vm *scripted = vm->engine_private;
+	uint64_t page = offset / DIRTY_PAGE_SIZE;
+
+	if (scripted->touched)
+		scripted->touched[page / 64] |= UINT64_C(1) << page % 64;
+}
+
+void scripted_dirty_fails(struct vm *vm, bool fails)
+{
+	struct scripted_vm *scripted = vm->engine_private;
+
+	scripted->dirty_fails = fails;
+}
+
+static const struct engine_dirty scripted_dirty = {
+	.start = scripted_dirty_start,
+	.collect = scripted_dirty_collect,
+	.stop = scripted_dirty_stop,
+};
+
 static const struct engine_apics scripted_apics = {
 	.message = scripted_message,
 	.lint = scripted_lint_set,
@@ -342,6 +404,7 @@ const struct engine engine_scripted_apics = {
 	.reset = scripted_apics_reset,
 	.sync = scripted_apics_sync,
 	.apics = &scripted_apics,
+	.dirty = &scripted_dirty,
 };
 
 const struct engine engine_scripted = {

@@ -58,6 +58,11 @@ unsigned scripted_messages(const struct vm *vm, uint64_t *address, uint32_t *dat
 bool scripted_lint(const struct vm *vm, unsigned input);
 unsigned scripted_syncs(const struct vcpu *vcpu);
 
+/* With engine_scripted_apics: a vcpu writes to the page at this offset of the block. The dirty
+ * log's start and collect fail with -EIO. */
+void scripted_touch(struct vm *vm, uint64_t offset);
+void scripted_dirty_fails(struct vm *vm, bool fails);
+
 /* The next vcpu_create (-1: none) of this id fails with -ENOMEM. */
 void scripted_vcpu_fails(int id);
 
