@@ -59,6 +59,7 @@ hosted    = -D_GNU_SOURCE -pthread $(slirp_cflags)
 slirp_cflags = $(shell pkg-config --cflags slirp 2>/dev/null || echo -I/usr/include/slirp)
 slirp_libs   = $(shell pkg-config --libs slirp 2>/dev/null || echo -lslirp)
 storage_libs := -lz -lzstd
+manage_libs  := -ljansson
 # Version and date of a build come from git, where there is one.
 version   := $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
 
@@ -81,7 +82,7 @@ all: $O/lodge
 $O/lodge: $(program_objects) tools/check-symbols
 	$(Q)tools/check-symbols $(quiet_objects) -- $(program_objects)
 	$(say) LINK $@
-	$(Q)$(CC) -g -pthread $(LDFLAGS) -o $@ $(program_objects) $(slirp_libs) $(storage_libs) $(LDLIBS)
+	$(Q)$(CC) -g -pthread $(LDFLAGS) -o $@ $(program_objects) $(slirp_libs) $(storage_libs) $(manage_libs) $(LDLIBS)
 
 $O/obj/%.o: %.c $O/obj/flags
 	$(say) CC $<

@@ -45,6 +45,7 @@ fuzz_objects  = $(call objects_in,$O/fuzz/obj,$1)
 fuzz_sources := $(sort $(wildcard src/hosts/fake/*.c src/engines/scripted/*.c) \
                        $(foreach s,$(filter %.c,$(program_sources)),$(if $(call is_hosted,$s),,$s)))
 fuzz_sources += src/kernel/boot/multiboot.c src/kernel/acpi_tables.c $(wildcard src/storage/*.c)
+fuzz_sources += src/manage/control_message.c
 
 $O/fuzz/obj/%.o: %.c
 	$(say) FUZZ-CC $<
@@ -54,7 +55,7 @@ $O/fuzz/obj/%.o: %.c
 $O/fuzz/fake.a: $(call fuzz_objects,$(fuzz_sources))
 	$(Q)rm -f $@ && ar rcs $@ $^
 $O/fuzz/%: $O/fuzz/obj/tests/fuzz/%.o $O/fuzz/fake.a
-	$(Q)$(CLANG) -g -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(storage_libs)
+	$(Q)$(CLANG) -g -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(storage_libs) $(manage_libs)
 -include $(wildcard $O/fuzz/obj/*/*.d $O/fuzz/obj/*/*/*.d $O/fuzz/obj/*/*/*/*.d)
 
 fuzz:

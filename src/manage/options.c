@@ -144,6 +144,12 @@ static bool set_console(struct options *options, const char *value, char *reason
 	       wrong(reason, size, "must be stdio, none or file:NAME");
 }
 
+static bool set_control(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->control = value;
+	return *value || wrong(reason, size, "needs the name of a socket");
+}
+
 static bool set_test_devices(struct options *options, const char *value, char *reason, size_t size)
 {
 	options->test_devices = true;
@@ -204,6 +210,8 @@ const struct option options_table[] = {
 	 "what the guest's processors can do: x86-64-v2 (default), x86-64-v3 or max"},
 	{"--console", "stdio|file:FILE|none", COMMAND_RUN, false, set_console,
 	 "where the serial port COM1 leads (default stdio; with COMMAND none)"},
+	{"--control", "SOCKET", COMMAND_RUN, false, set_control,
+	 "makes a socket there over which programs control the machine (docs/control-protocol.md)"},
 	{"--test-devices", NULL, COMMAND_RUN, false, set_test_devices,
 	 "the ports of test programs: exit at 0xf4, debug console at 0xe9, pc-testdev at 0xe0 and "
 	 "0xec"},

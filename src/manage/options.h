@@ -48,6 +48,8 @@ struct options {
 	unsigned forward_count;
 	const char *engine, *cpu_model;
 	const char *console; /* "stdio", "none" or "file:F" */
+	const char *control; /* where the control socket is to be */
+	const char *name;    /* the machine's, if it has one */
 	bool test_devices;
 	int log_level; /* enum host_log_level */
 	bool json;

@@ -15,12 +15,14 @@
 #include "machines/pc.h"
 #include "manage/command.h"
 #include "manage/complain.h"
+#include "manage/control.h"
 #include "manage/dump.h"
 #include "manage/engines.h"
 #include "manage/exitcodes.h"
 #include "manage/guest.h"
 #include "manage/images.h"
 #include "manage/machine.h"
+#include "manage/run_state.h"
 #include "manage/watch.h"
 #include "network/user.h"
 #include "storage/format.h"
@@ -29,25 +31,6 @@
 #define MIB	   (UINT64_C(1) << 20)
 #define REASON	   512
 #define SHOW_LINES 20
-
-/* All that one run needs. What isn't there is NULL. */
-struct run {
-	const struct options *options;
-	struct guest guest;
-	struct images images;
-	struct cpu_model cpu_model;
-	const struct engine *engine;
-	struct vm vm;
-	bool vm_made, attached;
-	struct pc *pc;
-	struct pc_config config;
-	struct disk *disks[PC_DISKS_MAX];
-	unsigned disk_count;
-	struct netport *netport;
-	struct console *console;
-	struct watch watch;
-	struct command *command;
-};
 
 /* Whether standard input and output are the serial console's. */
 static bool console_is_stdio(const struct run *run)
@@ -169,8 +152,8 @@ static int make_vm(struct run *run)
 static int open_network(struct run *run)
 {
 	const struct options *options = run->options;
-	struct user_forward forwards[OPTIONS_FORWARDS_MAX];
-	struct user_config config = {.forwards = forwards, .forward_count = options->forward_count};
+	struct user_config config = {.forwards = run->forwards,
+				     .forward_count = options->forward_count};
 	char reason[REASON];
 	int error;
 
@@ -179,11 +162,13 @@ static int open_network(struct run *run)
 	    (options->net == NET_DEFAULT && !options->forward_count && !run->guest.prepared))
 		return LODGE_OK;
 	for (unsigned i = 0; i < options->forward_count; i++)
-		if (user_forward_parse(options->forwards[i], &forwards[i], reason, sizeof(reason)))
+		if (user_forward_parse(options->forwards[i], &run->forwards[i], reason,
+				       sizeof(reason)))
 			return complain_with(LODGE_BAD_OPTION, "-p: %s", reason);
 	error = user_open(&run->vm, &config, &run->netport, reason, sizeof(reason));
 	if (error)
 		return complain_with(LODGE_HOST_LACKS, "%s", reason);
+	run->forward_count = options->forward_count;
 	run->config.netport = run->netport;
 	return LODGE_OK;
 }
@@ -228,7 +213,26 @@ static int open_console(struct run *run)
 		error = console_file_open(&run->console, &run->vm, where + strlen("file:"));
 	if (error)
 		return complain_with(LODGE_BAD_INPUT, "--console %s: %s", where, strerror(-error));
-	watch_attach(&run->watch, run->console);
+	console_hub_init(&run->hub, run->console);
+	watch_attach(&run->watch, &run->hub.front);
+	return LODGE_OK;
+}
+
+/* What has come in over the socket is looked at once the loop runs. */
+static int open_control(struct run *run)
+{
+	char reason[REASON + PATH_MAX];
+	int listener, error;
+
+	if (!run->options->control)
+		return LODGE_OK;
+	listener = control_listen(run->options->control, reason, sizeof(reason));
+	if (listener < 0)
+		return complain_with(LODGE_HOST_LACKS, "--control %s", reason);
+	error = control_create(&run->control, run, listener);
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "--control %s: %s", run->options->control,
+				     strerror(-error));
 	return LODGE_OK;
 }
 
@@ -330,21 +334,22 @@ static int prepare(struct run *run)
 	 * now. No processor has run yet that could ask. */
 	if (!status)
 		run->cpu_model.tsc_frequency = host_tsc_frequency();
+	if (!status)
+		status = open_control(run);
 	/* The last, for a terminal changes now and says so. */
 	if (!status)
 		status = open_console(run);
 	return status;
 }
 
-static int enter_sandbox(void)
+static int enter_sandbox(struct run *run)
 {
 	static const char *const readable[] = {"/etc/resolv.conf", NULL};
 	const struct sandbox_options options = {.readable = readable};
-	char text[REASON];
 
-	if (sandbox_enter(&options, text, sizeof(text)))
-		return complain_with(LODGE_HOST_LACKS, "can't enter the sandbox: %s", text);
-	host_log(LOG_INFO, "sandbox: %s", text);
+	if (sandbox_enter(&options, run->sandbox, sizeof(run->sandbox)))
+		return complain_with(LODGE_HOST_LACKS, "can't enter the sandbox: %s", run->sandbox);
+	host_log(LOG_INFO, "sandbox: %s", run->sandbox);
 	return LODGE_OK;
 }
 
@@ -415,7 +420,11 @@ static int run_once(struct run *run)
 		return complain_with(LODGE_HOST_LACKS,
 				     "can't start a thread for each processor: %s",
 				     strerror(-error));
-	linux_loop_run(&run->vm);
+	/* The loop returns for each pause, too. */
+	do {
+		linux_loop_run(&run->vm);
+		run_paused(run);
+	} while (atomic_load(&run->vm.stop) == VM_RUNNING);
 	linux_vm_join(&run->vm);
 	return outcome(run);
 }
@@ -426,6 +435,7 @@ static int run_until_end(struct run *run)
 
 	while ((status = run_once(run)) < 0) {
 		host_log(LOG_INFO, "the guest resets");
+		run_restarted(run);
 		watch_restart(&run->watch);
 		for (unsigned i = 0; i < run->disk_count; i++)
 			run->disks[i]->ops->drain(run->disks[i]);
@@ -438,6 +448,10 @@ static int run_until_end(struct run *run)
 
 static void clean_up(struct run *run)
 {
+	if (run->control) {
+		run_stopped(run);
+		control_destroy(run->control);
+	}
 	close_console(run);
 	if (run->command)
 		command_destroy(run->command);
@@ -462,12 +476,13 @@ int run(struct options *options)
 	if (!run)
 		return complain_with(LODGE_HOST_LACKS, "no memory");
 	run->options = options;
+	run->started = host_now();
 	linux_log_level((enum host_log_level)options->log_level);
 	status = machine_apply(options);
 	if (!status)
 		status = prepare(run);
 	if (!status)
-		status = enter_sandbox();
+		status = enter_sandbox(run);
 	if (!status)
 		status = run_until_end(run);
 	clean_up(run);

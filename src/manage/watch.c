@@ -115,6 +115,17 @@ void watch_restart(struct watch *watch)
 	watch->matched = 0;
 }
 
+size_t watch_copy(const struct watch *watch, char *bytes, size_t size)
+{
+	size_t length = watch->written < WATCH_KEPT ? watch->written : WATCH_KEPT;
+
+	if (length > size)
+		length = size;
+	for (size_t i = 0; i < length; i++)
+		bytes[i] = kept(watch, watch->written - length + i);
+	return length;
+}
+
 void watch_show(const struct watch *watch, unsigned lines)
 {
 	const size_t oldest = watch->written > WATCH_KEPT ? watch->written - WATCH_KEPT : 0;

@@ -33,6 +33,9 @@ void watch_attach(struct watch *watch, struct console *back);
 /* The machine starts anew. */
 void watch_restart(struct watch *watch);
 
+/* The last bytes of output, at most `size` of them; how many. Vm's lock held, or no vcpu runs. */
+size_t watch_copy(const struct watch *watch, char *bytes, size_t size);
+
 /* Writes the last lines (at most so many) to standard error, without control characters. */
 void watch_show(const struct watch *watch, unsigned lines);
 

@@ -532,6 +532,29 @@ static int add_forward(struct user *user, const struct user_forward *forward, ch
 	return error;
 }
 
+int user_forward_add(struct netport *port, const struct user_forward *forward, char *reason,
+		     size_t size)
+{
+	struct user *user = container_of(port, struct user, port);
+	int error = add_forward(user, forward, reason, size);
+
+	if (!error && user->threaded)
+		wake(user);
+	return error;
+}
+
+int user_forward_remove(struct netport *port, const struct user_forward *forward)
+{
+	struct user *user = container_of(port, struct user, port);
+
+	if (slirp_remove_hostfwd(user->slirp, forward->udp, forward->host_address,
+				 forward->host_port) < 0)
+		return -ENOENT;
+	if (user->threaded)
+		wake(user);
+	return 0;
+}
+
 /* A connection that the world closes is no reason to end the program. */
 static void ignore_broken_pipes(void)
 {

@@ -36,6 +36,20 @@ struct user_config {
  */
 int user_forward_parse(const char *text, struct user_forward *forward, char *reason, size_t size);
 
+#define USER_FORWARD_TEXT 40
+
+/* Writes it as user_forward_parse reads it, with its address, into text (USER_FORWARD_TEXT bytes).
+ */
+void user_forward_text(const struct user_forward *forward, char *text);
+
+/*
+ * Adds and removes one while the network runs; an open connection stays. Vm's lock held. 0, or as
+ * user_open; remove: -ENOENT if there is none.
+ */
+int user_forward_add(struct netport *port, const struct user_forward *forward, char *reason,
+		     size_t size);
+int user_forward_remove(struct netport *port, const struct user_forward *forward);
+
 /*
  * Opens the network, whose thread takes the vm's lock for whatever it does there; all of libslirp
  * is called with that lock held. 0, with *port to be closed by its close() (without the vm's lock,

@@ -50,3 +50,12 @@ int user_forward_parse(const char *text, struct user_forward *forward, char *rea
 		 text);
 	return -EINVAL;
 }
+
+void user_forward_text(const struct user_forward *forward, char *text)
+{
+	char address[INET_ADDRSTRLEN];
+
+	inet_ntop(AF_INET, &forward->host_address, address, sizeof(address));
+	snprintf(text, USER_FORWARD_TEXT, "%s:%u:%u%s", address, forward->host_port,
+		 forward->guest_port, forward->udp ? "/udp" : "");
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What can be asked of a running machine over its control socket. docs/control-protocol.md says the
+ * same for people; a test compares the two.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/engine.h"
+#include "core/host.h"
+#include "manage/control.h"
+#include "manage/control_ports.h"
+#include "manage/run_state.h"
+
+#define SECOND UINT64_C(1000000000)
+
+static const char *state_name(const struct run *run)
+{
+	if (run->watch.panicked)
+		return "panicked";
+	if (run->vm.paused)
+		return "paused";
+	return run->vm.pausing ? "pausing" : "running";
+}
+
+static json_t *disks_list(const struct run *run)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; list && i < run->disk_count; i++)
+		json_array_append_new(list,
+				      json_pack("{s:s, s:I, s:b}", "serial", run->disks[i]->serial,
+						"size", (json_int_t)run->disks[i]->size,
+						"read-only", run->disks[i]->read_only));
+	return list;
+}
+
+static void status(struct run *run, struct control_call *call)
+{
+	const struct options *options = run->options;
+
+	control_answer(call,
+		       json_pack("{s:s, s:i, s:s, s:i, s:I, s:s, s:s, s:s, s:f, s:f, s:o, s:o}",
+				 "state", state_name(run), "pid", (int)getpid(), "name",
+				 options->name ? options->name : "", "cpus", (int)options->cpus,
+				 "memory", (json_int_t)options->memory, "engine", run->engine->name,
+				 "cpu-model", options->cpu_model ? options->cpu_model : "x86-64-v2",
+				 "sandbox", run->sandbox, "uptime",
+				 (double)(host_now() - run->started) / (double)SECOND, "guest-time",
+				 (double)vm_time(&run->vm) / (double)SECOND, "disks",
+				 disks_list(run), "ports", control_ports_list(run)));
+}
+
+static void pause_vm(struct run *run, struct control_call *call)
+{
+	if (run->vm.paused) {
+		control_answer(call, NULL);
+		return;
+	}
+	if (run->pausing_count == RUN_PAUSING_MAX) {
+		control_fail(call, CONTROL_BUSY, "too many wait for the pause already");
+		return;
+	}
+	run->pausing[run->pausing_count++] = call;
+	vm_pause(&run->vm);
+}
+
+/* All who have asked for a pause. */
+static void pause_answer(struct run *run, const char *why_not)
+{
+	while (run->pausing_count) {
+		struct control_call *call = run->pausing[--run->pausing_count];
+
+		if (why_not)
+			control_fail(call, CONTROL_BAD_STATE, "%s", why_not);
+		else
+			control_answer(call, NULL);
+	}
+}
+
+void run_paused(struct run *run)
+{
+	vm_lock(&run->vm);
+	pause_answer(run, run->vm.paused ? NULL : "the machine has been resumed meanwhile");
+	if (run->control && run->vm.paused)
+		control_event(run->control, "paused", NULL);
+	vm_unlock(&run->vm);
+}
+
+void run_restarted(struct run *run)
+{
+	if (!run->control)
+		return;
+	vm_lock(&run->vm);
+	pause_answer(run, "the machine has reset itself meanwhile");
+	control_event(run->control, "reset", NULL);
+	vm_unlock(&run->vm);
+}
+
+void run_stopped(struct run *run)
+{
+	static const char *const names[] = {
+		[VM_RUNNING] = "not-started", [VM_POWERED_OFF] = "powered-off",
+		[VM_RESET] = "panicked",      [VM_PANICKED] = "panicked",
+		[VM_SHUTDOWN] = "died",	      [VM_TEST_EXIT] = "test-exit",
+		[VM_KILLED] = "killed",	      [VM_FAILED] = "failed"};
+
+	if (!run->control)
+		return;
+	vm_lock(&run->vm);
+	pause_answer(run, "the machine has stopped");
+	control_event(run->control, "stopped",
+		      json_pack("{s:s}", "reason", names[atomic_load(&run->vm.stop)]));
+	vm_unlock(&run->vm);
+}
+
+static void resume_vm(struct run *run, struct control_call *call)
+{
+	bool was = run->vm.pausing;
+
+	vm_resume(&run->vm);
+	pause_answer(run, "the machine has been resumed meanwhile");
+	if (was)
+		control_event(run->control, "resumed", NULL);
+	control_answer(call, NULL);
+}
+
+static void power_button(struct run *run, struct control_call *call)
+{
+	if (run->vm.pausing) {
+		control_fail(call, CONTROL_BAD_STATE,
+			     "the machine is paused and can't notice the button: resume it first");
+		return;
+	}
+	pc_power_button(run->pc);
+	control_event(run->control, "power-button", NULL);
+	control_answer(call, NULL);
+}
+
+static void kill_vm(struct run *run, struct control_call *call)
+{
+	control_answer(call, NULL);
+	vm_stop(&run->vm, VM_KILLED, 0);
+}
+
+static void reset_vm(struct run *run, struct control_call *call)
+{
+	control_answer(call, NULL);
+	vm_stop(&run->vm, VM_RESET, 0);
+}
+
+static void subscribe(struct run *run, struct control_call *call)
+{
+	control_subscribe(call);
+	control_answer(call, NULL);
+}
+
+static void console(struct run *run, struct control_call *call)
+{
+	long long kept = control_integer(call, "kept", 0);
+
+	if (kept < 0 || kept > WATCH_KEPT) {
+		control_fail(call, CONTROL_BAD_ARGUMENT, "console: kept must be 0 to %u",
+			     WATCH_KEPT);
+		return;
+	}
+	control_stream_console(call, control_bool(call, "write", true),
+			       control_bool(call, "take", false), (size_t)kept);
+}
+
+static void commands(struct run *run, struct control_call *call);
+
+const struct control_command control_commands[] = {
+	{"status", {{NULL, 0, false}}, status, "what the machine is, and how it does"},
+	{"pause", {{NULL, 0, false}}, pause_vm, "halts all processors; answered once they stand"},
+	{"resume", {{NULL, 0, false}}, resume_vm, "lets them go on"},
+	{"power-button", {{NULL, 0, false}}, power_button, "presses the power button (ACPI)"},
+	{"reset", {{NULL, 0, false}}, reset_vm, "resets the machine, as its reset button would"},
+	{"kill", {{NULL, 0, false}}, kill_vm, "ends the machine at once, as if its power failed"},
+	{"console",
+	 {{"write", 'b', false}, {"take", 'b', false}, {"kept", 'i', false}, {NULL, 0, false}},
+	 console,
+	 "makes this connection a stream of the serial console"},
+	{"subscribe", {{NULL, 0, false}}, subscribe, "sends events from now on"},
+	{"port-list", {{NULL, 0, false}}, control_port_list, "the forwarded ports"},
+	{"port-add",
+	 {{"port", 's', true}, {NULL, 0, false}},
+	 control_port_add,
+	 "forwards one: [IP:]HOST:GUEST[/udp]"},
+	{"port-remove", {{"port", 's', true}, {NULL, 0, false}}, control_port_remove, "ends that"},
+	{"commands", {{NULL, 0, false}}, commands, "lists the commands"},
+	{NULL, {{NULL, 0, false}}, NULL, NULL},
+};
+
+static void commands(struct run *run, struct control_call *call)
+{
+	json_t *list = json_array();
+
+	for (const struct control_command *one = control_commands; one->name; one++)
+		json_array_append_new(
+			list, json_pack("{s:s, s:s}", "name", one->name, "help", one->help));
+	control_answer(call, json_pack("{s:o}", "commands", list));
+}

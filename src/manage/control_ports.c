@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "manage/control_ports.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "manage/run_state.h"
+
+json_t *control_ports_list(const struct run *run)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; list && i < run->forward_count; i++) {
+		char text[USER_FORWARD_TEXT];
+
+		user_forward_text(&run->forwards[i], text);
+		json_array_append_new(list, json_string(text));
+	}
+	return list;
+}
+
+void control_port_list(struct run *run, struct control_call *call)
+{
+	control_answer(call, json_pack("{s:o}", "ports", control_ports_list(run)));
+}
+
+/* The same port of this host: two forwards of it can't be. */
+static unsigned find(const struct run *run, const struct user_forward *forward)
+{
+	unsigned i = 0;
+
+	while (i < run->forward_count &&
+	       (run->forwards[i].udp != forward->udp ||
+		run->forwards[i].host_port != forward->host_port ||
+		run->forwards[i].host_address.s_addr != forward->host_address.s_addr))
+		i++;
+	return i;
+}
+
+/* The argument `port`. False: the call has failed. */
+static bool take_port(struct run *run, struct control_call *call, struct user_forward *forward)
+{
+	char reason[512];
+
+	if (!run->netport) {
+		control_fail(call, CONTROL_BAD_STATE, "the machine has no network card");
+		return false;
+	}
+	if (!user_forward_parse(control_string(call, "port", ""), forward, reason, sizeof(reason)))
+		return true;
+	control_fail(call, CONTROL_BAD_ARGUMENT, "%s", reason);
+	return false;
+}
+
+static void tell(struct run *run, const char *event, const struct user_forward *forward)
+{
+	char text[USER_FORWARD_TEXT];
+
+	user_forward_text(forward, text);
+	control_event(run->control, event, json_pack("{s:s}", "port", text));
+}
+
+void control_port_add(struct run *run, struct control_call *call)
+{
+	struct user_forward forward;
+	char reason[512];
+
+	if (!take_port(run, call, &forward))
+		return;
+	if (run->forward_count == OPTIONS_FORWARDS_MAX) {
+		control_fail(call, CONTROL_BAD_STATE, "there can be %u forwarded ports at most",
+			     OPTIONS_FORWARDS_MAX);
+		return;
+	}
+	if (user_forward_add(run->netport, &forward, reason, sizeof(reason))) {
+		control_fail(call, CONTROL_HOST, "%s", reason);
+		return;
+	}
+	run->forwards[run->forward_count++] = forward;
+	tell(run, "port-added", &forward);
+	control_answer(call, NULL);
+}
+
+void control_port_remove(struct run *run, struct control_call *call)
+{
+	struct user_forward forward;
+	unsigned i;
+
+	if (!take_port(run, call, &forward))
+		return;
+	i = find(run, &forward);
+	if (i == run->forward_count || run->forwards[i].guest_port != forward.guest_port) {
+		control_fail(call, CONTROL_BAD_ARGUMENT, "port \"%s\" is not forwarded",
+			     control_string(call, "port", ""));
+		return;
+	}
+	user_forward_remove(run->netport, &forward);
+	run->forwards[i] = run->forwards[--run->forward_count];
+	tell(run, "port-removed", &forward);
+	control_answer(call, NULL);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A machine that runs in this process: what run.c makes, and what the commands of its control
+ * socket (control_commands.c) may reach, with the vm's lock held.
+ */
+#ifndef MANAGE_RUN_STATE_H
+#define MANAGE_RUN_STATE_H
+
+#include "core/vm.h"
+#include "machines/pc.h"
+#include "manage/command.h"
+#include "manage/console_hub.h"
+#include "manage/guest.h"
+#include "manage/images.h"
+#include "manage/options.h"
+#include "manage/watch.h"
+#include "network/user.h"
+#include "x86/cpuid.h"
+
+#define RUN_PAUSING_MAX 16
+
+struct control;
+struct control_call;
+
+/* All that one run needs. What isn't there is NULL. */
+struct run {
+	const struct options *options;
+	struct guest guest;
+	struct images images;
+	struct cpu_model cpu_model;
+	const struct engine *engine;
+	struct vm vm;
+	bool vm_made, attached;
+	struct pc *pc;
+	struct pc_config config;
+	struct disk *disks[PC_DISKS_MAX];
+	unsigned disk_count;
+	struct netport *netport;
+	struct console *console;
+	struct watch watch;
+	struct console_hub hub;
+	struct control *control;
+	struct user_forward forwards[OPTIONS_FORWARDS_MAX];
+	unsigned forward_count;
+	char sandbox[256]; /* what of it is in force */
+	uint64_t started;  /* host_now() */
+	struct control_call
+		*pausing[RUN_PAUSING_MAX]; /* to be answered once all vcpus are parked */
+	unsigned pausing_count;
+	struct command *command;
+};
+
+/* The vm has become paused: whoever waits for that is told. Vm's lock not held. */
+void run_paused(struct run *run);
+
+/* It resets itself; it has ended. Both tell those who have subscribed. */
+void run_restarted(struct run *run);
+void run_stopped(struct run *run);
+
+#endif

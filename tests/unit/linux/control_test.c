@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The control socket, from a client's side: a machine without processors' work on a thread of its
+ * own. */
+#include "test.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engines/scripted/scripted.h"
+#include "hosts/linux/linux.h"
+#include "hosts/linux/terminal.h"
+#include "manage/control.h"
+#include "manage/control_client.h"
+#include "manage/run_state.h"
+
+#define MIB UINT64_C(0x100000)
+
+static struct run run;
+static struct options options;
+static pthread_t loop;
+static char path[64], folder[] = "/tmp/lodge-control-XXXXXX";
+static char received[70000];
+static size_t received_length, room = sizeof(received);
+
+static size_t device_input(void *device, const void *bytes, size_t length)
+{
+	if (length > room)
+		length = room;
+	memcpy(received + received_length, bytes, length);
+	received_length += length;
+	room -= length;
+	return length;
+}
+
+static void *loop_main(void *unused)
+{
+	while (atomic_load(&run.vm.stop) == VM_RUNNING) {
+		linux_loop_run(&run.vm);
+		run_paused(&run);
+	}
+	run_stopped(&run);
+	control_destroy(run.control);
+	return NULL;
+}
+
+static void begin(void)
+{
+	const struct vm_config config = {.vcpus = 1,
+					 .memory_size = 2 * MIB,
+					 .hole_base = 2 * MIB,
+					 .engine = &engine_scripted};
+	char reason[256];
+	int listener;
+
+	linux_init();
+	options_init(&options);
+	run.options = &options;
+	run.engine = &engine_scripted;
+	REQUIRE(vm_create(&run.vm, &config) == 0);
+	REQUIRE(linux_vm_attach(&run.vm) == 0);
+	REQUIRE(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/s", folder);
+	watch_init(&run.watch);
+	run.watch.front.input = device_input;
+	REQUIRE(console_none_open(&run.console, &run.vm) == 0);
+	console_hub_init(&run.hub, run.console);
+	watch_attach(&run.watch, &run.hub.front);
+	listener = control_listen(path, reason, sizeof(reason));
+	REQUIRE(listener >= 0);
+	REQUIRE(control_create(&run.control, &run, listener) == 0);
+	REQUIRE(pthread_create(&loop, NULL, loop_main, NULL) == 0);
+}
+
+static void end(void)
+{
+	vm_stop(&run.vm, VM_KILLED, 0);
+	pthread_join(loop, NULL);
+	unlink(path);
+	rmdir(folder);
+}
+
+static struct control_client *client_open(void)
+{
+	struct control_client *client;
+
+	REQUIRE(control_connect(&client, path) == 0);
+	return client;
+}
+
+/* What the guest writes to its serial port. */
+static void guest_says(const void *bytes, size_t length)
+{
+	vm_lock(&run.vm);
+	EXPECT_EQ(run.watch.front.ops->write(&run.watch.front, bytes, length), length);
+	vm_unlock(&run.vm);
+}
+
+/* Sends lines as they are, and expects an answer that has these words. */
+static void expect_answer(int fd, const char *line, size_t length, const char *words)
+{
+	char answer[4096];
+	size_t have = 0;
+	ssize_t got;
+
+	REQUIRE(send(fd, line, length, MSG_NOSIGNAL) == (ssize_t)length);
+	while (have < sizeof(answer) - 1 &&
+	       (got = read(fd, answer + have, sizeof(answer) - 1 - have)) > 0) {
+		have += (size_t)got;
+		if (answer[have - 1] == '\n')
+			break;
+	}
+	answer[have] = '\0';
+	if (!strstr(answer, words))
+		FAIL("%.*s: not %s but %s", (int)length, line, words, answer);
+}
+
+TEST(what_makes_no_sense_is_an_error_and_the_connection_goes_on)
+{
+	static const struct {
+		const char *line, *words;
+	} cases[] = {
+		{"\n", "bad-request"},
+		{"{\n", "\"id\":null,\"error\":{\"code\":\"bad-request\""},
+		{"[]\n", "a JSON object"},
+		{"{\"id\":1}\n", "needs a command"},
+		{"{\"id\":\"x\",\"command\":\"status\"}\n", "an integer"},
+		{"{\"id\":1,\"command\":7}\n", "a string"},
+		{"{\"id\":1,\"command\":\"status\",\"arguments\":[]}\n", "an object"},
+		{"{\"id\":1,\"command\":\"status\",\"more\":1}\n", "nothing else"},
+		{"{\"id\":1,\"id\":1,\"command\":\"status\"}\n", "duplicate"},
+		{"{\"id\":4,\"command\":\"sttus\"}\n", "did you mean status"},
+		{"{\"id\":4,\"command\":\"\\u0000\"}\n", "bad-request"},
+		{"{\"id\":4,\"command\":\"\xff\"}\n", "bad-request"},
+		{"{\"id\":5,\"command\":\"pause\",\"arguments\":{\"x\":1}}\n", "no argument x"},
+		{"{\"id\":5,\"command\":\"port-add\"}\n", "needs the argument port"},
+		{"{\"id\":5,\"command\":\"port-add\",\"arguments\":{\"port\":8}}\n", "a string"},
+		{"{\"id\":5,\"command\":\"port-add\",\"arguments\":{\"port\":\"1:2\"}}\n",
+		 "no network"},
+		{"{\"id\":5,\"command\":\"console\",\"arguments\":{\"kept\":-1}}\n", "0 to"},
+		{"{\"id\":6,\"command\":\"status\"}\n",
+		 "{\"id\":6,\"result\":{\"state\":\"running\""},
+	};
+	struct control_client *client;
+	char deep[200];
+
+	begin();
+	client = client_open();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		expect_answer(control_client_file(client), cases[i].line, strlen(cases[i].line),
+			      cases[i].words);
+	expect_answer(control_client_file(client), "{\"command\":\"pa\0use\"}\n", 21,
+		      "bad-request");
+	memset(deep, '[', sizeof(deep));
+	deep[sizeof(deep) - 1] = '\n';
+	expect_answer(control_client_file(client), deep, sizeof(deep), "too deeply");
+	control_disconnect(client);
+	end();
+}
+
+TEST(a_line_without_end_ends_the_connection)
+{
+	static char line[CONTROL_LINE_MAX];
+	struct control_client *client;
+	char byte;
+
+	begin();
+	client = client_open();
+	memset(line, ' ', sizeof(line));
+	expect_answer(control_client_file(client), line, sizeof(line), "at most 65535 bytes");
+	EXPECT(read(control_client_file(client), &byte, 1) <= 0);
+	control_disconnect(client);
+	end();
+}
+
+TEST(several_requests_at_once_are_answered_also_to_who_has_ended_sending)
+{
+	static const char lines[] = "{\"id\":1,\"command\":\"status\"}\n{\"id\":2,\"command\":"
+				    "\"commands\"}\n{\"id\":3,\"command\":\"subscr";
+	struct control_client *client;
+	char answer[8192];
+	size_t have = 0;
+	ssize_t got;
+
+	begin();
+	client = client_open();
+	REQUIRE(send(control_client_file(client), lines, strlen(lines), 0) > 0);
+	shutdown(control_client_file(client), SHUT_WR);
+	while ((got = read(control_client_file(client), answer + have, sizeof(answer) - 1 - have)) >
+	       0)
+		have += (size_t)got;
+	answer[have] = '\0';
+	EXPECT(strstr(answer, "{\"id\":1,\"result\"") == answer);
+	EXPECT(strstr(answer, "\n{\"id\":2,\"result\""));
+	EXPECT(!strstr(answer, "\"id\":3"));
+	control_disconnect(client);
+	end();
+}
+
+TEST(subscribers_hear_what_happens_and_how_it_ends)
+{
+	struct control_client *client, *other;
+	const struct control_exchange pause = {.command = "pause", .timeout = 50};
+	char reason[256], code[64];
+	json_t *event;
+
+	begin();
+	client = client_open();
+	other = client_open();
+	EXPECT_EQ(control_request(client, "subscribe", NULL, NULL, reason, sizeof(reason)), 0);
+	EXPECT_EQ(control_ask(other, &pause, NULL, code, sizeof(code), reason, sizeof(reason)),
+		  -ETIMEDOUT);
+	control_disconnect(other); /* no vcpu runs that could park: the call outlives its peer */
+	other = client_open();
+	EXPECT_EQ(control_request(other, "resume", NULL, NULL, reason, sizeof(reason)), 0);
+	REQUIRE(control_wait_event(client, 1000, &event, reason, sizeof(reason)) == 0);
+	EXPECT_STR(json_string_value(json_object_get(event, "event")), "resumed");
+	json_decref(event);
+	EXPECT_EQ(control_request(other, "kill", NULL, NULL, reason, sizeof(reason)), 0);
+	REQUIRE(control_wait_event(client, 1000, &event, reason, sizeof(reason)) == 0);
+	EXPECT_STR(json_string_value(json_object_get(event, "event")), "stopped");
+	json_decref(event);
+	EXPECT_EQ(control_wait_event(client, 1000, &event, reason, sizeof(reason)), -ECONNRESET);
+	control_disconnect(client);
+	control_disconnect(other);
+	end();
+}
+
+static void console_begin(struct control_client *client, bool write, bool take, int expected)
+{
+	char reason[256], code[64];
+	const struct control_exchange exchange = {
+		.command = "console",
+		.arguments = json_pack("{s:b, s:b, s:i}", "write", write, "take", take, "kept", 5),
+		.timeout = 1000};
+
+	EXPECT_EQ(control_ask(client, &exchange, NULL, code, sizeof(code), reason, sizeof(reason)),
+		  expected);
+	if (expected)
+		EXPECT_STR(code, CONTROL_BUSY);
+}
+
+static void expect_stream(struct control_client *client, const char *words)
+{
+	char text[512];
+	size_t have = control_client_rest(client, text, sizeof(text) - 1);
+
+	while (text[have] = '\0', !strstr(text, words)) {
+		ssize_t got =
+			read(control_client_file(client), text + have, sizeof(text) - 1 - have);
+
+		if (got <= 0)
+			break;
+		have += (size_t)got;
+	}
+	if (!strstr(text, words))
+		FAIL("no %s in %s", words, text);
+}
+
+static void wait_received(size_t length)
+{
+	for (unsigned i = 0; i < 1000; i++) {
+		bool there;
+
+		vm_lock(&run.vm);
+		there = received_length >= length;
+		vm_unlock(&run.vm);
+		if (there)
+			return;
+		usleep(1000);
+	}
+	FAIL("only %zu bytes have reached the device", received_length);
+}
+
+TEST(many_read_the_console_and_one_writes_until_it_is_taken_over)
+{
+	struct control_client *first, *second, *reader;
+
+	begin();
+	room = 3;
+	guest_says("long ago login:", 15);
+	first = client_open();
+	second = client_open();
+	reader = client_open();
+	console_begin(first, true, false, 0);
+	expect_stream(first, "ogin:");
+	console_begin(second, true, false, -EREMOTEIO);
+	console_begin(reader, false, false, 0);
+	REQUIRE(write(control_client_file(first), "rootme", 6) == 6);
+	wait_received(3);
+	vm_lock(&run.vm);
+	EXPECT_EQ(received_length, 3);
+	room = 1000;
+	run.watch.front.ops->input_ready(&run.watch.front);
+	vm_unlock(&run.vm);
+	wait_received(6);
+	EXPECT_MEM(received, "rootme", 6);
+	console_begin(second, true, true, 0);
+	expect_stream(first, "taken the input over");
+	REQUIRE(write(control_client_file(first), "XXXX", 4) == 4);
+	REQUIRE(write(control_client_file(reader), "YYYY", 4) == 4);
+	usleep(20000);
+	REQUIRE(write(control_client_file(second), "ls", 2) == 2);
+	wait_received(8);
+	EXPECT_MEM(received, "rootmels", 8);
+	guest_says("$ ", 2);
+	expect_stream(first, "$ ");
+	expect_stream(second, "$ ");
+	expect_stream(reader, "$ ");
+	control_disconnect(second);
+	control_disconnect(first);
+	control_disconnect(reader);
+	end();
+}
+
+TEST(a_slow_reader_loses_output_and_is_told_and_nobody_waits)
+{
+	static char much[100000];
+	struct control_client *client;
+	char text[65536];
+	ssize_t got;
+	bool told = false;
+
+	begin();
+	client = client_open();
+	console_begin(client, false, false, 0);
+	memset(much, 'x', sizeof(much));
+	for (unsigned i = 0; i < 20; i++)
+		guest_says(much, sizeof(much));
+	usleep(50000);
+	for (unsigned i = 0; i < 2000 && !told; i++) {
+		got = recv(control_client_file(client), text, sizeof(text) - 1, MSG_DONTWAIT);
+		if (got > 0) {
+			text[got] = '\0';
+			told = strstr(text, "bytes are lost here");
+		} else {
+			guest_says("y", 1);
+			usleep(1000);
+		}
+	}
+	EXPECT(told);
+	control_disconnect(client);
+	end();
+}
+
+TEST(connections_come_and_go_beyond_every_limit)
+{
+	struct control_client *clients[80];
+	char reason[256];
+
+	begin();
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 80; i++)
+			clients[i] = client_open();
+		for (unsigned i = 0; i < 80; i++)
+			control_disconnect(clients[i]);
+	}
+	clients[0] = client_open();
+	EXPECT_EQ(control_request(clients[0], "status", NULL, NULL, reason, sizeof(reason)), 0);
+	control_disconnect(clients[0]);
+	end();
+}
+
+TEST(the_document_has_every_command)
+{
+	FILE *page = fopen("docs/control-protocol.md", "re");
+	static char text[65536];
+	char row[64];
+	size_t length;
+
+	if (!page)
+		SKIP("docs/control-protocol.md isn't in the working directory's tree");
+	length = fread(text, 1, sizeof(text) - 1, page);
+	text[length] = '\0';
+	fclose(page);
+	for (const struct control_command *one = control_commands; one->name; one++) {
+		snprintf(row, sizeof(row), "\n| `%s` | ", one->name);
+		if (!strstr(text, row))
+			FAIL("docs/control-protocol.md says nothing about %s", one->name);
+		for (const struct control_parameter *it = one->parameters; it->name; it++) {
+			snprintf(row, sizeof(row), "`%s`", it->name);
+			if (!strstr(text, row))
+				FAIL("docs/control-protocol.md says nothing about %s of %s",
+				     it->name, one->name);
+		}
+	}
+}
