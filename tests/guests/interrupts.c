@@ -82,6 +82,7 @@ static void test_timer(void)
 	EXPECT(comes(0x40, 21));
 	EXPECT(lapic_read(0x390) <= 100000);
 	lapic_write(0x380, 0);
+	asm volatile("sti; nop; cli"); /* one more may have been on its way */
 	/* It wakes hlt. */
 	taken[0x40] = 0;
 	timer_start(0x40, 0xb, 1000000);
@@ -105,12 +106,25 @@ static void test_timer(void)
 	}
 }
 
+/* With interrupts off, until the vector's bit in IRR is set (10.8.4). */
+static bool comes_due(unsigned int vector)
+{
+	uint64_t end = tsc_read() + 30000000000;
+
+	while (!(lapic_read(0x200 + vector / 32 * 16) >> vector % 32 & 1)) {
+		if (tsc_read() > end)
+			return false;
+		pause();
+	}
+	return true;
+}
+
 CODE(spin, "sti; 1: jmp 1b; ret");
 
 static void test_latency(void)
 {
 	static uint8_t *big = (uint8_t *)0x2000000; /* 32 MiB: free memory */
-	uint64_t start, ended;
+	uint64_t ended;
 
 	/* A loop of one jump, which only an interrupt ends. */
 	trap_set(0x42, take_and_skip);
@@ -120,7 +134,8 @@ static void test_latency(void)
 	EXPECT_EQ(taken_ip, (uintptr_t)spin + 1);
 	/* rep stosb of 16 MiB: in the middle, with registers that say how far. */
 	taken[0x40] = 0;
-	for (unsigned int i = 0; i < 50 && !taken[0x40]; i++) {
+	ended = tsc_read() + 30000000000;
+	for (unsigned int i = 0; tsc_read() < ended && !taken[0x40]; i++) {
 		void *to = big;
 		uint64_t count = 16 << 20;
 
@@ -130,15 +145,15 @@ static void test_latency(void)
 		EXPECT_EQ(big[0], (uint8_t)i);
 		EXPECT_EQ(big[(16 << 20) - 1], (uint8_t)i);
 	}
-	EXPECT_EQ(taken[0x40], 1);
+	EXPECT(taken[0x40] >= 1); /* a late one, and then the last round's own */
 	EXPECT(taken_cx <= 16 << 20);
-	/* Within bounded time: a due interrupt doesn't wait for the end of 1 MiB a hundred times.
-	 */
+	/* A due interrupt doesn't wait for the end of them. How late it is due is the host's
+	 * business. */
+	lapic_write(0x380, 0);
+	asm volatile("sti; nop; cli");
 	taken[0x40] = 0;
-	start = tsc_read();
 	timer_start(0x40, 0xb, 10);
-	while (tsc_read() - start < 10000000)
-		pause();
+	EXPECT(comes_due(0x40));
 	void *to = big;
 	uint64_t count = 16 << 20;
 
