@@ -434,6 +434,10 @@ bool fault_is_guest(struct cpu *cpu, const struct fault *fault, bool translated)
 	case EXCEPTION_AC:
 	case EXCEPTION_XM:
 		break;
+	case EXCEPTION_SS: /* an address that is not canonical, based on rbp (window.h) */
+		if (!translated)
+			return false;
+		break;
 	case EXCEPTION_PF:
 		if (!translated || !window_owns(cpu, fault->address))
 			return false;
@@ -471,7 +475,8 @@ const void *fault_raise(struct cpu *cpu)
 {
 	if (cpu->fault_vector == EXCEPTION_PF)
 		return go_on_from_window(cpu);
-	if (cpu->fault_vector == EXCEPTION_GP && cpu->fault_empty) {
+	if (cpu->fault_vector == EXCEPTION_SS ||
+	    (cpu->fault_vector == EXCEPTION_GP && cpu->fault_empty)) {
 		interpret(cpu);
 		return leave();
 	}

@@ -176,6 +176,9 @@ GUEST(load_rbx, "mov (%rbx), %rax; hlt");
 GUEST(load_sum, "mov (%rbx,%rcx), %rax; hlt");
 GUEST(store_sum, "mov %rax, (%rbx,%rcx); hlt");
 GUEST(xchg_rbx, "xchg %rax, (%rbx); hlt");
+/* Through the stack segment: the host's fault is another one, #SS. */
+GUEST(load_rbp, "mov %rbx, %rbp; mov (%rbp), %rax; hlt");
+GUEST(add_rbp, "mov %rbx, %rbp; add %rax, 8(%rbp); hlt");
 
 static uint64_t vector_of(const uint8_t *code, const uint8_t *end, uint64_t rbx, uint64_t rcx)
 {
@@ -200,6 +203,13 @@ static uint64_t expected(uint64_t linear)
 	return linear < GUEST_MEMORY - 7 ? 0xff : 14;
 }
 
+static uint64_t on_stack(uint64_t linear)
+{
+	uint64_t vector = expected(linear);
+
+	return vector == 13 ? 12 : vector;
+}
+
 TEST(addresses_at_the_edge)
 {
 	static const uint64_t wild[] = {
@@ -215,6 +225,8 @@ TEST(addresses_at_the_edge)
 			  expected(wild[i]));
 		EXPECT_EQ(vector_of(store_sum, store_sum_end, wild[i], 0), expected(wild[i]));
 		EXPECT_EQ(vector_of(xchg_rbx, xchg_rbx_end, far, 0), expected(far));
+		EXPECT_EQ(vector_of(load_rbp, load_rbp_end, wild[i], 0), on_stack(wild[i]));
+		EXPECT_EQ(vector_of(add_rbp, add_rbp_end, wild[i] - 8, 0), on_stack(wild[i]));
 	}
 	/* 4 bytes on both sides of the end of the first window */
 	EXPECT_EQ(vector_of(load_rbx, load_rbx_end, 0x7ffffffc, 0), 14);
