@@ -119,7 +119,7 @@ help:
 	@echo 'make unit       the unit tests only        (UNIT=name: only tests whose name contains it)'
 	@echo 'make guest      only prepare the Debian guest that make run boots'
 	@echo 'make guests     build the tiny test guests'
-	@echo 'make bench      compare with QEMU TCG'
+	@echo 'make bench      compare with QEMU TCG; BENCH_JSON=, BENCH_SVG=: results and a chart in files'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS (20)'
 	@echo 'make conformance  compare every engine with this processor'
 	@echo 'make iso        build $O/lodge.iso: bare metal, for CD or USB, BIOS or UEFI'
@@ -138,7 +138,7 @@ install: all
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done
 
 clean:
-	$(Q)find $O -mindepth 1 -maxdepth 1 ! -name guest ! -name guest-metal -exec rm -rf {} + 2>/dev/null || true
+	$(Q)find $O -mindepth 1 -maxdepth 1 ! -name guest ! -name guest-metal ! -name guest-bench -exec rm -rf {} + 2>/dev/null || true
 .PHONY: clean-guest
 clean-guest:
-	$(Q)rm -rf $O/guest $O/guest-metal
+	$(Q)rm -rf $O/guest $O/guest-metal $O/guest-bench

@@ -59,3 +59,18 @@ make_root() {
 	tail -n 30 "$tar.log" >&2
 	fail "mmdebstrap can't make a root file system of $suite"
 }
+
+# write_image TAR SIZE LABEL : the ext4 image of a root file system that is in a tar file: TAR with .img for
+# .tar. Unpacks and packs under one fakeroot, so that the image has the owners that the tar file says. It
+# remembers modes as well, so a file that only root may read is made readable behind its back.
+write_image() {
+	local tree=${1%.tar} run=(bash -eu -o pipefail -c)
+	[ "$(id -u)" -eq 0 ] || run=(fakeroot bash -eu -o pipefail -c)
+	mkdir "$tree"
+	PATH=$PATH:/usr/sbin:/sbin "${run[@]}" 'tar -C "$1" --numeric-owner -xpf "$1.tar"
+		[ "$2" = 0 ] || env -u LD_PRELOAD find "$1" ! -type l ! -perm -400 -exec chmod u+r {} +
+		mke2fs -q -t ext4 -L "$4" -m 1 -E lazy_itable_init=0,lazy_journal_init=1 -d "$1" "$1.img" "$3"' \
+		image "$tree" "$(id -u)" "$2" "$3" >"$tree.log" 2>&1 ||
+		{ tail -n 5 "$tree.log" >&2; fail "mke2fs can't write the image"; }
+	chmod -R u+rwX "$tree" && rm -rf "$tree" "$tree.log"
+}
