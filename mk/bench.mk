@@ -14,7 +14,16 @@ $O/bench/first.elf: bench/guest/first.S
 	$(Q)$(CC) -m32 -c -o $@.o $<
 	$(Q)ld -m elf_i386 -nostdlib -static -n -e start -Ttext 0x100000 --build-id=none -o $@ $@.o
 
-.PHONY: bench-build
-bench-build: $O/bench/bench $O/bench/first.elf
-bench: bench-build
+# What gcc compiles there: one of these sources, in one piece.
+$O/bench/source.c: bench/guest/compute.c bench/guest/bench.h
+	$(Q)mkdir -p $(@D)
+	$(Q)sed -e '/^#include "bench.h"/{r bench/guest/bench.h' -e 'd}' $< >$@
+
+.PHONY: bench-build guest-bench
+bench-build: $O/bench/bench $O/bench/first.elf $O/bench/source.c
+guest_bench := $(or $(LODGE_BENCH_DIR),$O/guest-bench)
+guest-bench:
+	$(Q)LODGE_BENCH_DIR=$(guest_bench) tools/prepare-bench
+bench: bench-build $(if $(filter programs,$(or $(BENCH_ONLY),programs)),guest-bench)
+bench: export LODGE_BENCH_DIR := $(guest_bench)
 bench: export BENCH_BUILD := $O/bench

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench SECTION [--disk PATH] [--server ADDRESS:PORT] [NAME...] : measures compute, kernel, disk or
- *net (only the named benchmarks of it), and prints for each
+ * bench SECTION [OPTION...] [NAME...] : measures compute, kernel, disk, net or programs (only the
+ * named benchmarks of it), and prints for each
  *
- *	result NAME NANOSECONDS
+ *	result NAME NANOSECONDS [MiB]
  *
- * the least time of one operation among some rounds. `begin` and `end NANOSECONDS` stand around
- * them, so that whoever reads along can compare this machine's clock with his own.
+ * the least time of one operation (or of a MiB) among some rounds. Options are --disk PATH,
+ * --server ADDRESS:PORT, and of programs --root PATH and --source PATH. `begin` and `end
+ *NANOSECONDS` stand around them, so that whoever reads along can compare this machine's clock with
+ *his own.
  *
  * bench calibrate prints how long a fixed piece of work takes. bench serve is the other end of the
  * network benchmarks.
@@ -29,6 +31,8 @@ volatile uint64_t sink;
 const char *disk_path = "/dev/vda";
 const char *server_address = "10.0.2.2";
 int server_port;
+const char *root_path = "/dev/vda";
+const char *source_path = "/bench/source.c";
 
 uint64_t now(void)
 {
@@ -136,6 +140,10 @@ static int options_take(int argc, char **argv)
 	for (int i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--disk") == 0 && i + 1 < argc) {
 			disk_path = argv[++i];
+		} else if (strcmp(argv[i], "--root") == 0 && i + 1 < argc) {
+			root_path = argv[++i];
+		} else if (strcmp(argv[i], "--source") == 0 && i + 1 < argc) {
+			source_path = argv[++i];
 		} else if (strcmp(argv[i], "--server") == 0 && i + 1 < argc) {
 			char *colon = strchr(argv[++i], ':');
 
@@ -151,9 +159,22 @@ static int options_take(int argc, char **argv)
 	return kept;
 }
 
+static void benchmarks_measure(const struct benchmark *list, int count, char **names)
+{
+	for (; list->name; list++) {
+		bool wanted = count == 0;
+
+		for (int i = 0; i < count; i++)
+			wanted |= strcmp(names[i], list->name) == 0;
+		if (wanted)
+			measure(list);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct benchmark *list;
+	bool programs;
 	uint64_t begin;
 
 	if (argc > 1 && strcmp(argv[1], "nothing") == 0) /* what `exec` executes */
@@ -165,23 +186,20 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "serve") == 0)
 		serve();
 	list = argc > 1 ? section_find(argv[1]) : NULL;
-	if (!list) {
-		fprintf(stderr, "usage: bench compute|kernel|disk|net [--disk PATH] [--server "
-				"ADDRESS:PORT] [NAME...]\n");
+	programs = argc > 1 && strcmp(argv[1], "programs") == 0;
+	if (!list && !programs) {
+		fprintf(stderr,
+			"usage: bench compute|kernel|disk|net|programs [OPTION...] [NAME...]\n");
 		return 2;
 	}
 	argc = options_take(argc, argv);
 	printf("begin\n");
 	fflush(stdout);
 	begin = now();
-	for (; list->name; list++) {
-		bool wanted = argc <= 2;
-
-		for (int i = 2; i < argc; i++)
-			wanted |= strcmp(argv[i], list->name) == 0;
-		if (wanted)
-			measure(list);
-	}
+	if (programs)
+		programs_measure(argc - 2, argv + 2);
+	else
+		benchmarks_measure(list, argc - 2, argv + 2);
 	printf("end %llu\n", (unsigned long long)(now() - begin));
 	fflush(stdout);
 	return 0;

@@ -36,6 +36,14 @@ extern const char *disk_path;
 extern const char *server_address;
 extern int server_port;
 
+/* Where the programs are: a disk with a root file system, or a folder; and what the compiler gets.
+ */
+extern const char *root_path;
+extern const char *source_path;
+
+/* Runs the named programs (count = 0: all), and prints results as the benchmarks do. */
+void programs_measure(int count, char **names);
+
 /*
  * The other end of network_benchmarks: listens on a free port of 127.0.0.1, prints it, and serves
  * until the program is ended.
