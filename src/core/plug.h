@@ -114,4 +114,45 @@ struct console {
 	void *device;
 };
 
+/* A stream of bytes between the world and a socket in the guest, which the world has called. */
+struct stream;
+struct stream_ops {
+	/* The guest has taken the call: from now on bytes may go both ways. Vm's lock held, as for
+	 * all of these. */
+	void (*opened)(struct stream *stream);
+	/* Guest to world; all of it is taken. There are never more than room bytes written which
+	 * consumed() has not been told of. */
+	void (*write)(struct stream *stream, const void *bytes, size_t length);
+	/* The guest can take input again, after input() took less than it was given. */
+	void (*input_ready)(struct stream *stream);
+	/* The guest will write no more. */
+	void (*ended)(struct stream *stream);
+	/* The stream is gone, and the device knows it no more: 0 if both sides had ended,
+	 * -ECONNREFUSED if nobody in the guest took the call, or -ECONNRESET. No call for another
+	 * stream may be made from within. */
+	void (*closed)(struct stream *stream, int error);
+};
+struct stream {
+	const struct stream_ops *ops;
+	uint32_t room; /* bytes that the world has room for; constant while it is in use */
+	void *place;   /* the device's */
+};
+
+/* Calls sockets of the guest. Filled in by the device; the world's side has the struct and calls,
+ * with the vm's lock held. */
+struct caller {
+	/* Begins a call of a port: opened() or closed() will follow. 0; -ENETDOWN if the guest has
+	 * no driver for it (yet), -EBUSY if there are too many streams. */
+	int (*call)(void *device, struct stream *stream, uint32_t port);
+	/* World to guest, once it is open: how many bytes were taken. */
+	size_t (*input)(struct stream *stream, const void *bytes, size_t length);
+	/* So many bytes of what was written are out of the way. */
+	void (*consumed)(struct stream *stream, uint32_t length);
+	/* There will be no more input. */
+	void (*finish)(struct stream *stream);
+	/* Ends it at once; closed() is not called. */
+	void (*close)(struct stream *stream);
+	void *device;
+};
+
 #endif

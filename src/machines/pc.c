@@ -29,7 +29,8 @@
  * PCI bus 0:
  *	00.0  host bridge		03.0  virtio entropy
  *	01.0  virtio network		04.0  virtio disks, one a slot
- *	02.0  virtio console		1f.0  ISA bridge
+ *	02.0  virtio console		1e.0  virtio sockets
+ *					1f.0  ISA bridge
  */
 #include "machines/pc.h"
 
@@ -51,6 +52,7 @@
 #include "devices/virtio/console.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
+#include "devices/virtio/vsock.h"
 #include "lib/bits.h"
 #include "lib/bytes.h"
 #include "lib/check.h"
@@ -90,7 +92,7 @@ enum {
 	GSI_PIT = 2,
 	GSI_PCI = 16
 };
-enum { SLOT_NET = 1, SLOT_CONSOLE = 2, SLOT_RNG = 3, SLOT_DISKS = 4 };
+enum { SLOT_NET = 1, SLOT_CONSOLE = 2, SLOT_RNG = 3, SLOT_DISKS = 4, SLOT_VSOCK = 30 };
 
 struct pc {
 	struct vm *vm;
@@ -110,6 +112,7 @@ struct pc {
 	struct virtio_net net;
 	struct virtio_console console;
 	struct virtio_rng rng;
+	struct virtio_vsock vsock;
 	struct virtio_blk disks[PC_DISKS_MAX];
 	char disk_names[PC_DISKS_MAX][4];
 	unsigned intx; /* levels of INTA..INTD, a bit each */
@@ -196,6 +199,9 @@ static int add_pci_devices(struct pc *pc, const struct pc_config *config)
 					    "console0", plugs, 2);
 	if (!error)
 		error = virtio_rng_init(&pc->rng, pc->vm, &pc->pci, SLOT_RNG, "rng0");
+	if (!error && config->caller)
+		error = virtio_vsock_init(&pc->vsock, pc->vm, &pc->pci, SLOT_VSOCK, "vsock0",
+					  config->caller);
 	for (unsigned i = 0; !error && i < config->disk_count; i++) {
 		format(pc->disk_names[i], sizeof(pc->disk_names[i]), "%u", i);
 		error = virtio_blk_init(&pc->disks[i], pc->vm, &pc->pci, SLOT_DISKS + i,

@@ -29,6 +29,7 @@ struct pc_config {
 	struct console *serial;	 /* COM1; NULL: its output vanishes */
 	struct console *command; /* the named virtio port; NULL: none */
 	const char *command_name;
+	struct caller *caller; /* calls sockets of the guest; filled in; NULL: no virtio sockets */
 	bool test_devices;
 	struct console *debug; /* port 0xe9, with test_devices; may be NULL */
 };
