@@ -11,6 +11,7 @@
  * lodge.exec=PROGRAM (run that one of the initrd, with the words after `--` as its arguments, and
  * power off; no root file system is mounted).
  */
+#include "agent.h"
 #include "init.h"
 #include "protocol.h"
 
@@ -235,10 +236,24 @@ static void program_run(char **argv)
 	init_power_off();
 }
 
+/* Where the init is not systemd, whose unit starts it, the agent is a child of ours from the
+ * beginning. */
+static void agent_start(void)
+{
+	if (fork() == 0) {
+		setsid();
+		execl(AGENT_PATH, AGENT_PATH, (char *)NULL);
+		_exit(127);
+	}
+}
+
 int main(int argc, char **argv)
 {
+	bool agent, systemd;
 	int error;
 
+	if (argc > 0 && strcmp(argv[0], AGENT_PATH) == 0)
+		return agent_main();
 	mount_or_log("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, NULL);
 	mount_or_log("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	mount_or_log("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
@@ -262,11 +277,14 @@ int main(int argc, char **argv)
 			 options.type, strerror(-error));
 		return 1; /* the kernel panics, which the host sees */
 	}
+	agent = agent_install("/root", &systemd);
 	error = root_switch();
 	if (error) {
 		init_log("can't change to the root file system: %s", strerror(-error));
 		return 1;
 	}
+	if (agent && !systemd)
+		agent_start();
 	execl(options.init, options.init, (char *)NULL);
 	init_log("can't run %s: %s", options.init, strerror(errno));
 	return 1;

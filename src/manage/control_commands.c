@@ -3,6 +3,7 @@
  * What can be asked of a running machine over its control socket. docs/control-protocol.md says the
  * same for people; a test compares the two.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "core/engine.h"
 #include "core/host.h"
+#include "manage/agent_link.h"
 #include "manage/control.h"
 #include "manage/control_ports.h"
 #include "manage/run_state.h"
@@ -170,6 +172,26 @@ static void console(struct run *run, struct control_call *call)
 			       control_bool(call, "take", false), (size_t)kept);
 }
 
+static void agent(struct run *run, struct control_call *call)
+{
+	int file = control_take_file(call), error;
+
+	if (file < 0) {
+		control_fail(call, CONTROL_BAD_ARGUMENT,
+			     "agent needs a socket that comes with the request");
+		return;
+	}
+	error = agent_link_join(run->agent, file);
+	if (error == -ENOTSOCK)
+		control_fail(call, CONTROL_BAD_ARGUMENT, "agent: the file is not a socket");
+	else if (error == -EBUSY)
+		control_fail(call, CONTROL_BUSY, "too many speak with the agent already");
+	else if (error)
+		control_fail(call, CONTROL_HOST, "can't reach the agent: %s", strerror(-error));
+	else
+		control_answer(call, NULL);
+}
+
 static void commands(struct run *run, struct control_call *call);
 
 const struct control_command control_commands[] = {
@@ -183,6 +205,10 @@ const struct control_command control_commands[] = {
 	 {{"write", 'b', false}, {"take", 'b', false}, {"kept", 'i', false}, {NULL, 0, false}},
 	 console,
 	 "makes this connection a stream of the serial console"},
+	{"agent",
+	 {{NULL, 0, false}},
+	 agent,
+	 "joins the socket that comes along with the guest's agent"},
 	{"subscribe", {{NULL, 0, false}}, subscribe, "sends events from now on"},
 	{"port-list", {{NULL, 0, false}}, control_port_list, "the forwarded ports"},
 	{"port-add",

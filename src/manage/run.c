@@ -13,6 +13,7 @@
 #include "hosts/linux/terminal.h"
 #include "lib/word.h"
 #include "machines/pc.h"
+#include "manage/agent_link.h"
 #include "manage/command.h"
 #include "manage/complain.h"
 #include "manage/control.h"
@@ -254,6 +255,20 @@ static int make_command(struct run *run)
 	return LODGE_OK;
 }
 
+/* Without a control socket nobody could ask for the agent. */
+static int make_agent_link(struct run *run)
+{
+	int error;
+
+	if (!run->options->control)
+		return LODGE_OK;
+	error = agent_link_create(&run->agent, &run->vm);
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	run->config.caller = agent_link_caller(run->agent);
+	return LODGE_OK;
+}
+
 static int make_pc(struct run *run)
 {
 	int error;
@@ -326,6 +341,8 @@ static int prepare(struct run *run)
 		status = open_network(run);
 	if (!status)
 		status = make_command(run);
+	if (!status)
+		status = make_agent_link(run);
 	if (!status)
 		status = make_pc(run);
 	if (!status)
@@ -452,6 +469,8 @@ static void clean_up(struct run *run)
 		run_stopped(run);
 		control_destroy(run->control);
 	}
+	if (run->agent)
+		agent_link_destroy(run->agent);
 	close_console(run);
 	if (run->command)
 		command_destroy(run->command);

@@ -19,6 +19,7 @@
 
 #define RUN_PAUSING_MAX 16
 
+struct agent_link;
 struct control;
 struct control_call;
 
@@ -40,6 +41,7 @@ struct run {
 	struct watch watch;
 	struct console_hub hub;
 	struct control *control;
+	struct agent_link *agent;
 	struct user_forward forwards[OPTIONS_FORWARDS_MAX];
 	unsigned forward_count;
 	char sandbox[256]; /* what of it is in force */
