@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "manage/agent_verbs.h"
 #include "manage/exitcodes.h"
 #include "manage/image.h"
 #include "manage/options.h"
@@ -13,6 +14,9 @@ const struct command_line command_lines[] = {
 	{"run", COMMAND_RUN, "runs a guest", "[OPTION...] [-- COMMAND...]"},
 	{"image", COMMAND_IMAGE, "makes, shows, checks and changes disk images",
 	 "create|info|check|resize|convert"},
+	{"exec", COMMAND_EXEC, "runs a command in a machine", "NAME [OPTION...] -- COMMAND..."},
+	{"shell", COMMAND_SHELL, "a login shell in a machine", "NAME [OPTION...]"},
+	{"cp", COMMAND_CP, "copies files into a machine or out of it", "FROM TO"},
 	{"doctor", COMMAND_DOCTOR,
 	 "says what this host offers to guests, and which engine would run them", "[--json]"},
 	{"version", COMMAND_VERSION, "says which Lodge this is", "[--json]"},
@@ -95,6 +99,10 @@ void help_command(const struct command_line *command)
 {
 	if (command->bit == COMMAND_IMAGE) {
 		image_help();
+		return;
+	}
+	if (command->bit & (COMMAND_EXEC | COMMAND_SHELL | COMMAND_CP)) {
+		agent_help(command->name);
 		return;
 	}
 	printf("lodge %s %s: %s\n", command->name, command->usage, command->summary);

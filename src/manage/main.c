@@ -5,6 +5,7 @@
 
 #include "hosts/linux/linux.h"
 #include "lib/word.h"
+#include "manage/agent_verbs.h"
 #include "manage/complain.h"
 #include "manage/doctor.h"
 #include "manage/exitcodes.h"
@@ -31,7 +32,7 @@ static int version(bool json)
 
 static int unknown_command(const char *name)
 {
-	const char *names[8] = {NULL};
+	const char *names[16] = {NULL};
 	const char *nearest;
 	unsigned count = 0;
 
@@ -72,7 +73,7 @@ static int carry_out(unsigned command, struct options *options)
 	}
 }
 
-/* image has verbs, with options of their own. */
+/* Some have options of their own. */
 static int parse_and_carry_out(unsigned command, char **arguments)
 {
 	struct options options;
@@ -81,6 +82,12 @@ static int parse_and_carry_out(unsigned command, char **arguments)
 
 	if (command == COMMAND_IMAGE)
 		return image(arguments);
+	if (command == COMMAND_EXEC)
+		return agent_exec(arguments);
+	if (command == COMMAND_SHELL)
+		return agent_shell(arguments);
+	if (command == COMMAND_CP)
+		return agent_cp(arguments);
 	options_init(&options);
 	if (!options_parse(&options, command, arguments, reason, sizeof(reason)))
 		status = complain_with(LODGE_BAD_OPTION, "%s", reason);

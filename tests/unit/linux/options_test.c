@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/host.h"
+#include "manage/agent_verbs.h"
 #include "manage/image.h"
 #include "manage/machine.h"
 #include "manage/options.h"
@@ -295,13 +296,17 @@ TEST(manual_page_describes_every_option)
 		expect_heading(text, option->name);
 	for (unsigned i = 0; image_option_name(i); i++)
 		expect_heading(text, image_option_name(i));
+	for (unsigned i = 0; agent_option_name(i); i++)
+		expect_heading(text, agent_option_name(i));
 	for (const char *at = text; (at = strstr(at, "\n.B \\-")); at++) {
 		char name[64];
 		bool known = false;
 		unsigned size = 0;
 
 		for (const char *from = at + 4;
-		     *from && !strchr(" \n", *from) && size < sizeof(name) - 1; from++)
+		     *from && !strchr(" \n,", *from) && strncmp(from, "\\f", 2) != 0 &&
+		     size < sizeof(name) - 1;
+		     from++)
 			if (*from != '\\')
 				name[size++] = *from;
 		name[size] = '\0';
@@ -309,6 +314,8 @@ TEST(manual_page_describes_every_option)
 			known |= !strcmp(option->name, name);
 		for (unsigned i = 0; image_option_name(i); i++)
 			known |= !strcmp(image_option_name(i), name);
+		for (unsigned i = 0; agent_option_name(i); i++)
+			known |= !strcmp(agent_option_name(i), name);
 		if (!known && strcmp(name, "--") != 0)
 			FAIL("docs/lodge.1 describes %s, which isn't an option", name);
 	}

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One loop moves everything, and nothing of it waits for something else: input is read only once
+ * the last piece has gone to the guest, the guest's bytes only once our outputs have taken the last
+ * ones.
+ */
+#include "manage/agent_client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/bytes.h"
+#include "manage/complain.h"
+#include "manage/control_client.h"
+#include "manage/exitcodes.h"
+
+#define OUTPUT_PIECE 4096 /* what a pipe that has room takes without waiting (PIPE_BUF) */
+#define REQUEST_MAX  (AGENT_FRAME_MAX - 4096)
+#define IMPATIENT    3 /* interrupts, after which we leave a command alone */
+
+struct client {
+	const struct agent_command *command;
+	int stream, signals;
+	bool terminal; /* the command gets one */
+	bool raw;      /* ours is changed: as it was, in `before` */
+	struct termios before;
+	bool input_ended, out_waits, err_waits;
+	unsigned interrupts;
+	int left_by; /* a signal after which we go without the command's status */
+	struct agent_frames frames;
+	/* To the guest. */
+	uint8_t *waiting;
+	size_t waiting_size, waiting_room, sent;
+	/* From the guest: read, but not all of it taken. */
+	uint8_t received[AGENT_PIECE];
+	size_t received_size, taken;
+};
+
+int agent_connect(const char *control, const char *name, int *status)
+{
+	struct control_exchange exchange = {.command = "agent", .file_count = 1, .timeout = 10000};
+	struct control_client *client;
+	char reason[512], code[64];
+	int ends[2], error = control_connect(&client, control);
+
+	*status = LODGE_HOST_LACKS;
+	if (error == -ENOENT || error == -ECONNREFUSED)
+		complain("%s: no such machine runs", name);
+	else if (error)
+		complain("%s: can't reach the machine: %s", name, strerror(-error));
+	if (error)
+		return -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
+		complain("%s: can't make a socket: %s", name, strerror(errno));
+		control_disconnect(client);
+		return -1;
+	}
+	exchange.files = &ends[1];
+	error = control_ask(client, &exchange, NULL, code, sizeof(code), reason, sizeof(reason));
+	close(ends[1]);
+	control_disconnect(client);
+	if (!error)
+		return ends[0];
+	close(ends[0]);
+	complain("%s: %s", name, reason);
+	return -1;
+}
+
+/* Frames to the guest */
+
+static uint8_t *frame_add(struct client *client, enum agent_frame type, uint32_t length)
+{
+	size_t size = client->waiting_size + AGENT_FRAME_HEADER + length;
+	uint8_t *frame;
+
+	if (size > client->waiting_room) {
+		frame = realloc(client->waiting, size);
+		if (!frame)
+			return NULL;
+		client->waiting = frame;
+		client->waiting_room = size;
+	}
+	frame = client->waiting + client->waiting_size;
+	frame[0] = (uint8_t)type;
+	bytes_store32(frame + 1, length);
+	client->waiting_size = size;
+	return frame + AGENT_FRAME_HEADER;
+}
+
+static void frame_number(struct client *client, enum agent_frame type, uint32_t number)
+{
+	uint8_t *contents = frame_add(client, type, 4);
+
+	if (contents)
+		bytes_store32(contents, number);
+}
+
+static struct winsize terminal_size(void)
+{
+	struct winsize size = {.ws_col = 80, .ws_row = 24};
+
+	/* It stays as it is where neither is one. */
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size))
+		(void)!ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
+	return size;
+}
+
+static void put_text(char **at, const char *text)
+{
+	size_t size = strlen(text) + 1;
+
+	memcpy(*at, text, size);
+	*at += size;
+}
+
+/* False if it is too long, or there is no memory. */
+static bool request_add(struct client *client)
+{
+	const struct agent_command *command = client->command;
+	const char *user = command->user ? command->user : "";
+	const char *folder = command->folder ? command->folder : "";
+	size_t size = AGENT_EXEC_HEADER + strlen(user) + strlen(folder) + 2;
+	uint32_t arguments = 0, variables = 0;
+	struct winsize window = terminal_size();
+	uint8_t *contents;
+	char *at;
+
+	for (; command->arguments[arguments]; arguments++)
+		size += strlen(command->arguments[arguments]) + 1;
+	for (; command->environment && command->environment[variables]; variables++)
+		size += strlen(command->environment[variables]) + 1;
+	contents = size > REQUEST_MAX ? NULL : frame_add(client, AGENT_EXEC, (uint32_t)size);
+	if (!contents)
+		return false;
+	bytes_store32(contents, client->terminal ? AGENT_EXEC_TERMINAL : 0);
+	bytes_store16(contents + 4, window.ws_col);
+	bytes_store16(contents + 6, window.ws_row);
+	bytes_store32(contents + 8, arguments);
+	bytes_store32(contents + 12, variables);
+	at = (char *)contents + AGENT_EXEC_HEADER;
+	for (uint32_t i = 0; i < arguments; i++)
+		put_text(&at, command->arguments[i]);
+	for (uint32_t i = 0; i < variables; i++)
+		put_text(&at, command->environment[i]);
+	put_text(&at, user);
+	put_text(&at, folder);
+	return true;
+}
+
+/* False: the stream is gone. */
+static bool send_waiting(struct client *client)
+{
+	while (client->sent < client->waiting_size) {
+		ssize_t done =
+			send(client->stream, client->waiting + client->sent,
+			     client->waiting_size - client->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return errno == EAGAIN;
+		client->sent += (size_t)done;
+	}
+	client->sent = client->waiting_size = 0;
+	return true;
+}
+
+/* Our terminal */
+
+static void terminal_restore(struct client *client)
+{
+	if (client->raw)
+		tcsetattr(client->command->in, TCSADRAIN, &client->before);
+	client->raw = false;
+}
+
+static void terminal_take(struct client *client)
+{
+	struct termios raw;
+
+	if (!client->terminal || client->command->in < 0 ||
+	    tcgetattr(client->command->in, &client->before))
+		return;
+	raw = client->before;
+	cfmakeraw(&raw);
+	client->raw = tcsetattr(client->command->in, TCSADRAIN, &raw) == 0;
+}
+
+static void signal_take(struct client *client)
+{
+	struct signalfd_siginfo info;
+	struct winsize size;
+	uint8_t *contents;
+
+	while (read(client->signals, &info, sizeof(info)) == sizeof(info)) {
+		int number = (int)info.ssi_signo;
+
+		if (number == SIGWINCH) {
+			size = terminal_size();
+			contents = client->terminal ? frame_add(client, AGENT_RESIZE, 4) : NULL;
+			if (contents) {
+				bytes_store16(contents, size.ws_col);
+				bytes_store16(contents + 2, size.ws_row);
+			}
+			continue;
+		}
+		/* Nobody would see what comes of it. */
+		if (number == SIGHUP || (client->terminal && number != SIGINT) ||
+		    ++client->interrupts == IMPATIENT)
+			client->left_by = number;
+		frame_number(client, AGENT_SIGNAL, (uint32_t)number);
+	}
+}
+
+/* The loop's parts */
+
+static void input_read(struct client *client)
+{
+	uint8_t piece[AGENT_PIECE], *contents;
+	ssize_t got = read(client->command->in, piece, sizeof(piece));
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		client->input_ended = true;
+		/* The end of a terminal's input is a character. */
+		if (client->terminal)
+			contents = frame_add(client, AGENT_INPUT, 1);
+		else
+			contents = frame_add(client, AGENT_INPUT_END, 0);
+		if (contents && client->terminal)
+			*contents = 4;
+		return;
+	}
+	contents = frame_add(client, AGENT_INPUT, (uint32_t)got);
+	if (contents)
+		memcpy(contents, piece, (size_t)got);
+}
+
+/* Writes a piece as far as it goes without waiting. */
+static size_t output_write(void *context, bool errors, const uint8_t *bytes, size_t length)
+{
+	struct client *client = context;
+	int file = errors ? client->command->err : client->command->out;
+	struct pollfd room = {.fd = file, .events = POLLOUT};
+	size_t done = 0;
+
+	while (done < length && poll(&room, 1, 0) > 0) {
+		size_t part = length - done < OUTPUT_PIECE ? length - done : OUTPUT_PIECE;
+		ssize_t wrote = write(file, bytes + done, part);
+
+		if (wrote < 0 && (errno == EINTR || errno == EAGAIN))
+			break;
+		/* Nobody reads it: the rest is for nobody, as it would be on a broken pipe. */
+		if (wrote < 0) {
+			client->left_by = errno == EPIPE ? SIGPIPE : SIGXFSZ;
+			return length;
+		}
+		done += (size_t)wrote;
+	}
+	if (done < length)
+		*(errors ? &client->err_waits : &client->out_waits) = true;
+	return done;
+}
+
+/* Hands on what has been received. False: it makes no sense. */
+static bool received_pass(struct client *client)
+{
+	const struct agent_sink sink = {output_write, client};
+	long took = agent_frames_take(&client->frames, client->received + client->taken,
+				      client->received_size - client->taken, &sink);
+
+	if (took < 0)
+		return false;
+	client->taken += (size_t)took;
+	if (client->taken == client->received_size)
+		client->taken = client->received_size = 0;
+	return true;
+}
+
+/* False: the stream is at its end. */
+static bool receive(struct client *client)
+{
+	ssize_t got =
+		recv(client->stream, client->received, sizeof(client->received), MSG_DONTWAIT);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	if (got <= 0)
+		return false;
+	client->received_size = (size_t)got;
+	return true;
+}
+
+/* How many milliseconds the agent still has to say its first word; -1: it has said it, or has all
+ * the time there is. */
+static int patience(const struct client *client, const struct timespec *start)
+{
+	struct timespec now;
+	long long passed;
+
+	if (client->frames.greeted || !client->command->timeout)
+		return -1;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	passed = (now.tv_sec - start->tv_sec) * 1000LL + (now.tv_nsec - start->tv_nsec) / 1000000;
+	passed = client->command->timeout * 1000LL - passed;
+	return passed > 0 ? (int)passed : 0;
+}
+
+static int gone(struct client *client)
+{
+	terminal_restore(client);
+	if (client->frames.problem)
+		return complain_with(LODGE_NO_STATUS, "%s: the guest's agent makes no sense: %s",
+				     client->command->name, client->frames.problem);
+	return complain_with(LODGE_NO_STATUS,
+			     "%s: the machine ended, or its agent did, before the command",
+			     client->command->name);
+}
+
+/* One round. -1: go on; else how lodge is to end. */
+static int turn(struct client *client, const struct timespec *start)
+{
+	bool passing = client->received_size != 0, sending = client->waiting_size != 0;
+	bool reading = client->frames.greeted && !client->input_ended && !sending;
+	struct pollfd files[] = {
+		{.fd = client->stream,
+		 .events = (short)((passing ? 0 : POLLIN) | (sending ? POLLOUT : 0))},
+		{.fd = reading ? client->command->in : -1, .events = POLLIN},
+		{.fd = client->out_waits ? client->command->out : -1, .events = POLLOUT},
+		{.fd = client->err_waits ? client->command->err : -1, .events = POLLOUT},
+		{.fd = client->signals, .events = POLLIN},
+	};
+	int limit = patience(client, start), count;
+
+	/* What we say to a stream that is gone is lost, but what came before its end counts. */
+	if (passing && !sending)
+		files[0].fd = -1;
+	count = poll(files, sizeof(files) / sizeof(files[0]), limit);
+	if (count == 0)
+		return complain_with(LODGE_NO_STATUS,
+				     "%s: the guest's agent is not there after %d s: look at the "
+				     "console, or wait longer with --timeout",
+				     client->command->name, client->command->timeout);
+	if (files[4].revents)
+		signal_take(client);
+	if (files[1].revents)
+		input_read(client);
+	if (sending && files[0].revents && !send_waiting(client) && passing)
+		client->waiting_size = client->sent = 0;
+	if (!passing && (files[0].revents & (POLLIN | POLLHUP | POLLERR)) && !receive(client))
+		return gone(client);
+	if (files[2].revents)
+		client->out_waits = false;
+	if (files[3].revents)
+		client->err_waits = false;
+	if (client->received_size && !client->out_waits && !client->err_waits &&
+	    !received_pass(client))
+		return gone(client);
+	if (client->frames.failed) {
+		terminal_restore(client);
+		return complain_with(LODGE_NO_STATUS, "%s: %s", client->command->name,
+				     client->frames.text ? client->frames.text : "it can't");
+	}
+	if (client->frames.ended)
+		return (int)client->frames.status;
+	if (client->waiting_size && !send_waiting(client))
+		client->waiting_size = client->sent = 0;
+	return client->left_by ? LODGE_SIGNAL + client->left_by : -1;
+}
+
+static int signals_take(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+int agent_run(int stream, const struct agent_command *command)
+{
+	struct client *client = calloc(1, sizeof(*client));
+	struct timespec start;
+	int status = -1;
+
+	if (!client) {
+		close(stream);
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	}
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	client->command = command;
+	client->stream = stream;
+	client->terminal = command->terminal == AGENT_TERMINAL_YES ||
+			   (command->terminal == AGENT_TERMINAL_AUTO && command->in >= 0 &&
+			    isatty(command->in) && isatty(command->out));
+	client->signals = signals_take();
+	if (!request_add(client))
+		status = complain_with(LODGE_BAD_OPTION,
+				       "%s: the command and its arguments are too long",
+				       command->name);
+	else
+		terminal_take(client);
+	if (command->in < 0) {
+		client->input_ended = true;
+		frame_add(client, AGENT_INPUT_END, 0);
+	}
+	while (status < 0)
+		status = turn(client, &start);
+	terminal_restore(client);
+	close(stream);
+	if (client->signals >= 0)
+		close(client->signals);
+	agent_frames_free(&client->frames);
+	free(client->waiting);
+	free(client);
+	return status;
+}
+
+/* Questions */
+
+static size_t no_output(void *context, bool errors, const uint8_t *bytes, size_t length)
+{
+	return length;
+}
+
+int agent_ask(int stream, const char *name, enum agent_frame question, const void *bytes,
+	      uint32_t length, int timeout, char **text)
+{
+	static const struct agent_sink sink = {no_output, NULL};
+	const struct timeval limit = {.tv_sec = timeout};
+	struct agent_frames frames = {0};
+	uint8_t frame[AGENT_FRAME_HEADER + 64], answer[4096];
+	int status = LODGE_OK;
+
+	frame[0] = (uint8_t)question;
+	bytes_store32(frame + 1, length);
+	memcpy(frame + AGENT_FRAME_HEADER, bytes, length);
+	setsockopt(stream, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	(void)!send(stream, frame, AGENT_FRAME_HEADER + length, MSG_NOSIGNAL);
+	while (!frames.ended && !frames.problem) {
+		ssize_t got = recv(stream, answer, sizeof(answer), 0);
+
+		if (got <= 0)
+			break;
+		agent_frames_take(&frames, answer, (size_t)got, &sink);
+	}
+	close(stream);
+	if (frames.text)
+		agent_text_clean(frames.text);
+	if (frames.failed)
+		status = complain_with(LODGE_NO_STATUS, "%s: %s", name,
+				       frames.text ? frames.text : "it can't");
+	else if (frames.problem)
+		status = complain_with(LODGE_NO_STATUS, "%s: the guest's agent makes no sense: %s",
+				       name, frames.problem);
+	else if (!frames.ended)
+		status = complain_with(LODGE_NO_STATUS, "%s: the guest's agent doesn't answer",
+				       name);
+	if (status || !text)
+		agent_frames_free(&frames);
+	else
+		*text = frames.text;
+	return status;
+}

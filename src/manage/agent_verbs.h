@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `lodge exec`, `lodge shell` and `lodge cp`: what is done by the agent in a machine. */
+#ifndef MANAGE_AGENT_VERBS_H
+#define MANAGE_AGENT_VERBS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "manage/agent_client.h"
+
+#define AGENT_ENVIRONMENT_MAX 64
+#define AGENT_TIMEOUT	      60 /* seconds, unless told */
+
+struct agent_options {
+	const char *user, *folder;
+	const char *environment[AGENT_ENVIRONMENT_MAX + 2];
+	unsigned environment_count;
+	enum agent_terminal terminal;
+	bool no_input;
+	int timeout;
+};
+
+/* What follows the verb's word, ended by NULL. An exit status; what is wrong has been said. */
+int agent_exec(char **arguments);
+int agent_shell(char **arguments);
+int agent_cp(char **arguments);
+
+/* Its usage and options, on standard output. */
+void agent_help(const char *verb);
+
+/* One name of theirs after the other: option number i, or NULL. */
+const char *agent_option_name(unsigned i);
+
+/* Where the control socket of a machine is. False, with a reason, if there is no such place. */
+bool agent_control_path(const char *machine, char *path, size_t size, char *reason,
+			size_t reason_size);
+
+/* cp, when its words have been found: copies `from` to `to`; one of them is in the machine. */
+struct agent_copy {
+	const char *machine;
+	const char *from, *to;
+	bool out; /* of the machine */
+	const struct agent_options *options;
+};
+int agent_copy(const struct agent_copy *copy);
+
+#endif
