@@ -55,6 +55,9 @@ function counts(section, round, all) {
 function ratios(section, name, all,    round, lodge, qemu) {
 	ratio_count = 0
 	for (round = 1; round <= rounds[section]; round++) {
+		# To look at what isn't there would make it.
+		if (!((section, name, round, "lodge") in value) || !((section, name, round, "qemu") in value))
+			continue
 		lodge = value[section, name, round, "lodge"]
 		qemu = value[section, name, round, "qemu"]
 		if (counts(section, round, all) && lodge > 0 && qemu > 0)
