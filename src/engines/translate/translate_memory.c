@@ -234,7 +234,7 @@ void emit_recent_stub(struct translation *t, const struct stub *stub)
 
 /* The general registers that an instruction names (not those that it implies by its opcode). */
 struct registers {
-	uint16_t used, written;
+	uint16_t used, read, written;
 	bool high_byte;
 };
 
@@ -271,6 +271,8 @@ static struct registers named_registers(const struct insn *insn)
 			number -= 4;
 		}
 		registers.used |= (uint16_t)(1u << number);
+		if (operand->access & ACCESS_READ)
+			registers.read |= (uint16_t)(1u << number);
 		if (operand->access & ACCESS_WRITE)
 			registers.written |= (uint16_t)(1u << number);
 	}
@@ -282,6 +284,7 @@ static struct registers named_registers(const struct insn *insn)
 /* Who holds the spilled registers that an instruction names. */
 struct plan {
 	struct registers registers;
+	uint16_t loaded;
 	uint8_t rename[16];
 };
 
@@ -290,6 +293,7 @@ struct plan {
 static bool plan_make(struct plan *plan, const struct insn *insn, unsigned available)
 {
 	plan->registers = named_registers(insn);
+	plan->loaded = plan->registers.used & SPILLED;
 	for (unsigned i = 0; i < R13; i++)
 		plan->rename[i] = (uint8_t)host_register(i);
 	for (unsigned i = R13; i <= R15; i++) {
@@ -304,10 +308,36 @@ static bool plan_make(struct plan *plan, const struct insn *insn, unsigned avail
 	return true;
 }
 
+/*
+ * The same for a VEX instruction of general registers, with `sources` for what it reads: it writes
+ * whole registers, after it has read all, so that results may be in T0 and T1 whatever was there.
+ */
+static bool plan_share(struct plan *plan, const struct insn *insn, unsigned sources)
+{
+	unsigned results = 1u << T0 | 1u << T1;
+
+	plan_make(plan, insn, 0);
+	plan->loaded = plan->registers.read & SPILLED;
+	if (!insn->vex || (insn->op->attributes & (OP_SSE | OP_AVX)) ||
+	    (plan->loaded & plan->registers.written))
+		return false;
+	for (unsigned i = R13; i <= R15; i++) {
+		unsigned *available = plan->loaded & 1u << i ? &sources : &results;
+
+		if (!(plan->registers.used & 1u << i))
+			continue;
+		if (!*available)
+			return false;
+		plan->rename[i] = (uint8_t)__builtin_ctz(*available);
+		*available &= *available - 1;
+	}
+	return true;
+}
+
 static void plan_load(struct translation *t, const struct plan *plan)
 {
 	for (unsigned i = R13; i <= R15; i++)
-		if (plan->registers.used & 1u << i)
+		if (plan->loaded & 1u << i)
 			emit_cpu(&t->emit, EMIT_LOAD, 8, plan->rename[i], gpr_offset(i));
 }
 
@@ -356,7 +386,8 @@ static bool copy_registers(struct translation *t, const struct insn *insn)
 	struct plan plan;
 	unsigned length;
 
-	if (!plan_make(&plan, insn, 1u << T0 | 1u << T1))
+	if (!plan_make(&plan, insn, 1u << T0 | 1u << T1) &&
+	    !plan_share(&plan, insn, 1u << T0 | 1u << T1))
 		return false;
 	if (plan.registers.used & (SPILLED | 1u << RSP)) {
 		length = insn_encode(insn, bytes, plan.rename, 0);
@@ -387,6 +418,45 @@ static bool uses_window(const struct translation *t, const struct insn *insn)
 }
 
 /*
+ * Three registers and memory (mulx, andn, ...), with two of them spilled: the memory operand is
+ * loaded into T0 first, and the instruction's form without memory takes it from there.
+ */
+static bool copy_loaded(struct translation *t, const struct insn *insn)
+{
+	struct insn loaded = *insn;
+	struct insn_address address = {.base = T0, .index = INSN_NO_REGISTER};
+	unsigned size = insn_memory_size(insn);
+	uint8_t bytes[16];
+	struct plan plan;
+
+	if (insn->address_size == 2 || !plan_share(&plan, insn, 1u << T1))
+		return false;
+	/* The third of the spilled ones, which it does not name. */
+	loaded.memory = false;
+	loaded.rm = (uint8_t)__builtin_ctz(SPILLED & ~(unsigned)plan.registers.used);
+	plan.rename[loaded.rm] = T0;
+	if (!insn_encode(&loaded, bytes, plan.rename, 0))
+		return false;
+	flags_clobber(t, translation_step(t)->live_before);
+	if (t->windows && uses_window(t, insn)) {
+		if (!emit_window(t, insn, size, true, &address))
+			return false;
+	} else {
+		if (!emit_operand_address(t, insn, true))
+			return false;
+		emit_lookup(t, size, false, operand_page(insn));
+	}
+	emit_memory(&t->emit, EMIT_LOAD, size, T0, address.base, address.index, 1,
+		    address.displacement);
+	flags_before_copy(t, insn);
+	plan_load(t, &plan);
+	t->emit.at += insn_encode(&loaded, t->emit.at, plan.rename, 0);
+	plan_store(t, &plan);
+	flags_after_copy(t, insn);
+	return true;
+}
+
+/*
  * ah, ch, dh and bh cannot be named together with T0, which takes a REX prefix: rsi is made to hold
  * the address meanwhile (it cannot be an operand, for a byte instruction with one of those names
  * only the first four).
@@ -399,8 +469,10 @@ static bool copy_memory(struct translation *t, const struct insn *insn)
 	uint8_t bytes[16];
 	struct plan plan;
 
-	if (!size || size > 64 || insn->address_size == 2 || !plan_make(&plan, insn, 1u << T1))
+	if (!size || size > 64 || insn->address_size == 2)
 		return false;
+	if (!plan_make(&plan, insn, 1u << T1))
+		return copy_loaded(t, insn);
 	exchanged = plan.registers.high_byte;
 	address.base = exchanged ? RSI : T0;
 	if (!insn_encode_at(insn, bytes, plan.rename, &address))
