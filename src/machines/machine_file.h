@@ -42,6 +42,8 @@
 #define MACHINE_CAP_MAX	      6400 /* percent of one processor */
 #define MACHINE_MEMORY_MIN    (UINT64_C(4) << 20)
 #define MACHINE_MEMORY_MAX    (UINT64_C(512) << 30)
+#define MACHINE_PORTS_MAX     16
+#define MACHINE_PORT_MAX      40 /* bytes of a port's text, with the NUL */
 #define MACHINE_SCRIPT_MAX    64
 #define MACHINE_SCRIPT_LINE   256
 
@@ -62,6 +64,8 @@ enum machine_key {
 	MACHINE_DISK_MEMORY,
 	MACHINE_START,
 	MACHINE_TEST_DEVICES,
+	MACHINE_PORT,
+	MACHINE_ENGINE,
 	MACHINE_KEYS
 };
 
@@ -93,6 +97,9 @@ struct machine_config {
 				 does */
 	bool start;	      /* metal: when the computer starts (yes unless said) */
 	bool test_devices;
+	unsigned port_count; /* Linux: ports of this host that lead to the guest's */
+	char ports[MACHINE_PORTS_MAX][MACHINE_PORT_MAX]; /* [IP:]HOST:GUEST[/udp], not looked at */
+	char engine[MACHINE_NAME_MAX];			 /* Linux: "": as the host does */
 };
 
 /* What the section [lodge] says: settings of the bare-metal host itself. */

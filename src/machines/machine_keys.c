@@ -204,6 +204,23 @@ static bool set_test_devices(struct machine_config *machine, const char *value, 
 	return take_switch(value, &machine->test_devices, reason);
 }
 
+/* Its parts are the network's to look at. */
+static bool set_port(struct machine_config *machine, const char *value, char *reason)
+{
+	if (machine->port_count == MACHINE_PORTS_MAX)
+		return wrong(reason, "there can be %u ports at most", MACHINE_PORTS_MAX);
+	if (!*value || !string_copy(machine->ports[machine->port_count], MACHINE_PORT_MAX, value))
+		return wrong(reason, "must be [IP:]HOST:GUEST[/udp], like 8080:80");
+	machine->port_count++;
+	return true;
+}
+
+static bool set_engine(struct machine_config *machine, const char *value, char *reason)
+{
+	return (*value && string_copy(machine->engine, sizeof(machine->engine), value)) ||
+	       wrong(reason, "must be auto or an engine that lodge doctor lists");
+}
+
 const struct machine_key_row machine_keys[MACHINE_KEYS] = {
 	[MACHINE_CPUS] = {"cpus", false, set_cpus},
 	[MACHINE_MEMORY] = {"memory", false, set_memory},
@@ -220,6 +237,8 @@ const struct machine_key_row machine_keys[MACHINE_KEYS] = {
 	[MACHINE_DISK_MEMORY] = {"disk-memory", false, set_disk_memory},
 	[MACHINE_START] = {"start", false, set_start},
 	[MACHINE_TEST_DEVICES] = {"test-devices", false, set_test_devices},
+	[MACHINE_PORT] = {"port", true, set_port},
+	[MACHINE_ENGINE] = {"engine", false, set_engine},
 };
 
 const char *machine_key_name(enum machine_key key)

@@ -316,13 +316,13 @@ static void connection_ready(struct loop_watch *watch, uint32_t events)
 }
 
 /* The folder's mode keeps others away; this says so once more of each peer. Root may. */
-static bool peer_is_welcome(int fd)
+static bool peer_is_welcome(const struct control *control, int fd)
 {
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
 
 	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) &&
-	       (peer.uid == geteuid() || peer.uid == 0);
+	       (peer.uid == control->user || peer.uid == 0);
 }
 
 static void listener_ready(struct loop_watch *watch, uint32_t events)
@@ -333,7 +333,7 @@ static void listener_ready(struct loop_watch *watch, uint32_t events)
 
 	if (fd < 0)
 		return;
-	connection = peer_is_welcome(fd) && control->count < CONTROL_CONNECTIONS_MAX
+	connection = peer_is_welcome(control, fd) && control->count < CONTROL_CONNECTIONS_MAX
 			     ? calloc(1, sizeof(*connection))
 			     : NULL;
 	if (!connection) {
@@ -393,6 +393,7 @@ int control_create(struct control **result, struct run *run, int listener)
 
 	if (!error) {
 		control->run = run;
+		control->user = geteuid();
 		control->loop = linux_loop(&run->vm);
 		control->listener = (struct loop_watch){
 			.fd = listener, .ready = listener_ready, .context = control};

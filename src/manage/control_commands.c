@@ -14,11 +14,12 @@
 #include "manage/agent_link.h"
 #include "manage/control.h"
 #include "manage/control_ports.h"
+#include "manage/managed.h"
 #include "manage/run_state.h"
 
 #define SECOND UINT64_C(1000000000)
 
-static const char *state_name(const struct run *run)
+static const char *vm_state_name(const struct run *run)
 {
 	if (run->watch.panicked)
 		return "panicked";
@@ -45,7 +46,7 @@ static void status(struct run *run, struct control_call *call)
 
 	control_answer(call,
 		       json_pack("{s:s, s:i, s:s, s:i, s:I, s:s, s:s, s:s, s:f, s:f, s:o, s:o}",
-				 "state", state_name(run), "pid", (int)getpid(), "name",
+				 "state", vm_state_name(run), "pid", (int)getpid(), "name",
 				 options->name ? options->name : "", "cpus", (int)options->cpus,
 				 "memory", (json_int_t)options->memory, "engine", run->engine->name,
 				 "cpu-model", options->cpu_model ? options->cpu_model : "x86-64-v2",
@@ -88,6 +89,8 @@ void run_paused(struct run *run)
 	pause_answer(run, run->vm.paused ? NULL : "the machine has been resumed meanwhile");
 	if (run->control && run->vm.paused)
 		control_event(run->control, "paused", NULL);
+	if (run->options->managed && run->vm.paused)
+		managed_paused(run->options->managed, true);
 	vm_unlock(&run->vm);
 }
 
@@ -101,7 +104,7 @@ void run_restarted(struct run *run)
 	vm_unlock(&run->vm);
 }
 
-void run_stopped(struct run *run)
+const char *run_stop_reason(const struct run *run)
 {
 	static const char *const names[] = {
 		[VM_RUNNING] = "not-started", [VM_POWERED_OFF] = "powered-off",
@@ -109,12 +112,16 @@ void run_stopped(struct run *run)
 		[VM_SHUTDOWN] = "died",	      [VM_TEST_EXIT] = "test-exit",
 		[VM_KILLED] = "killed",	      [VM_FAILED] = "failed"};
 
+	return names[atomic_load(&run->vm.stop)];
+}
+
+void run_stopped(struct run *run)
+{
 	if (!run->control)
 		return;
 	vm_lock(&run->vm);
 	pause_answer(run, "the machine has stopped");
-	control_event(run->control, "stopped",
-		      json_pack("{s:s}", "reason", names[atomic_load(&run->vm.stop)]));
+	control_event(run->control, "stopped", json_pack("{s:s}", "reason", run_stop_reason(run)));
 	vm_unlock(&run->vm);
 }
 
@@ -126,6 +133,8 @@ static void resume_vm(struct run *run, struct control_call *call)
 	pause_answer(run, "the machine has been resumed meanwhile");
 	if (was)
 		control_event(run->control, "resumed", NULL);
+	if (was && run->options->managed)
+		managed_paused(run->options->managed, false);
 	control_answer(call, NULL);
 }
 

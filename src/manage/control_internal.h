@@ -4,6 +4,8 @@
 #ifndef MANAGE_CONTROL_INTERNAL_H
 #define MANAGE_CONTROL_INTERNAL_H
 
+#include <sys/types.h>
+
 #include "hosts/linux/loop.h"
 #include "manage/console_hub.h"
 #include "manage/control.h"
@@ -40,6 +42,7 @@ struct control {
 	struct run *run;
 	struct loop *loop;
 	struct loop_watch listener;
+	uid_t user; /* asked for before the sandbox, which doesn't let us ask */
 	struct connection *connections;
 	unsigned count;
 };

@@ -11,8 +11,12 @@ enum lodge_exit {
 	LODGE_OK = 0,		   /* the guest powered off (or what was asked for was reported) */
 	LODGE_BAD_OPTION = 64,	   /* the command line makes no sense */
 	LODGE_BAD_INPUT = 65,	   /* a kernel, initrd or disk, or too little memory for them */
+	LODGE_NOT_FOUND = 66,	   /* there is no machine, image or snapshot of that name */
 	LODGE_HOST_LACKS = 69,	   /* something that the host doesn't have, or doesn't allow */
 	LODGE_INTERNAL = 70,	   /* Lodge itself, or its engine, failed */
+	LODGE_EXISTS = 73,	   /* there is one of that name already */
+	LODGE_BAD_STATE = 74,	   /* the machine's state forbids it: it runs, or it doesn't */
+	LODGE_TIMEOUT = 75,	   /* it has not happened in the time that --timeout gives */
 	LODGE_GUEST_PANICKED = 80, /* the guest's kernel said that it panicked */
 	LODGE_GUEST_DIED = 81,	   /* a processor of the guest shut down (triple fault) */
 	LODGE_NO_STATUS = 82,	   /* with COMMAND: the guest ended before the command did */

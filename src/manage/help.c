@@ -7,6 +7,7 @@
 #include "manage/exitcodes.h"
 #include "manage/image.h"
 #include "manage/options.h"
+#include "manage/verb.h"
 
 #define WIDTH 96 /* of a line */
 
@@ -31,8 +32,12 @@ static const struct {
 	{LODGE_OK, "the guest powered off"},
 	{LODGE_BAD_OPTION, "an option is wrong"},
 	{LODGE_BAD_INPUT, "a kernel, initrd or disk is wrong, or the memory too little for them"},
+	{LODGE_NOT_FOUND, "there is no machine, image or snapshot of that name"},
 	{LODGE_HOST_LACKS, "this host lacks or refuses something"},
 	{LODGE_INTERNAL, "Lodge or its engine failed"},
+	{LODGE_EXISTS, "there is one of that name already"},
+	{LODGE_BAD_STATE, "the machine's state forbids it: it runs, or it doesn't"},
+	{LODGE_TIMEOUT, "it has not happened in time"},
 	{LODGE_GUEST_PANICKED, "the guest's kernel panicked"},
 	{LODGE_GUEST_DIED, "a processor of the guest shut down (triple fault)"},
 	{LODGE_NO_STATUS, "the guest ended before COMMAND did"},
@@ -70,29 +75,63 @@ static void put_wrapped(FILE *file, const char *text, unsigned indent)
 	fputc('\n', file);
 }
 
+/* Those whose first word of two is this; NULL: all. */
+static void put_verbs(FILE *file, const char *first)
+{
+	size_t length = first ? strlen(first) : 0;
+
+	for (const struct verb *const *table = verb_tables; *table; table++)
+		for (const struct verb *verb = *table; verb->name; verb++)
+			if (!first ||
+			    (!strncmp(verb->name, first, length) && verb->name[length] == ' '))
+				fprintf(file, "  lodge %-15s %s\n", verb->name, verb->summary);
+}
+
 void help_all(FILE *file)
 {
 	fputs("lodge runs virtual machines, with or without a processor that helps.\n\n", file);
 	for (const struct command_line *command = command_lines; command->name; command++)
 		fprintf(file, "  lodge %-8s %-32s %s\n", command->name, command->usage,
 			command->summary);
+	fputs("\nmachines that are kept:\n", file);
+	put_verbs(file, NULL);
 	fputs("\nlodge help COMMAND says more; so does lodge(1).\n", file);
+}
+
+static void put_option(const char *name, const char *argument, const char *help)
+{
+	char left[64];
+
+	snprintf(left, sizeof(left), "%s %s", name, argument ? argument : "");
+	printf("  %-27s ", left);
+	if (strlen(left) > 27)
+		printf("\n%30s", "");
+	put_wrapped(stdout, help, 30);
 }
 
 static void put_options(unsigned command)
 {
-	char left[64];
+	for (const struct option *option = options_table; option->name; option++)
+		if (option->commands & command)
+			put_option(option->name, option->argument, option->help);
+}
 
-	for (const struct option *option = options_table; option->name; option++) {
-		if (!(option->commands & command))
-			continue;
-		snprintf(left, sizeof(left), "%s %s", option->name,
-			 option->argument ? option->argument : "");
-		printf("  %-27s ", left);
-		if (strlen(left) > 27)
-			printf("\n%30s", "");
-		put_wrapped(stdout, option->help, 30);
-	}
+void help_verb(const struct verb *verb)
+{
+	printf("lodge %s %s: %s\n", verb->name, verb->usage, verb->summary);
+	if (verb->help)
+		put_wrapped(stdout, verb->help, 0);
+	if (verb->options || verb->takes_machine_options)
+		puts("\noptions:");
+	for (const struct verb_option *option = verb->options; option && option->name; option++)
+		put_option(option->name, option->argument, option->help);
+	if (verb->takes_machine_options)
+		put_options(COMMAND_CREATE);
+}
+
+void help_verbs(const char *first)
+{
+	put_verbs(stdout, first);
 }
 
 void help_command(const struct command_line *command)

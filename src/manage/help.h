@@ -22,4 +22,10 @@ const struct command_line *command_line_find(const char *name);
 void help_all(FILE *file);
 void help_command(const struct command_line *command);
 
+struct verb;
+
+/* What one verb takes; the verbs whose first word this is. */
+void help_verb(const struct verb *verb);
+void help_verbs(const char *first);
+
 #endif

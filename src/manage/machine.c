@@ -125,6 +125,28 @@ static int merge_text(struct options *options, const struct machine_config *mach
 		if (!options->cpu_model)
 			return -ENOMEM;
 	}
+	if (!options->engine && machine->engine[0]) {
+		options->engine = keep(options, strdup(machine->engine));
+		if (!options->engine)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* What the command line says of ports is in addition. */
+static int merge_ports(struct options *options, const struct machine_config *machine)
+{
+	if (options->net == NET_NONE)
+		return 0;
+	for (unsigned i = 0; i < machine->port_count; i++) {
+		if (options->forward_count == OPTIONS_FORWARDS_MAX)
+			return -E2BIG;
+		options->forwards[options->forward_count] =
+			keep(options, strdup(machine->ports[i]));
+		if (!options->forwards[options->forward_count])
+			return -ENOMEM;
+		options->forward_count++;
+	}
 	return 0;
 }
 
@@ -179,7 +201,15 @@ int machine_merge(struct options *options, const struct machine_config *machine,
 	options->test_devices |= machine->test_devices;
 	tell_ignored(machine, path);
 	error = merge_disks(options, machine, path, reason, size);
-	return error ? error : merge_net(options, machine, reason, size);
+	if (!error)
+		error = merge_net(options, machine, reason, size);
+	if (error)
+		return error;
+	error = merge_ports(options, machine);
+	if (error)
+		snprintf(reason, size, "%s",
+			 error == -ENOMEM ? "no memory" : "there are too many ports");
+	return error;
 }
 
 /* Reads it as a whole. False with one line. */

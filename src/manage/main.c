@@ -14,6 +14,7 @@
 #include "manage/json.h"
 #include "manage/options.h"
 #include "manage/run.h"
+#include "manage/verb.h"
 #include "manage/version.h"
 
 static int version(bool json)
@@ -32,12 +33,15 @@ static int version(bool json)
 
 static int unknown_command(const char *name)
 {
-	const char *names[16] = {NULL};
+	const char *names[128] = {NULL};
 	const char *nearest;
 	unsigned count = 0;
 
 	for (const struct command_line *command = command_lines; command->name; command++)
 		names[count++] = command->name;
+	for (const struct verb *const *table = verb_tables; *table; table++)
+		for (const struct verb *verb = *table; verb->name && count < 127; verb++)
+			names[count++] = verb->name;
 	nearest = word_nearest(name, names);
 	if (nearest)
 		return complain_with(LODGE_BAD_OPTION,
@@ -46,16 +50,58 @@ static int unknown_command(const char *name)
 	return complain_with(LODGE_BAD_OPTION, "there is no command %s: see lodge help", name);
 }
 
-static int help(const char *subject)
+/* A first word of two without its second, or with one that there isn't. */
+static int half_a_verb(const char *first, const char *second)
 {
-	const struct command_line *command = subject ? command_line_find(subject) : NULL;
+	const char *names[64] = {NULL};
+	const char *nearest = NULL;
+	char list[256] = "";
+	unsigned count = 0;
 
-	if (subject && !command)
-		return unknown_command(subject);
-	if (command)
-		help_command(command);
-	else
+	for (const struct verb *const *table = verb_tables; *table; table++) {
+		for (const struct verb *verb = *table; verb->name && count < 63; verb++) {
+			size_t length = strlen(first);
+
+			if (strncmp(verb->name, first, length) != 0 || verb->name[length] != ' ')
+				continue;
+			names[count++] = verb->name + length + 1;
+			snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s %s",
+				 count > 1 ? "," : "", verb->name + length + 1);
+		}
+	}
+	if (second)
+		nearest = word_nearest(second, names);
+	if (nearest)
+		return complain_with(LODGE_BAD_OPTION,
+				     "there is no command %s %s: did you mean lodge %s %s?", first,
+				     second, first, nearest);
+	return complain_with(LODGE_BAD_OPTION, "%s needs one of%s behind it: see lodge help %s",
+			     first, list, first);
+}
+
+static int help(const char *subject, const char *second)
+{
+	const char *const words[] = {subject, second, NULL};
+	const struct command_line *command = subject ? command_line_find(subject) : NULL;
+	const struct verb *verb;
+	unsigned length;
+
+	if (!subject) {
 		help_all(stdout);
+		return LODGE_OK;
+	}
+	verb = verb_find(words, &length);
+	if (verb)
+		help_verb(verb);
+	else if (second)
+		return verb_is_first_word(subject) ? half_a_verb(subject, second)
+						   : unknown_command(subject);
+	else if (command)
+		help_command(command);
+	else if (verb_is_first_word(subject))
+		help_verbs(subject);
+	else
+		return unknown_command(subject);
 	return LODGE_OK;
 }
 
@@ -69,7 +115,7 @@ static int carry_out(unsigned command, struct options *options)
 	case COMMAND_VERSION:
 		return version(options->json);
 	default:
-		return help(options->subject);
+		return help(options->subject, options->subject_second);
 	}
 }
 
@@ -115,9 +161,38 @@ static bool asks_for_help(char **arguments)
 	return false;
 }
 
+static int main_command(char **arguments)
+{
+	const struct command_line *command = command_line_find(command_name(arguments[0]));
+
+	if (!command && verb_is_first_word(arguments[0]))
+		return asks_for_help(arguments + 1) ? help(arguments[0], NULL)
+						    : half_a_verb(arguments[0], arguments[1]);
+	if (!command)
+		return unknown_command(arguments[0]);
+	if (asks_for_help(arguments + 1)) {
+		help_command(command);
+		return LODGE_OK;
+	}
+	return parse_and_carry_out(command->bit, arguments + 1);
+}
+
+static int main_verb(char **arguments)
+{
+	unsigned length;
+	const struct verb *verb = verb_find((const char *const *)arguments, &length);
+
+	if (!verb)
+		return main_command(arguments);
+	if (asks_for_help(arguments + length)) {
+		help_verb(verb);
+		return LODGE_OK;
+	}
+	return verb_carry_out(verb, arguments + length);
+}
+
 int main(int argc, char **argv)
 {
-	const struct command_line *command;
 	int status;
 
 	linux_init();
@@ -125,14 +200,7 @@ int main(int argc, char **argv)
 		help_all(stderr);
 		return LODGE_BAD_OPTION;
 	}
-	command = command_line_find(command_name(argv[1]));
-	if (!command)
-		return unknown_command(argv[1]);
-	if (asks_for_help(argv + 2)) {
-		help_command(command);
-		return LODGE_OK;
-	}
-	status = parse_and_carry_out(command->bit, argv + 2);
+	status = main_verb(argv + 1);
 	if (fflush(stdout))
 		status = status ? status
 				: complain_with(LODGE_HOST_LACKS,

@@ -178,41 +178,45 @@ static bool set_json(struct options *options, const char *value, char *reason, s
 	return true;
 }
 
+/* Of a machine that is kept, too. */
+#define COMMAND_MACHINE (COMMAND_RUN | COMMAND_CREATE)
+
 const struct option options_table[] = {
 	{"--machine", "FILE[:NAME]", COMMAND_RUN, false, set_machine,
 	 "a machine as FILE describes it (machine-file(5)); what the command line says counts "
 	 "more; "
 	 "NAME says which of several"},
-	{"--kernel", "FILE", COMMAND_RUN, false, set_kernel,
+	{"--kernel", "FILE", COMMAND_MACHINE, false, set_kernel,
 	 "the kernel: a Linux bzImage, an ELF file with a PVH note (vmlinux), or a multiboot 1 "
 	 "kernel; "
 	 "without it, the guest that `make guest` has prepared"},
-	{"--initrd", "FILE", COMMAND_RUN, false, set_initrd,
+	{"--initrd", "FILE", COMMAND_MACHINE, false, set_initrd,
 	 "the initial RAM disk; for multiboot, modules: FILE[ ARGUMENTS][,FILE...]"},
-	{"--append", "TEXT", COMMAND_RUN, false, set_append,
+	{"--append", "TEXT", COMMAND_MACHINE, false, set_append,
 	 "the kernel's command line (default for Linux: console=ttyS0 panic=-1)"},
-	{"--disk", "FILE[,ro][,format=F]", COMMAND_RUN, true, set_disk,
+	{"--disk", "FILE[,ro][,format=F]", COMMAND_MACHINE, true, set_disk,
 	 "a disk image or a block device, as /dev/vda, /dev/vdb and so on; ro: never written; F: "
 	 "raw or qcow2 (default: qcow2 if the name ends in .qcow2, else raw)"},
-	{"--cpus", "N", COMMAND_RUN, false, set_cpus, "how many processors, 1 to 32 (default 1)"},
-	{"--memory", "SIZE", COMMAND_RUN, false, set_memory,
+	{"--cpus", "N", COMMAND_MACHINE, false, set_cpus,
+	 "how many processors, 1 to 32 (default 1)"},
+	{"--memory", "SIZE", COMMAND_MACHINE, false, set_memory,
 	 "memory: 512M, 2G, 64MiB (default 512M)"},
-	{"--net", "user|none", COMMAND_RUN, false, set_net,
+	{"--net", "user|none", COMMAND_MACHINE, false, set_net,
 	 "a network card behind address translation, which needs no rights; or none (default, "
 	 "but for the prepared guest)"},
-	{"-p", "[IP:]HOST:GUEST[/udp]", COMMAND_RUN, true, set_forward,
+	{"-p", "[IP:]HOST:GUEST[/udp]", COMMAND_MACHINE, true, set_forward,
 	 "makes a port of the guest reachable at a port of this host (implies --net user)"},
-	{"--engine", "NAME", COMMAND_RUN, false, set_engine,
+	{"--engine", "NAME", COMMAND_MACHINE, false, set_engine,
 	 "what runs the guest: auto (default) or one that `lodge doctor` lists; "
 	 "translate,interpret "
 	 "(for finding faults in Lodge) has it interpret every instruction"},
-	{"--cpu-model", "NAME", COMMAND_RUN, false, set_cpu_model,
+	{"--cpu-model", "NAME", COMMAND_MACHINE, false, set_cpu_model,
 	 "what the guest's processors can do: x86-64-v2 (default), x86-64-v3 or max"},
 	{"--console", "stdio|file:FILE|none", COMMAND_RUN, false, set_console,
 	 "where the serial port COM1 leads (default stdio; with COMMAND none)"},
 	{"--control", "SOCKET", COMMAND_RUN, false, set_control,
 	 "makes a socket there over which programs control the machine (docs/control-protocol.md)"},
-	{"--test-devices", NULL, COMMAND_RUN, false, set_test_devices,
+	{"--test-devices", NULL, COMMAND_MACHINE, false, set_test_devices,
 	 "the ports of test programs: exit at 0xf4, debug console at 0xe9, pc-testdev at 0xe0 and "
 	 "0xec"},
 	{"--log", "LEVEL", COMMAND_RUN, false, set_log,
@@ -262,7 +266,7 @@ static const struct option *find(const char *argument, unsigned command, const c
 }
 
 /* What can only be seen in the whole. */
-static bool check(const struct options *options, char *reason, size_t size)
+bool options_check(const struct options *options, char *reason, size_t size)
 {
 	if (options->net == NET_NONE && options->forward_count)
 		return wrong(reason, size, "-p %s: there is no network with --net none",
@@ -309,19 +313,45 @@ static bool word(struct options *options, unsigned command, const char *argument
 		options->subject = argument;
 		return true;
 	}
+	if (command == COMMAND_HELP && !options->subject_second) {
+		options->subject_second = argument;
+		return true;
+	}
 	if (command == COMMAND_RUN)
 		return wrong(reason, size, "what is %s? A command for the guest goes behind --",
 			     argument);
 	return wrong(reason, size, "what is %s? See lodge help", argument);
 }
 
+int options_take(struct options *options, unsigned command, char ***next, char *reason, size_t size)
+{
+	const char *value;
+	const struct option *option = find(**next, command, &value);
+	uint64_t bit;
+
+	if (!option)
+		return -1;
+	bit = UINT64_C(1) << (option - options_table);
+	if ((options->given & bit) && !option->repeats)
+		return wrong(reason, size, "%s is given twice: once is enough", option->name);
+	options->given |= bit;
+	if (!option->argument && value)
+		return wrong(reason, size, "%s takes no value", option->name);
+	if (option->argument && !value) {
+		value = (*next)[1] ? *++*next : NULL;
+		if (!value)
+			return wrong(reason, size, "%s needs a value: %s %s", option->name,
+				     option->name, option->argument);
+	}
+	return take(options, option, value, reason, size);
+}
+
 bool options_parse(struct options *options, unsigned command, char **arguments, char *reason,
 		   size_t size)
 {
 	for (char **next = arguments; *next; next++) {
-		const struct option *option;
-		const char *value, *argument = *next;
-		uint32_t bit;
+		const char *argument = *next;
+		int taken;
 
 		if (!strcmp(argument, "--") && command == COMMAND_RUN) {
 			options->command = next + 1;
@@ -334,24 +364,11 @@ bool options_parse(struct options *options, unsigned command, char **arguments, 
 				return false;
 			continue;
 		}
-		option = find(argument, command, &value);
-		if (!option)
+		taken = options_take(options, command, &next, reason, size);
+		if (taken < 0)
 			return unknown(argument, command, reason, size);
-		bit = 1u << (option - options_table);
-		if ((options->given & bit) && !option->repeats)
-			return wrong(reason, size, "%s is given twice: once is enough",
-				     option->name);
-		options->given |= bit;
-		if (!option->argument && value)
-			return wrong(reason, size, "%s takes no value", option->name);
-		if (option->argument && !value) {
-			value = *++next;
-			if (!value)
-				return wrong(reason, size, "%s needs a value: %s %s", option->name,
-					     option->name, option->argument);
-		}
-		if (!take(options, option, value, reason, size))
+		if (!taken)
 			return false;
 	}
-	return check(options, reason, size);
+	return options_check(options, reason, size);
 }

@@ -11,7 +11,7 @@
 
 #define OPTIONS_DISKS_MAX    16
 #define OPTIONS_FORWARDS_MAX 32
-#define OPTIONS_OWNED_MAX    8
+#define OPTIONS_OWNED_MAX    32
 #define OPTIONS_MEMORY_MIN   (UINT64_C(4) << 20)
 #define OPTIONS_MEMORY_MAX   (UINT64_C(512) << 30)
 
@@ -24,8 +24,11 @@ enum {
 	COMMAND_IMAGE = 16,
 	COMMAND_EXEC = 32,
 	COMMAND_SHELL = 64,
-	COMMAND_CP = 128
+	COMMAND_CP = 128,
+	COMMAND_CREATE = 256 /* a machine of the store: what its machine.conf can say */
 };
+
+struct managed;
 
 enum options_net { NET_DEFAULT, NET_NONE, NET_USER };
 
@@ -38,7 +41,7 @@ struct options_disk {
 /* What was asked for. Strings live as long as argv, those of disks and of a machine file until
  * options_free. NULL: not given. */
 struct options {
-	uint32_t given;	     /* a bit for each row of options_table */
+	uint64_t given;	     /* a bit for each row of options_table */
 	const char *machine; /* FILE[:NAME]: machine_apply fills in what it says */
 	const char *kernel, *initrd, *append;
 	struct options_disk disks[OPTIONS_DISKS_MAX];
@@ -50,14 +53,15 @@ struct options {
 	const char *forwards[OPTIONS_FORWARDS_MAX]; /* [ip:]host:guest[/udp], checked later */
 	unsigned forward_count;
 	const char *engine, *cpu_model;
-	const char *console; /* "stdio", "none" or "file:F" */
-	const char *control; /* where the control socket is to be */
-	const char *name;    /* the machine's, if it has one */
+	const char *console;	 /* "stdio", "none" or "file:F" */
+	const char *control;	 /* where the control socket is to be */
+	const char *name;	 /* the machine's, if it has one */
+	struct managed *managed; /* of a machine of the store; stays the caller's */
 	bool test_devices;
 	int log_level; /* enum host_log_level */
 	bool json;
-	char **command;	     /* behind --, ended by NULL; NULL for none */
-	const char *subject; /* of help */
+	char **command;			      /* behind --, ended by NULL; NULL for none */
+	const char *subject, *subject_second; /* of help */
 	char *owned[OPTIONS_OWNED_MAX];
 	unsigned owned_count;
 };
@@ -91,6 +95,16 @@ void options_free(struct options *options);
  */
 bool options_parse(struct options *options, unsigned command, char **arguments, char *reason,
 		   size_t size);
+
+/*
+ * Takes one option of the command, whose value may be in the next argument: *next moves on to it
+ * then. 1; 0 with a reason; -1: it is none of this command.
+ */
+int options_take(struct options *options, unsigned command, char ***next, char *reason,
+		 size_t size);
+
+/* What can only be seen in the whole, after the last option. */
+bool options_check(const struct options *options, char *reason, size_t size);
 
 /* Whether the command line has this option. */
 bool options_given(const struct options *options, const char *name);

@@ -23,6 +23,7 @@
 #include "manage/guest.h"
 #include "manage/images.h"
 #include "manage/machine.h"
+#include "manage/managed.h"
 #include "manage/run_state.h"
 #include "manage/watch.h"
 #include "network/user.h"
@@ -38,6 +39,8 @@ static bool console_is_stdio(const struct run *run)
 {
 	const char *where = run->options->console;
 
+	if (run->options->managed)
+		return false;
 	return where ? !strcmp(where, "stdio") : !run->options->command;
 }
 
@@ -206,7 +209,9 @@ static int open_console(struct run *run)
 
 	if (!where)
 		where = run->options->command ? "none" : "stdio";
-	if (console_is_stdio(run))
+	if (run->options->managed)
+		error = managed_console_open(run->options->managed, &run->console, &run->vm);
+	else if (console_is_stdio(run))
 		error = terminal_open(&run->console, &run->vm, &terminal);
 	else if (!strcmp(where, "none"))
 		error = console_none_open(&run->console, &run->vm);
@@ -502,8 +507,12 @@ int run(struct options *options)
 		status = prepare(run);
 	if (!status)
 		status = enter_sandbox(run);
+	if (!status && options->managed)
+		managed_ready(options->managed);
 	if (!status)
 		status = run_until_end(run);
+	if (run->vm_made && options->managed && options->managed->ready < 0)
+		managed_ended(options->managed, run_stop_reason(run), status);
 	clean_up(run);
 	free(run);
 	return status;

@@ -55,6 +55,9 @@ struct run {
 /* The vm has become paused: whoever waits for that is told. Vm's lock not held. */
 void run_paused(struct run *run);
 
+/* Why it has stopped: "powered-off", "killed", ... */
+const char *run_stop_reason(const struct run *run);
+
 /* It resets itself; it has ended. Both tell those who have subscribed. */
 void run_restarted(struct run *run);
 void run_stopped(struct run *run);

@@ -33,6 +33,9 @@ struct loop;
  */
 void linux_init(void);
 
+/* Lets the signals through again that linux_init has blocked, for a command that runs no vm. */
+void linux_signals_usual(void);
+
 /* What the log shows: lines of this level and graver ones. LOG_WARNING to begin with. Any thread.
  */
 void linux_log_level(enum host_log_level level);

@@ -105,13 +105,9 @@ static void ended(int signal_number)
 	raise(signal_number);
 }
 
-void linux_init(void)
+/* Those that the loop takes. */
+static void loop_signals(int how)
 {
-	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
-	static const int ending[] = {SIGALRM, SIGVTALRM, SIGPROF,   SIGUSR1, SIGUSR2,
-				     SIGPOLL, SIGXCPU,	 SIGSTKFLT, SIGPWR};
-	struct sigaction action = {.sa_sigaction = crashed,
-				   .sa_flags = SA_SIGINFO | SA_ONSTACK | (int)SA_RESETHAND};
 	sigset_t taken;
 
 	sigemptyset(&taken);
@@ -121,7 +117,23 @@ void linux_init(void)
 	sigaddset(&taken, SIGQUIT);
 	sigaddset(&taken, SIGWINCH);
 	sigaddset(&taken, SIGCONT);
-	pthread_sigmask(SIG_BLOCK, &taken, NULL);
+	pthread_sigmask(how, &taken, NULL);
+}
+
+void linux_signals_usual(void)
+{
+	loop_signals(SIG_UNBLOCK);
+}
+
+void linux_init(void)
+{
+	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+	static const int ending[] = {SIGALRM, SIGVTALRM, SIGPROF,   SIGUSR1, SIGUSR2,
+				     SIGPOLL, SIGXCPU,	 SIGSTKFLT, SIGPWR};
+	struct sigaction action = {.sa_sigaction = crashed,
+				   .sa_flags = SA_SIGINFO | SA_ONSTACK | (int)SA_RESETHAND};
+
+	loop_signals(SIG_BLOCK);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a disk write beyond the limit fails then, with EFBIG */
 	for (unsigned i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)

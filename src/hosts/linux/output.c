@@ -59,6 +59,8 @@ static void *output_main(void *argument)
 		size_t tail = output->tail, length = output->head - tail;
 		pthread_mutex_unlock(&output->lock);
 		good = write_some(output, tail, length, &written);
+		if (good && output->written)
+			output->written(output, written);
 		broke = !good;
 		if (broke)
 			host_log(LOG_WARNING, "console output is lost from here on: %s",

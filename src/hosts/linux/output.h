@@ -17,6 +17,10 @@ struct output {
 	struct loop_call room; /* posted when there is room again after output_write took less than
 				  it was given */
 
+	/* Called after each write by the thread that writes, which may do what takes long; NULL for
+	 * nothing. Set before the first byte. */
+	void (*written)(struct output *output, size_t length);
+
 	pthread_mutex_t lock; /* for all that follows */
 	pthread_cond_t filled, emptied;
 	pthread_t thread;

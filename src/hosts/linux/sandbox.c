@@ -103,6 +103,7 @@ static const uint16_t allowed[] = {
 	SYS_fadvise64,
 	SYS_close,
 	SYS_dup,
+	SYS_dup3,
 	SYS_flock,
 	SYS_memfd_create,
 	SYS_statfs,

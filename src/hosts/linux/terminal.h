@@ -42,6 +42,14 @@ int terminal_open(struct console **console, struct vm *vm, const struct terminal
 /* Output to a file, which is made or emptied; no input. */
 int console_file_open(struct console **console, struct vm *vm, const char *path);
 
+/*
+ * Output to the end of a file, which never becomes longer than `most` bytes: once it is that long,
+ * its contents replace those of old_path, and it is emptied. Both are opened now, made if they are
+ * not there, and private to the user. No input.
+ */
+int console_log_open(struct console **console, struct vm *vm, const char *path,
+		     const char *old_path, size_t most);
+
 /* Output is thrown away; no input. */
 int console_none_open(struct console **console, struct vm *vm);
 

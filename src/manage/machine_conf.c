@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is written is read again by the parser before anybody relies on it: so a value that can't
+ * stand in such a file (a newline, a name too long) is found there, with the parser's words.
+ */
+#include "manage/machine_conf.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/host.h"
+
+void machine_conf_mac(uint8_t mac[6])
+{
+	host_random(mac, 6);
+	mac[0] = 0x52;
+	mac[1] = 0x54;
+	mac[2] = 0x00;
+}
+
+/* A file of the person's, wherever the machine's folder is. */
+static bool put_file(FILE *out, const char *key, const char *path, const char *rest)
+{
+	char *whole = realpath(path, NULL);
+
+	if (!whole)
+		return false;
+	fprintf(out, "%s = %s%s\n", key, whole, rest);
+	free(whole);
+	return true;
+}
+
+/* A file of an image: relative if both are in the store, which may be moved as a whole then. */
+static void put_image_file(FILE *out, const char *key, const struct image *image, const char *file)
+{
+	if (file[0] == '/')
+		fprintf(out, "%s = %s\n", key, file);
+	else if (image->stored)
+		fprintf(out, "%s = ../../images/%s/%s\n", key, image->name, file);
+	else
+		fprintf(out, "%s = %s/%s\n", key, image->folder, file);
+}
+
+static bool put_boot(FILE *out, const struct options *options, const struct image *image)
+{
+	if (options->kernel) {
+		if (!put_file(out, "kernel", options->kernel, ""))
+			return false;
+	} else if (image && image->config.kernel[0]) {
+		put_image_file(out, "kernel", image, image->config.kernel);
+	}
+	/* A list of modules isn't taken apart: its files are as the person wrote them. */
+	if (options->initrd) {
+		if (!put_file(out, "initrd", options->initrd, ""))
+			return false;
+	} else if (image && image->config.initrd[0] && !options->kernel) {
+		put_image_file(out, "initrd", image, image->config.initrd);
+	}
+	if (options->append)
+		fprintf(out, "append = %s\n", options->append);
+	else if (image && image->config.lines[MACHINE_APPEND] && !options->kernel)
+		fprintf(out, "append = %s\n", image->config.append);
+	return true;
+}
+
+static bool put_disks(FILE *out, const struct options *options, const char *root)
+{
+	if (root)
+		fprintf(out, "disk = %s\n", root);
+	for (unsigned i = 0; i < options->disk_count; i++) {
+		const struct options_disk *disk = &options->disks[i];
+		char rest[32];
+
+		snprintf(rest, sizeof(rest), "%s%s%s",
+			 disk->format != FORMAT_AUTO ? ",format=" : "",
+			 disk->format != FORMAT_AUTO ? format_name(disk->format) : "",
+			 disk->read_only ? ",ro" : "");
+		if (!put_file(out, "disk", disk->path, rest))
+			return false;
+	}
+	return true;
+}
+
+static void put_rest(FILE *out, const struct options *options, const struct image *image)
+{
+	const char *net = options->net == NET_USER   ? "user"
+			  : options->net == NET_NONE ? "none"
+			  : options->forward_count   ? "user"
+			  : image		     ? image->config.net
+						     : "";
+	uint8_t mac[6];
+
+	if (net[0])
+		fprintf(out, "net = %s\n", net);
+	machine_conf_mac(mac);
+	if (net[0] && strcmp(net, "none") != 0)
+		fprintf(out, "mac = %02x:%02x:%02x:%02x:%02x:%02x\n", mac[0], mac[1], mac[2],
+			mac[3], mac[4], mac[5]);
+	for (unsigned i = 0; i < options->forward_count; i++)
+		fprintf(out, "port = %s\n", options->forwards[i]);
+	if (options->engine)
+		fprintf(out, "engine = %s\n", options->engine);
+	if (options->cpu_model)
+		fprintf(out, "cpu-model = %s\n", options->cpu_model);
+	if (options->test_devices)
+		fputs("test-devices = yes\n", out);
+}
+
+/* Whether the parser takes it. */
+static int check(const char *text, size_t length, char *reason, size_t size)
+{
+	struct machine_config *config = malloc(sizeof(*config));
+	struct machine_settings *settings = malloc(sizeof(*settings));
+	struct machine_file_error wrong;
+	unsigned count;
+	int error = -ENOMEM;
+
+	if (config && settings)
+		error = machine_file_parse(text, length, config, 1, &count, settings, &wrong);
+	if (error)
+		snprintf(reason, size, "%s", error == -ENOMEM ? "no memory" : wrong.text);
+	free(config);
+	free(settings);
+	return error;
+}
+
+int machine_conf_text(const char *name, const struct options *options, const struct image *image,
+		      const char *root, char **text, char *reason, size_t size)
+{
+	const struct machine_config *usual = image ? &image->config : NULL;
+	bool image_cpus = usual && usual->lines[MACHINE_CPUS] && !options_given(options, "--cpus");
+	bool image_memory =
+		usual && usual->lines[MACHINE_MEMORY] && !options_given(options, "--memory");
+	size_t length = 0;
+	FILE *out = open_memstream(text, &length);
+	bool good;
+	int error;
+
+	if (!out) {
+		snprintf(reason, size, "no memory");
+		return -ENOMEM;
+	}
+	fprintf(out,
+		"# machine-file(5) explains each line; changes count from the next start on\n"
+		"[machine %s]\n",
+		name);
+	fprintf(out, "cpus = %u\nmemory = %lluM\n", image_cpus ? usual->cpus : options->cpus,
+		(unsigned long long)(image_memory ? usual->memory : options->memory) >> 20);
+	good = put_boot(out, options, image) && put_disks(out, options, root);
+	error = good ? 0 : -errno;
+	put_rest(out, options, image);
+	if (fclose(out)) {
+		free(*text);
+		snprintf(reason, size, "no memory");
+		return -ENOMEM;
+	}
+	if (error)
+		snprintf(reason, size, "a file that is named can't be found: %s", strerror(-error));
+	else
+		error = check(*text, length, reason, size);
+	if (error)
+		free(*text);
+	return error;
+}
+
+/* Changes */
+
+/* The line's key and value, without the blanks around them. False: it has none. */
+static bool split(const char *line, size_t length, size_t *key_end, size_t *value_from,
+		  size_t *value_end)
+{
+	const char *equals = memchr(line, '=', length);
+
+	if (!equals || line[strspn(line, " \t")] == '#' || line[strspn(line, " \t")] == '[')
+		return false;
+	for (*key_end = (size_t)(equals - line); *key_end && strchr(" \t", line[*key_end - 1]);)
+		(*key_end)--;
+	*value_from = (size_t)(equals - line) + 1;
+	*value_from += strspn(line + *value_from, " \t");
+	for (*value_end = length;
+	     *value_end > *value_from && strchr(" \t\r", line[*value_end - 1]);)
+		(*value_end)--;
+	return true;
+}
+
+static bool line_matches(const char *line, size_t length, const char *key, const char *old)
+{
+	size_t from = strspn(line, " \t"), key_end, value_from, value_end;
+
+	if (from >= length || !split(line, length, &key_end, &value_from, &value_end))
+		return false;
+	if (key_end - from != strlen(key) || strncmp(line + from, key, strlen(key)) != 0)
+		return false;
+	return !old || (value_end - value_from == strlen(old) &&
+			!strncmp(line + value_from, old, strlen(old)));
+}
+
+/* Where a new line goes: behind the last line of the machine's section that has something. */
+static const char *section_end(const char *text, size_t length)
+{
+	const char *end = text + length, *last = NULL;
+	bool inside = false;
+
+	for (const char *line = text; line < end;) {
+		const char *newline = memchr(line, '\n', (size_t)(end - line));
+		const char *next = newline ? newline + 1 : end;
+		const char *first = line + strspn(line, " \t");
+
+		if (first < next && *first == '[')
+			inside = !strncmp(first, "[machine", 8) && !last;
+		if (inside && first < next && !strchr("\r\n", *first))
+			last = next;
+		line = next;
+	}
+	return last ? last : end;
+}
+
+/* The line to be replaced; NULL: there is none. */
+static const char *find_line(const char *text, size_t length, const char *key, const char *old)
+{
+	for (const char *line = text, *end = text + length; line < end;) {
+		const char *newline = memchr(line, '\n', (size_t)(end - line));
+
+		if (line_matches(line, (size_t)((newline ? newline : end) - line), key, old))
+			return line;
+		line = newline ? newline + 1 : end;
+	}
+	return NULL;
+}
+
+char *machine_conf_set(const char *text, size_t length, const char *key, const char *old,
+		       const char *value, char *reason, size_t size)
+{
+	const char *end = text + length, *line = find_line(text, length, key, old);
+	const char *place = line ? line : section_end(text, length), *rest = place;
+	size_t new_length = 0;
+	char *new = NULL;
+	FILE *out = open_memstream(&new, &new_length);
+
+	if (!out) {
+		snprintf(reason, size, "no memory");
+		return NULL;
+	}
+	if (line) {
+		rest = memchr(line, '\n', (size_t)(end - line));
+		rest = rest ? rest + 1 : end;
+	}
+	fwrite(text, 1, (size_t)(place - text), out);
+	if (value && place > text && place[-1] != '\n')
+		fputc('\n', out);
+	if (value)
+		fprintf(out, "%s = %s\n", key, value);
+	fwrite(rest, 1, (size_t)(end - rest), out);
+	if (fclose(out) || check(new, new_length, reason, size)) {
+		free(new);
+		return NULL;
+	}
+	return new;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "manage/safe_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int write_out(int fd, const char *text, size_t size)
+{
+	while (size) {
+		ssize_t written = write(fd, text, size);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return -errno;
+		text += written;
+		size -= (size_t)written;
+	}
+	return fsync(fd) ? -errno : 0;
+}
+
+/* The folder that a path is in. */
+static void folder_of(const char *path, char *folder)
+{
+	char *slash;
+
+	snprintf(folder, PATH_MAX, "%s", path);
+	slash = strrchr(folder, '/');
+	if (slash == folder)
+		slash[1] = '\0';
+	else if (slash)
+		*slash = '\0';
+	else
+		snprintf(folder, PATH_MAX, ".");
+}
+
+int safe_folder_sync(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
+
+	if (fd < 0)
+		return -errno;
+	/* Some file systems have nothing to write out. */
+	if (fsync(fd) && errno != EINVAL)
+		error = -errno;
+	close(fd);
+	return error;
+}
+
+int safe_file_replace(const char *path, const char *text, size_t size, mode_t mode)
+{
+	char new_path[PATH_MAX], folder[PATH_MAX];
+	int fd, error;
+
+	if (snprintf(new_path, sizeof(new_path), "%s.new-XXXXXX", path) >= (int)sizeof(new_path))
+		return -ENAMETOOLONG;
+	fd = mkostemp(new_path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	error = fchmod(fd, mode) ? -errno : write_out(fd, text, size);
+	if (close(fd) && !error)
+		error = -errno;
+	if (!error && rename(new_path, path))
+		error = -errno;
+	if (error) {
+		unlink(new_path);
+		return error;
+	}
+	folder_of(path, folder);
+	return safe_folder_sync(folder);
+}
+
+int safe_file_read(const char *path, size_t most, char **text, size_t *size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error = 0;
+	struct stat status;
+	ssize_t got = 1;
+	char *bytes;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &status))
+		error = -errno;
+	else if (!S_ISREG(status.st_mode))
+		error = -EINVAL;
+	else if ((uint64_t)status.st_size > most)
+		error = -EFBIG;
+	bytes = error ? NULL : malloc((size_t)status.st_size + 1);
+	if (!error && !bytes)
+		error = -ENOMEM;
+	for (*size = 0; !error && got > 0 && *size < (size_t)status.st_size;) {
+		got = read(fd, bytes + *size, (size_t)status.st_size - *size);
+		if (got < 0 && errno != EINTR)
+			error = -errno;
+		*size += got > 0 ? (size_t)got : 0;
+		got = got < 0 ? 1 : got;
+	}
+	close(fd);
+	if (error) {
+		free(bytes);
+		return error;
+	}
+	bytes[*size] = '\0';
+	*text = bytes;
+	return 0;
+}
+
+int safe_folder_make(const char *path)
+{
+	char partial[PATH_MAX];
+
+	if (strlen(path) >= sizeof(partial))
+		return -ENAMETOOLONG;
+	for (size_t i = 1; path[i - 1]; i++) {
+		if (path[i] && path[i] != '/')
+			continue;
+		memcpy(partial, path, i);
+		partial[i] = '\0';
+		if (mkdir(partial, 0700) && errno != EEXIST)
+			return -errno;
+	}
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+	return remove(path) && errno != ENOENT ? -errno : 0;
+}
+
+int safe_folder_remove(const char *path)
+{
+	int result = nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+
+	if (result == -1)
+		return errno == ENOENT ? 0 : -errno;
+	return result;
+}
+
+/* One piece of data, which is no hole. */
+static int copy_data(int from, int to, off_t offset, off_t end)
+{
+	while (offset < end) {
+		off_t in = offset, out = offset;
+		ssize_t done = copy_file_range(from, &in, to, &out, (size_t)(end - offset), 0);
+		char bytes[16384];
+
+		if (done < 0 && (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP)) {
+			size_t want = (size_t)(end - offset) < sizeof(bytes)
+					      ? (size_t)(end - offset)
+					      : sizeof(bytes);
+
+			done = pread(from, bytes, want, offset);
+			if (done > 0)
+				done = pwrite(to, bytes, (size_t)done, offset);
+		}
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		if (done == 0)
+			return 0; /* it has become shorter */
+		offset += done;
+	}
+	return 0;
+}
+
+static int copy_all(int from, int to, off_t size)
+{
+	off_t data = 0;
+	int error = ftruncate(to, size) ? -errno : 0;
+
+	while (!error && data < size) {
+		off_t start = lseek(from, data, SEEK_DATA), end;
+
+		if (start < 0 && errno == ENXIO)
+			break;
+		if (start < 0)
+			start = data; /* no holes are known here */
+		end = lseek(from, start, SEEK_HOLE);
+		if (end < 0 || end > size)
+			end = size;
+		error = copy_data(from, to, start, end);
+		data = end;
+	}
+	return error ? error : fsync(to) ? -errno : 0;
+}
+
+int safe_file_copy(const char *from_path, const char *to_path, mode_t mode)
+{
+	int from = open(from_path, O_RDONLY | O_CLOEXEC), to, error = 0;
+	struct stat status;
+
+	if (from < 0)
+		return -errno;
+	to = open(to_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	if (to < 0 || fstat(from, &status))
+		error = -errno;
+	else if (ioctl(to, FICLONE, from))
+		error = copy_all(from, to, status.st_size);
+	close(from);
+	if (to >= 0 && close(to) && !error)
+		error = -errno;
+	if (error && to >= 0)
+		unlink(to_path);
+	return error;
+}

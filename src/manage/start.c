@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command forks; its child becomes the machine's process: a session of its own, nothing open
+ * that isn't its own, at home in /. The locks are those of the descriptor that both have, so there
+ * is no moment in which nobody holds them. Until the machine is ready the child still has the
+ * command's standard error, where it says itself what is wrong; a pipe brings the command its exit
+ * status.
+ */
+#include "manage/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hosts/linux/linux.h"
+#include "manage/complain.h"
+#include "manage/exitcodes.h"
+#include "manage/managed.h"
+#include "manage/run.h"
+
+/* All that is opened before the process is made. */
+struct start {
+	struct managed managed;
+	struct options options;
+	char conf[STORE_PATH], control[STORE_PATH + 16];
+};
+
+static int complain_about(const struct store_machine *machine, const char *what, int error)
+{
+	return complain_with(LODGE_HOST_LACKS, "%s: %s: %s", machine->name, what, strerror(-error));
+}
+
+/* An empty lodge.log, which becomes the process's standard error and output. */
+static int open_log(struct start *start)
+{
+	char path[STORE_PATH];
+
+	store_path(start->managed.machine, "lodge.log", path);
+	start->managed.log =
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return start->managed.log < 0 ? complain_about(start->managed.machine, path, -errno)
+				      : LODGE_OK;
+}
+
+/* Another store's machine of the same name has the same runtime folder. */
+static int take_runtime(struct start *start)
+{
+	struct store_machine *machine = start->managed.machine;
+	struct store_machine runtime = {.lock = -1};
+	char reason[STORE_PATH + 256];
+	int error = store_runtime_make(start->managed.store, machine->name, runtime.folder, reason,
+				       sizeof(reason));
+	char path[STORE_PATH];
+
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "%s: %s", machine->name, reason);
+	store_path(&runtime, "lock", path);
+	runtime.lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (runtime.lock < 0)
+		return complain_about(machine, path, -errno);
+	error = store_lock_only(&runtime, STORE_RUN);
+	if (error) {
+		close(runtime.lock);
+		return complain_with(
+			LODGE_BAD_STATE,
+			"%s: a machine of this name runs from another data folder: set "
+			"XDG_RUNTIME_DIR to another folder too, or stop that one",
+			machine->name);
+	}
+	start->managed.runtime_lock = runtime.lock;
+	snprintf(start->control, sizeof(start->control), "%s/control", runtime.folder);
+	if (strlen(start->control) < sizeof(start->managed.state.control))
+		memcpy(start->managed.state.control, start->control, strlen(start->control) + 1);
+	return LODGE_OK;
+}
+
+static int prepare(struct start *start, const struct options *extra)
+{
+	struct store_machine *machine = start->managed.machine;
+	int error = store_lock(start->managed.store, machine, STORE_RUN, 0), status;
+
+	if (error == -EBUSY)
+		return complain_with(LODGE_BAD_STATE, "%s is running already", machine->name);
+	if (error)
+		return complain_about(machine, "its lock", error);
+	if (extra)
+		start->options = *extra;
+	else
+		options_init(&start->options);
+	store_path(machine, "machine.conf", start->conf);
+	start->options.machine = start->conf;
+	start->options.name = machine->name;
+	start->options.managed = &start->managed;
+	start->options.control = start->control;
+	status = open_log(start);
+	if (!status)
+		status = take_runtime(start);
+	if (status)
+		return status;
+	start->managed.state_file = state_open(machine);
+	return start->managed.state_file < 0
+		       ? complain_about(machine, "state", start->managed.state_file)
+		       : LODGE_OK;
+}
+
+/* Only standard files, and what `start` needs: what the shell had open is not for us to keep. */
+static void keep_descriptors(struct start *start)
+{
+	int kept[] = {start->managed.machine->lock, start->managed.state_file, start->managed.log,
+		      start->managed.ready, start->managed.runtime_lock};
+	int last = 2;
+
+	/* In their order, so that each range between two of them is closed once. */
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		int next = -1;
+
+		for (size_t j = 0; j < sizeof(kept) / sizeof(kept[0]); j++)
+			if (kept[j] > last && (next < 0 || kept[j] < next))
+				next = kept[j];
+		if (next < 0)
+			break;
+		if (next > last + 1)
+			close_range((unsigned)last + 1, (unsigned)next - 1, 0);
+		last = next;
+	}
+	close_range((unsigned)last + 1, ~0u, 0);
+}
+
+static _Noreturn void process(struct start *start)
+{
+	int null = open("/dev/null", O_RDONLY);
+	int status;
+	char said;
+
+	linux_init();
+	dup2(null, STDIN_FILENO);
+	dup2(start->managed.log, STDOUT_FILENO);
+	keep_descriptors(start);
+	if (chdir("/"))
+		complain("can't go to /: %s", strerror(errno));
+	status = run(&start->options);
+	if (start->managed.ready >= 0) {
+		said = (char)status;
+		(void)!write(start->managed.ready, &said, 1);
+	}
+	_exit(status);
+}
+
+/* The child's child, whose parent is gone: nobody's session, nobody's child but init's. */
+static int detach(struct start *start, int read_end)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child < 0)
+		return -errno;
+	if (child) {
+		while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+			continue;
+		return 0;
+	}
+	close(read_end);
+	setsid();
+	child = fork();
+	if (child < 0) {
+		complain("can't make a process: %s", strerror(errno));
+		_exit(LODGE_HOST_LACKS);
+	}
+	if (child)
+		_exit(0);
+	process(start);
+}
+
+/* Until it is ready, or has said why not. */
+static int await(const struct store_machine *machine, int read_end)
+{
+	char status;
+	ssize_t got;
+
+	do
+		got = read(read_end, &status, 1);
+	while (got < 0 && errno == EINTR);
+	if (got == 1)
+		return (unsigned char)status;
+	return complain_with(
+		LODGE_INTERNAL,
+		"%s: its process ended before it was ready: see lodge logs --process %s",
+		machine->name, machine->name);
+}
+
+static void clean_up(struct start *start)
+{
+	if (start->managed.state_file >= 0)
+		close(start->managed.state_file);
+	if (start->managed.log >= 0)
+		close(start->managed.log);
+	if (start->managed.runtime_lock >= 0)
+		close(start->managed.runtime_lock);
+	free(start);
+}
+
+/* The descriptor that the process has too keeps its lock alive: from here on we have one of our
+ * own. */
+static int settle(struct store_machine *machine, int status)
+{
+	char path[STORE_PATH];
+
+	if (status) {
+		store_unlock(machine, STORE_RUN);
+		return status;
+	}
+	close(machine->lock);
+	store_path(machine, "lock", path);
+	machine->lock = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	return LODGE_OK;
+}
+
+static struct start *start_new(const struct store *store, struct store_machine *machine)
+{
+	struct start *start = calloc(1, sizeof(*start));
+
+	if (start)
+		start->managed = (struct managed){.store = store,
+						  .machine = machine,
+						  .state_file = -1,
+						  .log = -1,
+						  .ready = -1,
+						  .runtime_lock = -1};
+	return start;
+}
+
+int machine_start(const struct store *store, struct store_machine *machine,
+		  const struct options *extra)
+{
+	struct start *start = start_new(store, machine);
+	int ends[2], status, error;
+
+	if (!start)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	status = prepare(start, extra);
+	if (!status && pipe2(ends, O_CLOEXEC))
+		status = complain_about(machine, "a pipe", -errno);
+	if (status) {
+		clean_up(start);
+		return status;
+	}
+	start->managed.ready = ends[1];
+	error = detach(start, ends[0]);
+	close(ends[1]);
+	status = error ? complain_about(machine, "can't make a process", error)
+		       : await(machine, ends[0]);
+	close(ends[0]);
+	clean_up(start);
+	return settle(machine, status);
+}
+
+int machine_start_here(const struct store *store, struct store_machine *machine,
+		       const struct options *extra)
+{
+	struct start *start = start_new(store, machine);
+	int status;
+
+	if (!start)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	status = prepare(start, extra);
+	if (!status) {
+		/* A service manager takes what is said, so the log is its, too. */
+		close(start->managed.log);
+		start->managed.log = dup(STDERR_FILENO);
+		linux_init();
+		start->managed.ready = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		status = run(&start->options);
+	}
+	clean_up(start);
+	return status;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The record is one line of JSON, filled up with blanks to one size: so that a process in its
+ * sandbox, which can't make or rename files, replaces it by a single write that needs no new block.
+ */
+#include "manage/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "manage/control_message.h"
+#include "manage/safe_file.h"
+
+static const char *const names[] = {[MACHINE_STOPPED] = "stopped",
+				    [MACHINE_STARTING] = "starting",
+				    [MACHINE_RUNNING] = "running",
+				    [MACHINE_PAUSED] = "paused",
+				    [MACHINE_CRASHED] = "crashed"};
+
+const char *state_name(enum machine_state state)
+{
+	return names[state];
+}
+
+void state_text(const struct state *state, char text[STATE_SIZE])
+{
+	json_t *record =
+		json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:s}", "state", names[state->state],
+			  "reason", state->reason, "status", state->status, "pid", (int)state->pid,
+			  "started", (json_int_t)state->started, "ended", (json_int_t)state->ended,
+			  "control", state->control);
+	size_t length = record ? json_dumpb(record, text, STATE_SIZE - 1, JSON_COMPACT) : 0;
+
+	json_decref(record);
+	/* A path so long can't be a socket's: no record, and that is a machine that never ran. */
+	if (length > STATE_SIZE - 1)
+		length = 0;
+	memset(text + length, ' ', STATE_SIZE - length);
+	text[STATE_SIZE - 1] = '\n';
+}
+
+int state_write(int fd, const struct state *state)
+{
+	char text[STATE_SIZE];
+	ssize_t written;
+
+	state_text(state, text);
+	written = pwrite(fd, text, sizeof(text), 0);
+	return written == (ssize_t)sizeof(text) ? 0 : written < 0 ? -errno : -ENOSPC;
+}
+
+int state_open(const struct store_machine *machine)
+{
+	char path[STORE_PATH];
+	int fd;
+
+	store_path(machine, "state", path);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+static void take_text(const json_t *record, const char *name, char *text, size_t size)
+{
+	const char *value = json_string_value(json_object_get(record, name));
+
+	if (value && strlen(value) < size)
+		snprintf(text, size, "%s", value);
+}
+
+static int64_t take_number(const json_t *record, const char *name)
+{
+	return json_integer_value(json_object_get(record, name));
+}
+
+bool state_parse(const char *text, size_t size, struct state *state)
+{
+	json_t *record = size <= STATE_SIZE && control_depth_fits(text, size, 2)
+				 ? json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL)
+				 : NULL;
+	const char *name = json_string_value(json_object_get(record, "state"));
+	size_t i = 0;
+
+	memset(state, 0, sizeof(*state));
+	while (name && i < sizeof(names) / sizeof(names[0]) && strcmp(names[i], name) != 0)
+		i++;
+	if (!name || i == sizeof(names) / sizeof(names[0])) {
+		json_decref(record);
+		return false;
+	}
+	state->state = (enum machine_state)i;
+	take_text(record, "reason", state->reason, sizeof(state->reason));
+	take_text(record, "control", state->control, sizeof(state->control));
+	state->status = (int)take_number(record, "status");
+	state->pid = (pid_t)take_number(record, "pid");
+	state->started = (uint64_t)take_number(record, "started");
+	state->ended = (uint64_t)take_number(record, "ended");
+	json_decref(record);
+	return true;
+}
+
+void state_read(const struct store_machine *machine, struct state *state)
+{
+	/* Before the record: a machine that ends meanwhile must not look like a crash. */
+	bool runs = store_is_locked(machine, STORE_RUN);
+	char path[STORE_PATH], *text = NULL;
+	size_t size;
+
+	memset(state, 0, sizeof(*state));
+	store_path(machine, "state", path);
+	if (!safe_file_read(path, STATE_SIZE, &text, &size))
+		state_parse(text, size, state);
+	free(text);
+	if (runs && state->state != MACHINE_RUNNING && state->state != MACHINE_PAUSED)
+		state->state = MACHINE_STARTING;
+	else if (!runs && state->state != MACHINE_STOPPED)
+		state->state = MACHINE_CRASHED;
+}

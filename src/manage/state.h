@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How a machine of the store does: the record that its process keeps in the file `state`, and what
+ * follows from it and from the locks. A record that says "running" without a process that holds the
+ * lock is a crash.
+ */
+#ifndef MANAGE_STATE_H
+#define MANAGE_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "manage/store.h"
+
+enum machine_state {
+	MACHINE_STOPPED,
+	MACHINE_STARTING, /* its process is there, and not ready yet */
+	MACHINE_RUNNING,
+	MACHINE_PAUSED,
+	MACHINE_CRASHED,
+};
+
+struct state {
+	enum machine_state state;
+	char reason[32];	  /* why it stopped: "powered-off", "killed", ...; "": never ran */
+	int status;		  /* the exit status of its process, once stopped */
+	pid_t pid;		  /* of the last process */
+	uint64_t started, ended;  /* seconds since 1970; 0: never */
+	char control[STORE_PATH]; /* the socket of a machine that runs */
+};
+
+const char *state_name(enum machine_state state);
+
+/* Never fails: what can't be read never ran. */
+void state_read(const struct store_machine *machine, struct state *state);
+
+/* A record as text of exactly STATE_SIZE bytes: one write at the file's start replaces another. */
+#define STATE_SIZE 1024
+void state_text(const struct state *state, char text[STATE_SIZE]);
+
+/* Writes the record into the open file. 0 or a negative errno. */
+int state_write(int fd, const struct state *state);
+
+/* Opens a machine's file for that. A descriptor or a negative errno. */
+int state_open(const struct store_machine *machine);
+
+/* Parses a record: false if it is none. Every byte may be anything. */
+bool state_parse(const char *text, size_t size, struct state *state);
+
+#endif

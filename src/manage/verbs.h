@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The tables of verbs, and what their files lend each other. */
+#ifndef MANAGE_VERBS_H
+#define MANAGE_VERBS_H
+
+#include "manage/verb.h"
+#include "manage/verb_machine.h"
+
+extern const struct verb verbs_create[];
+extern const struct verb verbs_life[];
+extern const struct verb verbs_report[];
+extern const struct verb verbs_console[];
+extern const struct verb verbs_port[];
+
+/* Ends a machine that runs, as --force, --timeout and --no-kill say. An exit status. */
+int verb_end_machine(struct verb_call *call, struct store *store, struct store_machine *machine);
+
+/* Changes a line of machine.conf (machine_conf_set). The lock STORE_CHANGE is held. */
+int verb_change_conf(const struct store_machine *machine, const char *key, const char *old,
+		     const char *value);
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* create, launch, rm: how machines come and go. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/host.h"
+#include "lib/word.h"
+#include "manage/complain.h"
+#include "manage/exitcodes.h"
+#include "manage/image_store.h"
+#include "manage/json.h"
+#include "manage/machine_conf.h"
+#include "manage/safe_file.h"
+#include "manage/start.h"
+#include "manage/verb_wait.h"
+#include "manage/verbs.h"
+#include "network/user.h"
+#include "storage/qcow2.h"
+#include "storage/qcow2_header.h"
+
+#define ROOT_DISK "root.qcow2"
+#define REASON	  (STORE_PATH + 512)
+
+/* What one create needs. */
+struct create {
+	struct verb_call *call;
+	const char *name;
+	struct store store;
+	struct image image;
+	bool has_image, has_root;
+	struct store_new new;
+};
+
+static int fail(const struct create *create, int status, const char *reason)
+{
+	return complain_with(status, "%s: %s: %s", create->call->verb->name, create->name, reason);
+}
+
+static int find_image(struct create *create)
+{
+	const char *text = verb_value(create->call, "--image", NULL);
+	char reason[REASON];
+	int error;
+
+	/* A kernel alone is enough of a machine. */
+	if (!text && create->call->machine->kernel)
+		return LODGE_OK;
+	error = image_find(&create->store, text, &create->image, reason, sizeof(reason));
+	if (error)
+		return complain_with(error == -ENOENT ? LODGE_NOT_FOUND : LODGE_BAD_INPUT, "%s: %s",
+				     create->call->verb->name, reason);
+	create->has_image = true;
+	create->has_root = create->image.disk[0];
+	return LODGE_OK;
+}
+
+/* An overlay on the image's disk: there at once, however large that is. */
+static int make_disk(struct create *create)
+{
+	struct qcow2_options options = {.version = 3,
+					.cluster_bits = QCOW2_CLUSTER_BITS_USUAL,
+					.backing_format = format_name(create->image.disk_format)};
+	const char *size_text = verb_value(create->call, "--disk-size", NULL);
+	char path[STORE_PATH + 16], backing[STORE_PATH + 32], reason[REASON];
+	const char *file = strrchr(create->image.disk, '/') + 1;
+
+	if (!create->has_root)
+		return size_text ? fail(create, LODGE_BAD_OPTION,
+					"--disk-size: there is no image whose disk it would be")
+				 : LODGE_OK;
+	if (size_text && !word_size(size_text, &options.size))
+		return complain_with(LODGE_BAD_OPTION,
+				     "%s: --disk-size %s: is not a size: write 20G, say",
+				     create->call->verb->name, size_text);
+	if (create->image.stored)
+		snprintf(backing, sizeof(backing), "../../images/%s/%s", create->image.name, file);
+	else
+		snprintf(backing, sizeof(backing), "%s", create->image.disk);
+	options.backing = backing;
+	snprintf(path, sizeof(path), "%s/" ROOT_DISK, create->new.folder);
+	if (qcow2_create(path, &options, reason, sizeof(reason)))
+		return fail(create, LODGE_BAD_INPUT, reason);
+	return LODGE_OK;
+}
+
+static int write_conf(struct create *create)
+{
+	char path[STORE_PATH + 16], reason[REASON], *text;
+	int error = machine_conf_text(
+		create->name, create->call->machine, create->has_image ? &create->image : NULL,
+		create->has_root ? ROOT_DISK : NULL, &text, reason, sizeof(reason));
+
+	if (error)
+		return fail(create, LODGE_BAD_OPTION, reason);
+	snprintf(path, sizeof(path), "%s/machine.conf", create->new.folder);
+	error = safe_file_replace(path, text, strlen(text), 0600);
+	free(text);
+	return error ? fail(create, LODGE_HOST_LACKS, strerror(-error)) : LODGE_OK;
+}
+
+static int make_machine(struct create *create)
+{
+	char reason[REASON];
+	int error = store_new_begin(create->store.machines, &create->new, reason, sizeof(reason));
+	int status;
+
+	if (error)
+		return fail(create, LODGE_HOST_LACKS, reason);
+	status = make_disk(create);
+	if (!status)
+		status = write_conf(create);
+	if (status) {
+		store_new_abandon(&create->new);
+		return status;
+	}
+	error = store_new_finish(create->store.machines, &create->new, create->name, reason,
+				 sizeof(reason));
+	if (error)
+		return complain_with(error == -EEXIST ? LODGE_EXISTS : LODGE_HOST_LACKS, "%s: %s",
+				     create->call->verb->name, reason);
+	return LODGE_OK;
+}
+
+/* Looks at it all before anything is made. */
+static int create_machine(struct create *create)
+{
+	struct user_forward forward;
+	struct store_machine there;
+	char reason[REASON];
+	int status;
+
+	if (!store_name_check(create->name, reason, sizeof(reason)))
+		return complain_with(LODGE_BAD_OPTION, "%s: %s", create->call->verb->name, reason);
+	for (unsigned i = 0; i < create->call->machine->forward_count; i++)
+		if (user_forward_parse(create->call->machine->forwards[i], &forward, reason,
+				       sizeof(reason)))
+			return fail(create, LODGE_BAD_OPTION, reason);
+	status = verb_store(create->call, &create->store);
+	if (status)
+		return status;
+	if (!store_find(&create->store, create->name, &there, reason, sizeof(reason))) {
+		store_close(&there);
+		return complain_with(
+			LODGE_EXISTS,
+			"%s: there is a %s already: take another name, or lodge rm %s first",
+			create->call->verb->name, create->name, create->name);
+	}
+	status = find_image(create);
+	return status ? status : make_machine(create);
+}
+
+static int create(struct verb_call *call)
+{
+	struct create *create = calloc(1, sizeof(*create));
+	int status;
+
+	if (!create)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	create->call = call;
+	create->name = call->words[0];
+	status = create_machine(create);
+	free(create);
+	return status;
+}
+
+/* A step of launch, for the person who waits. */
+static void say_step(const struct verb_call *call, uint64_t since, const char *what,
+		     const char *which)
+{
+	if (!verb_given(call, "--json") && !verb_given(call, "--quiet")) {
+		printf("%s: %s%s (%.2f s)\n", call->words[0], what, which,
+		       (double)(host_now() - since) / 1e9);
+		fflush(stdout);
+	}
+}
+
+static int start_created(struct create *create, uint64_t since)
+{
+	struct store_machine machine;
+	struct json out = {0};
+	struct state state;
+	int status = verb_machine_changed(create->call, &create->store, create->name, &machine);
+
+	if (status)
+		return status;
+	status = machine_start(&create->store, &machine, NULL);
+	if (!status) {
+		say_step(create->call, since, "started", "");
+		status = verb_wait_until(create->call, &machine);
+	}
+	if (!status && verb_given(create->call, "--until"))
+		say_step(create->call, since, "has shown ",
+			 verb_value(create->call, "--until", ""));
+	if (!status && verb_given(create->call, "--json")) {
+		state_read(&machine, &state);
+		json_begin(&out, NULL, '{');
+		json_text(&out, "name", machine.name);
+		json_text(&out, "state", state_name(state.state));
+		json_number(&out, "pid", (uint64_t)state.pid);
+		json_end(&out, '}');
+	}
+	store_close(&machine);
+	return status;
+}
+
+static int launch(struct verb_call *call)
+{
+	struct create *create = calloc(1, sizeof(*create));
+	uint64_t since = host_now();
+	int status;
+
+	if (!create)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	create->call = call;
+	create->name = call->words[0];
+	status = create_machine(create);
+	if (!status) {
+		say_step(call, since, "made from ",
+			 create->has_image ? create->image.name : call->machine->kernel);
+		status = start_created(create, since);
+	}
+	free(create);
+	return status;
+}
+
+static int remove_one(struct verb_call *call, struct store *store, const char *name)
+{
+	struct store_machine machine;
+	char reason[REASON];
+	int status = verb_machine_changed(call, store, name, &machine);
+
+	if (status)
+		return status;
+	if (store_is_locked(&machine, STORE_RUN)) {
+		if (verb_given(call, "--force"))
+			status = verb_end_machine(call, store, &machine);
+		else
+			status = complain_with(LODGE_BAD_STATE,
+					       "rm: %s is running: lodge stop %s first, or rm "
+					       "--force",
+					       name, name);
+	}
+	/* So that nothing starts it while it goes. */
+	if (!status && store_lock(store, &machine, STORE_RUN, 0))
+		status = complain_with(LODGE_BAD_STATE, "rm: %s is starting", name);
+	if (!status && store_remove(store->machines, name, reason, sizeof(reason)))
+		status = complain_with(LODGE_HOST_LACKS, "rm: %s", reason);
+	store_close(&machine);
+	return status;
+}
+
+static int rm(struct verb_call *call)
+{
+	return verb_for_each(call, remove_one);
+}
+
+#define OF_CREATE                                                                                  \
+	{"--image", "IMAGE", false,                                                                \
+	 "what its disk is an overlay on: an image of the store, a folder, or a disk's file "      \
+	 "(default: the prepared guest)"},                                                         \
+	{                                                                                          \
+		"--disk-size", "SIZE", false, "of that disk (default: as large as the image's)"    \
+	}
+
+static const struct verb_option create_options[] = {OF_CREATE, VERB_END};
+
+static const struct verb_option launch_options[] = {
+	OF_CREATE,  {"--quiet", NULL, false, "doesn't name the steps"},
+	VERB_UNTIL, VERB_TIMEOUT,
+	VERB_JSON,  VERB_END,
+};
+
+static const struct verb_option rm_options[] = {
+	{"--force", NULL, false, "ends it first if it runs"},
+	VERB_END,
+};
+
+const struct verb verbs_create[] = {
+	{"create",
+	 "[OPTION...] NAME",
+	 "makes a machine, which isn't started",
+	 1,
+	 1,
+	 {0, 0},
+	 create_options,
+	 true,
+	 false,
+	 create,
+	 "What it is made of is written to its machine.conf (machine-file(5)), which may be "
+	 "edited."},
+	{"launch",
+	 "[OPTION...] NAME",
+	 "makes a machine and starts it",
+	 1,
+	 1,
+	 {0, 0},
+	 launch_options,
+	 true,
+	 false,
+	 launch,
+	 NULL},
+	{"rm",
+	 "[--force] NAME...",
+	 "removes machines and their disks",
+	 1,
+	 VERB_WORDS_MAX,
+	 {COMPLETE_MACHINE, COMPLETE_MACHINE},
+	 rm_options,
+	 false,
+	 false,
+	 rm,
+	 "Images and disks outside of the machine's folder stay."},
+	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},
+};

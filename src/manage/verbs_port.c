@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* port add, ls, rm: in machine.conf, and in the machine if it runs. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "manage/complain.h"
+#include "manage/exitcodes.h"
+#include "manage/json.h"
+#include "manage/machine_conf.h"
+#include "manage/safe_file.h"
+#include "manage/verbs.h"
+#include "network/user.h"
+
+#define REASON (STORE_PATH + 512)
+
+int verb_change_conf(const struct store_machine *machine, const char *key, const char *old,
+		     const char *value)
+{
+	char path[STORE_PATH], reason[REASON], *text, *new;
+	size_t length;
+	int error;
+
+	store_path(machine, "machine.conf", path);
+	error = safe_file_read(path, STORE_CONF_MAX, &text, &length);
+	if (error)
+		return complain_with(LODGE_BAD_INPUT, "%s: %s", path, strerror(-error));
+	new = machine_conf_set(text, length, key, old, value, reason, sizeof(reason));
+	free(text);
+	if (!new)
+		return complain_with(LODGE_BAD_INPUT, "%s: %s", path, reason);
+	error = safe_file_replace(path, new, strlen(new), 0600);
+	free(new);
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "%s: %s", path, strerror(-error));
+	return LODGE_OK;
+}
+
+static int take_port(const struct verb_call *call, const char *word, char *text)
+{
+	struct user_forward forward;
+	char reason[512];
+
+	if (user_forward_parse(word, &forward, reason, sizeof(reason)))
+		return complain_with(LODGE_BAD_OPTION, "%s: %s", call->verb->name, reason);
+	user_forward_text(&forward, text);
+	return LODGE_OK;
+}
+
+/* The line of machine.conf that means this port, as it is written there; NULL: none. */
+static const char *find_line(const struct machine_config *config, const char *port)
+{
+	char text[USER_FORWARD_TEXT], reason[512];
+	struct user_forward forward;
+
+	for (unsigned i = 0; i < config->port_count; i++) {
+		if (user_forward_parse(config->ports[i], &forward, reason, sizeof(reason)))
+			continue;
+		user_forward_text(&forward, text);
+		if (!strcmp(text, port))
+			return config->ports[i];
+	}
+	return NULL;
+}
+
+/* In the machine that runs, first: whether this host gives the port is seen there. */
+static int change_running(const struct store_machine *machine, const char *command,
+			  const char *port)
+{
+	struct control_client *client;
+	int status;
+
+	if (!store_is_locked(machine, STORE_RUN))
+		return LODGE_OK;
+	status = verb_connect(machine, &client);
+	if (status)
+		return status;
+	status = verb_ask(machine, client, command, json_pack("{s:s}", "port", port), NULL);
+	control_disconnect(client);
+	return status;
+}
+
+/* One port, in its usual form. The lock is held. */
+static int add_one(const struct store_machine *machine, struct machine_config *config,
+		   const char *port)
+{
+	int status;
+
+	if (find_line(config, port))
+		return complain_with(LODGE_EXISTS, "%s: port %s is forwarded already",
+				     machine->name, port);
+	status = change_running(machine, "port-add", port);
+	return status ? status : verb_change_conf(machine, "port", "", port);
+}
+
+static int remove_one(const struct store_machine *machine, struct machine_config *config,
+		      const char *port)
+{
+	const char *line = find_line(config, port);
+	int status;
+
+	if (!line)
+		return complain_with(LODGE_NOT_FOUND,
+				     "%s: port %s is not forwarded: see lodge port "
+				     "ls %s",
+				     machine->name, port, machine->name);
+	status = change_running(machine, "port-remove", port);
+	return status ? status : verb_change_conf(machine, "port", line, NULL);
+}
+
+static int change(struct verb_call *call,
+		  int (*one)(const struct store_machine *machine, struct machine_config *config,
+			     const char *port))
+{
+	struct machine_config *config = malloc(sizeof(*config));
+	char port[USER_FORWARD_TEXT], reason[REASON];
+	struct store_machine machine;
+	struct store store;
+	int status =
+		config ? verb_store(call, &store) : complain_with(LODGE_HOST_LACKS, "no memory");
+
+	for (unsigned i = 1; !status && i < call->word_count; i++)
+		status = take_port(call, call->words[i], port);
+	if (!status)
+		status = verb_machine_changed(call, &store, call->words[0], &machine);
+	if (status) {
+		free(config);
+		return status;
+	}
+	for (unsigned i = 1; !status && i < call->word_count; i++) {
+		status = take_port(call, call->words[i], port);
+		if (!status && store_config(&machine, config, reason, sizeof(reason)))
+			status = complain_with(LODGE_BAD_INPUT, "%s", reason);
+		if (!status)
+			status = one(&machine, config, port);
+	}
+	store_close(&machine);
+	free(config);
+	return status;
+}
+
+static int add(struct verb_call *call)
+{
+	return change(call, add_one);
+}
+
+static int rm(struct verb_call *call)
+{
+	return change(call, remove_one);
+}
+
+static void show(const struct verb_call *call, const struct machine_config *config)
+{
+	char text[USER_FORWARD_TEXT], reason[512];
+	struct user_forward forward;
+	struct json out = {0};
+
+	if (verb_given(call, "--json")) {
+		json_begin(&out, NULL, '[');
+		for (unsigned i = 0; i < config->port_count; i++) {
+			if (user_forward_parse(config->ports[i], &forward, reason, sizeof(reason)))
+				continue;
+			user_forward_text(&forward, text);
+			json_begin(&out, NULL, '{');
+			json_text(&out, "port", text);
+			json_number(&out, "host", forward.host_port);
+			json_number(&out, "guest", forward.guest_port);
+			json_text(&out, "protocol", forward.udp ? "udp" : "tcp");
+			json_end(&out, '}');
+		}
+		json_end(&out, ']');
+		return;
+	}
+	for (unsigned i = 0; i < config->port_count; i++) {
+		if (user_forward_parse(config->ports[i], &forward, reason, sizeof(reason))) {
+			printf("%s\n", config->ports[i]);
+			continue;
+		}
+		user_forward_text(&forward, text);
+		printf("%s\n", text);
+	}
+}
+
+static int ls(struct verb_call *call)
+{
+	struct machine_config *config = malloc(sizeof(*config));
+	struct store_machine machine;
+	char reason[REASON];
+	struct store store;
+	int status =
+		config ? verb_store(call, &store) : complain_with(LODGE_HOST_LACKS, "no memory");
+
+	if (!status)
+		status = verb_machine(call, &store, call->words[0], &machine);
+	if (!status) {
+		if (store_config(&machine, config, reason, sizeof(reason)))
+			status = complain_with(LODGE_BAD_INPUT, "%s", reason);
+		else
+			show(call, config);
+		store_close(&machine);
+	}
+	free(config);
+	return status;
+}
+
+static const struct verb_option ls_options[] = {VERB_JSON, VERB_END};
+
+#define MACHINE                                                                                    \
+	{                                                                                          \
+		COMPLETE_MACHINE, COMPLETE_NOTHING                                                 \
+	}
+
+const struct verb verbs_port[] = {
+	{"port add", "NAME [IP:]HOST:GUEST[/udp]...",
+	 "makes ports of a machine reachable at ports of this host", 2, VERB_WORDS_MAX, MACHINE,
+	 NULL, false, false, add,
+	 "At once if it runs, and at each start. Without IP they are bound to 127.0.0.1."},
+	{"port ls", "[--json] NAME", "lists them", 1, 1, MACHINE, ls_options, false, false, ls,
+	 NULL},
+	{"port rm", "NAME [IP:]HOST:GUEST[/udp]...", "ends that", 2, VERB_WORDS_MAX, MACHINE, NULL,
+	 false, false, rm, "Connections that are open stay."},
+	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},
+};

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Each verb, with tiny guests. For tests/manage/run.
+
+tiny="--memory 16M --kernel"
+
+# Nothing there yet.
+expect 0 NAME ls
+is "an empty list" "[]" "$("$lodge" ls --json | tr -d ' \n')"
+expect 66 "there is no machine web" start web
+expect 66 "there is no machine web" stop web
+expect 66 "there is no machine web" info web
+expect 66 "there is no machine web" rm web
+
+# Made, looked at, started, ended.
+expect 0 "" create $tiny idle web
+expect 73 "there is a web already" create $tiny idle web
+expect 0 stopped info web
+expect 74 "web is not running" console web
+expect 74 "web is not running" pause web
+expect 74 "web is not running" kill web
+expect 0 "" stop web
+expect 0 "" logs web
+expect 0 "" start web
+expect 74 "web is running already" start web
+expect 74 "web is running: lodge stop web first" rm web
+is "ls" running "$("$lodge" ls | awk '$1 == "web" {print $2}')"
+expect 0 "seccomp" info web
+expect 0 "" pause web
+is "state after pause" paused "$(state web)"
+expect 0 "" pause web
+expect 0 "" resume web
+is "state after resume" running "$(state web)"
+expect 75 "has not shut down within 1 s" stop --no-kill --timeout 1 web
+is "state after stop --no-kill" running "$(state web)"
+before=$(pid web)
+expect 0 "" restart --force web
+is "state after restart" running "$(state web)"
+[ "$(pid web)" != "$before" ] && ok || bad "restart: the same process"
+expect 0 "" kill web
+is "state after kill" stopped "$(state web)"
+expect 0 "(killed)" info web
+
+# Its process is killed: crashed, and it can be started.
+expect 0 "" start web
+kill -KILL "$(pid web)"
+for _ in $(seq 100); do [ "$(state web)" = crashed ] && break; sleep 0.02; done
+is "state after a crash" crashed "$(state web)"
+expect 0 "ended without a word" info web
+expect 0 "" stop web
+is "state after stop of a crashed one" stopped "$(state web)"
+expect 0 "" start web
+expect 0 "" rm --force web
+expect 66 "there is no machine web" info web
+
+# How it ends is kept.
+expect 0 "" launch $tiny tiny --test-devices --quiet quick
+for _ in $(seq 100); do [ "$(state quick)" = stopped ] && break; sleep 0.02; done
+expect 0 "(test-exit)" info quick
+expect 0 '"status": 11' info --json quick
+expect 0 "" create $tiny faults dies
+expect 0 "" start dies
+for _ in $(seq 100); do [ "$(state dies)" = stopped ] && break; sleep 0.02; done
+expect 0 "(died)" info dies
+expect 0 "triple fault" logs --process dies
+expect 0 "" rm quick dies
+
+# The console: read and written by others, its log.
+expect 0 "has shown at your" launch $tiny echo --until "at your service" talk
+expect 0 "echo at your service" logs talk
+is "console" "echo at your service|hello guest" \
+	"$({ echo 'hello guest'; sleep 0.5; "$lodge" kill talk; } | timeout 20 "$lodge" console talk | tr '\n' '|' | sed 's/|$//')"
+expect 0 "hello guest" logs --lines 1 talk
+expect 0 "" start talk
+mkfifo keep
+timeout 30 "$lodge" console talk >first <keep &
+exec 8>keep
+for _ in $(seq 100); do [ -s first ] && break; sleep 0.02; done
+expect 74 "another console writes to it" console talk
+timeout 30 "$lodge" console --read-only talk >second </dev/null &
+{ echo mine; sleep 0.5; } | timeout 30 "$lodge" console --take talk >third &
+sleep 0.3
+echo lost >&8
+sleep 0.5
+"$lodge" kill talk
+wait %1 %2 %3
+exec 8>&-
+grep -q "taken the input over" first && ok || bad "console --take: the first isn't told: $(cat first)"
+grep -q mine second && ok || bad "console --read-only: nothing of what the other wrote"
+grep -q mine third && ! grep -q lost third && ok || bad "console --take: $(cat third)"
+"$lodge" start talk
+timeout 5 "$lodge" logs --follow talk >followed &
+sleep 0.3
+"$lodge" kill talk
+wait $!
+is "logs --follow ends with the machine" 0 $?
+[ "$(grep -c 'at your service' followed)" -eq 3 ] && ok || bad "logs --follow: $(cat followed)"
+"$lodge" start --until "never said" --timeout 1 talk >out 2>errors
+is "start --until in vain" 75 $?
+grep -q "within 1 s" errors && grep -q "    echo at your service" errors && ok ||
+	bad "start --until in vain: $(cat errors)"
+is "state after that" running "$(state talk)"
+expect 0 "" rm --force talk
+
+# A log has a limit, and the last of it stays.
+expect 0 "" create $tiny echo chatty
+head -c 3000000 /dev/zero | tr '\0' x | fold -w 99 >"$machines/chatty/console.log"
+expect 0 "" start --until "at your service" chatty
+expect 0 "" kill chatty
+[ "$(stat -c %s "$machines/chatty/console.log")" -lt 1100000 ] && ok || bad "console.log: no limit"
+expect 0 "at your service" logs --lines 1 chatty
+expect 0 "" rm chatty
+
+# Ports, while it runs and not.
+port=$((20000 + $$ % 20000))
+other=$((port + 1))
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+expect 0 "" create $tiny idle -p $port:80 net
+expect 0 "127.0.0.1:$port:80" port ls net
+expect 0 "" start net
+listens $port && ok || bad "port $port isn't there"
+expect 0 "" port add net $other:81
+listens $other && ok || bad "port $other isn't there"
+expect 73 "is forwarded already" port add net $other:81
+expect 74 "is in use already" port add net $other:82
+expect 0 "\"host\": $other" port ls --json net
+expect 0 "" port rm net $port:80
+listens $port && bad "port $port is still there" || ok
+expect 66 "is not forwarded" port rm net $port:80
+expect 0 "" restart --force net
+listens $other && ok || bad "port $other isn't there after a restart"
+expect 64 "should be" port add net 80
+expect 0 "" rm --force net
+
+# A machine file that was edited, and one that can't be read.
+expect 0 "" create $tiny idle edited
+sed -i 's/^memory.*/memory = 32M/; s/^# .*/# mine/' "$machines/edited/machine.conf"
+expect 0 32M info edited
+expect 0 "" port add edited $port:80
+grep -q '^# mine' "$machines/edited/machine.conf" && ok || bad "port add: the comment is gone"
+echo nonsense >>"$machines/edited/machine.conf"
+expect 0 broken ls
+expect 65 "line 7: nonsense" start edited
+expect 0 "line 7: nonsense" info edited
+expect 0 "" rm edited
+
+# Names and words of every odd kind.
+for name in "" . .. a/b ../x -x "a b" $'a\nb' "a;b" all "$(printf 'x%.0s' {1..32})" '$HOME' "ü" "a'b" '*'; do
+	expect 64 "" create $tiny idle -- "$name"
+	expect 64 "" rm -- "$name"
+done
+longest=$(printf 'x%.0s' {1..31})
+expect 0 "" create $tiny idle $longest
+expect 0 "" start $longest
+expect 0 "" rm --force $longest
+expect 64 "write lodge create" create
+expect 64 "what is more" create $tiny idle one more
+expect 64 "unknown option --memroy: did you mean --memory" create --memroy 1G one
+expect 64 "needs one of add, ls, rm" port
+expect 64 "did you mean lodge port ls" port lss
+expect 64 "did you mean lodge start" strat
+expect 64 "must be a number" stop --timeout x one
+expect 66 "there is no image nowhere" create --image nowhere one
+expect 66 "No such file" create --image ./nowhere one
+expect 64 "can't be found" create --kernel nowhere one
+expect 64 "should be" create $tiny idle -p 80 one
+expect 64 "--disk-size" create $tiny idle --disk-size 1G one
+is "nothing is left behind" "" "$(ls -A "$machines")"
+
+# Where things are kept.
+(unset XDG_DATA_HOME HOME; "$lodge" ls >out 2>errors)
+is "neither HOME nor XDG_DATA_HOME" 69 $?
+(export HOME=$work/home XDG_DATA_HOME=relative; "$lodge" ls >out 2>errors)
+[ -d home/.local/share/lodge/machines ] && ok || bad "a relative XDG_DATA_HOME isn't ignored"
+expect 0 "" create $tiny idle same
+expect 0 "" start same
+(export XDG_DATA_HOME=$work/other; "$lodge" create $tiny idle same && "$lodge" start same) 2>errors
+is "the same name in another store" 74 $?
+grep -q "another data folder" errors && ok || bad "the same name in another store: $(cat errors)"
+expect 0 "" kill same
+(unset XDG_RUNTIME_DIR; "$lodge" start same) && expect 0 "" pause same
+expect 0 "" rm --force same
+[ "$(stat -c %a "/tmp/lodge-$(id -u)")" = 700 ] && ok || bad "/tmp/lodge-$(id -u) has not mode 700"
