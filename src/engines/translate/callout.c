@@ -390,8 +390,9 @@ const void *translate_stale(struct cpu *cpu, const struct words *words)
 	if (code->generation == generation && !block->dropped &&
 	    block_physical(block) == block_physical(stale) && block->mode == stale->mode) {
 		emit_patch(write + stale->code, 0xe9, write + block->code);
-		emit_patch(write + stale->code + stale->reg_entry, 0xe9,
-			   write + block->code + block->reg_entry);
+		if (stale->reg_entry)
+			emit_patch(write + stale->code + stale->reg_entry, 0xe9,
+				   write + block->code + block->reg_entry);
 	}
 	code_unlock(&code->lock);
 	return resume(cpu, code_reg_entry(code, block));

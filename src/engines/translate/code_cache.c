@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A block is dropped by turning both its entries into calls of a thunk, each by one aligned store:
- * whoever arrives over an old link, jump cache entry or pointer then asks for the block anew. The
+ * A block is dropped by turning both its entries (or the one, where no flags are read) into calls of
+ * a thunk, each by one aligned store: whoever arrives over an old link, jump cache entry or pointer then asks for the block anew. The
  * thunk turns the dropped block's entries into jumps to the new block, so that old links cost
  * little.
  *
@@ -276,8 +276,9 @@ static void drop(struct machine_code *code, struct block *block)
 	block->dropped = 1;
 	hash_remove(code, block);
 	emit_patch(write + block->code, 0xe8, write + TRAMPOLINE_STALE * TRAMPOLINE_BYTES);
-	emit_patch(write + block->code + block->reg_entry, 0xe8,
-		   write + TRAMPOLINE_STALE_FLAGS * TRAMPOLINE_BYTES);
+	if (block->reg_entry)
+		emit_patch(write + block->code + block->reg_entry, 0xe8,
+			   write + TRAMPOLINE_STALE_FLAGS * TRAMPOLINE_BYTES);
 	if (block->loops)
 		kick_all(code);
 	code->count_dropped++;

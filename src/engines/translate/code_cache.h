@@ -37,7 +37,7 @@ struct block {
 	uint16_t scan_low,
 		scan_high; /* range of bytes in the page that its flags depend on as well */
 	uint8_t mode;	   /* cpu->mode that it was translated for */
-	uint8_t reg_entry; /* offset from code */
+	uint8_t reg_entry; /* offset from code; 0: the mem entry is both */
 	uint8_t count : 7; /* instructions */
 	bool loops : 1;	   /* without passing its entries */
 	_Atomic bool dropped;

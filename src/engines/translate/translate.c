@@ -4,8 +4,8 @@
  *one page; go back over them to see which status flags are wanted where; write the code.
  *
  *	mem entry:  nop (patchable)
- *		    load flags, if the block reads them
- *	reg entry:  nop (patchable)
+ *		    load flags		} if the block reads them; else both entries are one
+ *	reg entry:  nop (patchable)	}
  *		    instruction 0
  *		    instruction 1 ...
  *		    way out
@@ -286,11 +286,13 @@ static bool loads_rsp(const struct step *step)
 static void write(struct translation *t)
 {
 	emit_patchable(&t->emit);
-	if (t->steps[0].live_before)
+	t->reg_entry = t->start;
+	if (t->steps[0].live_before) {
 		emit_flags_load(&t->emit);
-	emit_align(&t->emit, 8);
-	t->reg_entry = t->emit.at;
-	emit_patchable(&t->emit);
+		emit_align(&t->emit, 8);
+		t->reg_entry = t->emit.at;
+		emit_patchable(&t->emit);
+	}
 	t->state = FLAGS_IN_REG;
 	t->current = 0;
 	emit_loop_head(t);
