@@ -15,6 +15,7 @@
 #include "engines/translate/translator.h"
 #include "engines/translate/window.h"
 #include "lib/check.h"
+#include "x86/handlers.h"
 #include "x86/paging.h"
 #include "x86/registers.h"
 
@@ -74,8 +75,13 @@ static bool is_kicked(const struct cpu *cpu)
 	return atomic_load_explicit(&cpu->kick, memory_order_relaxed) || cpu->leave;
 }
 
+static const void *go_on(struct cpu *cpu);
+
+/* On at code, which is in a block of cpu->mode and stands for cpu->rip. */
 static const void *resume(struct cpu *cpu, const void *code)
 {
+	if ((cpu->mode & MODE_WINDOW) && !window_has_stack(cpu) && !window_stack(cpu))
+		return go_on(cpu);
 	if (!cpu->vector_live)
 		cpu_vector_load(cpu);
 	return code;
@@ -458,16 +464,39 @@ bool fault_is_guest(struct cpu *cpu, const struct fault *fault, bool translated)
 	return true;
 }
 
-/* In a window, whose page is mapped; else the interpreter does the instruction. */
+/* A run of pushes or pops is told by its first instruction: is the fault's page another one's? */
+static bool is_in_run(struct cpu *cpu, const struct place *place)
+{
+	uint64_t physical = block_page(place->block) + place->note->guest;
+	const uint8_t *bytes = vm_slice(cpu->vm, gpa(physical), 1);
+	uint64_t linear = cpu->gpr[RSP];
+	struct insn insn;
+
+	CHECK(bytes);
+	if (insn_decode(&insn, bytes, 4096 - (unsigned)(physical & 4095), CODE_64) != DECODE_OK)
+		return false;
+	if (insn.op->handler == HANDLER_PUSH)
+		linear -= 8;
+	else if (insn.op->handler != HANDLER_POP)
+		return false;
+	return (window_linear(cpu, cpu->fault_address) ^ linear) >> 12 != 0;
+}
+
+/*
+ * In a window, whose page is mapped; else the interpreter does the instruction. The first of a run
+ * may well do without the page, and must not raise its #PF.
+ */
 static const void *go_on_from_window(struct cpu *cpu)
 {
 	struct machine_code *code = cpu->code;
 	struct place place;
+	bool run;
 
 	read_place(cpu, &place, cpu->fault_block, cpu->fault_step);
-	if (window_fault(cpu, cpu->fault_address, cpu->fault_write))
+	run = is_in_run(cpu, &place);
+	if (window_fault(cpu, cpu->fault_address, cpu->fault_write, run))
 		return resume(cpu, code_entry(code, place.block) + place.note->host);
-	if (cpu->mode == place.block->mode)
+	if (!run && cpu->mode == place.block->mode)
 		code_window_missed(code, block_page(place.block));
 	return interpret_here(cpu, &place);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A block is dropped by turning both its entries (or the one, where no flags are read) into calls of
- * a thunk, each by one aligned store: whoever arrives over an old link, jump cache entry or pointer then asks for the block anew. The
- * thunk turns the dropped block's entries into jumps to the new block, so that old links cost
- * little.
+ * A block is dropped by turning both its entries (or the one, where no flags are read) into calls
+ * of a thunk, each by one aligned store: whoever arrives over an old link, jump cache entry or
+ * pointer then asks for the block anew. The thunk turns the dropped block's entries into jumps to
+ * the new block, so that old links cost little.
  *
  * The page flags settle the race between a vcpu that is about to read a page's code and others that
  * are about to get a write tag for the page. The one sets CODE_PAGE_TRANSLATED and then looks for

@@ -166,6 +166,11 @@ struct cpu {
 	uint64_t scratch[8]; /* translated code's own spills */
 	void *host_stack;    /* of the dispatcher while translated code runs */
 	struct machine_code *code;
+	/*
+	 * With MODE_WINDOW: the window that rsp is in whenever a block begins, so that the stack is
+	 * reached without a check (window_stack). A window_place's members.
+	 */
+	uint64_t stack_minus_tag, stack_delta;
 
 	_Alignas(64) struct tlb_entry tlb[VIEW_COUNT][TLB_SIZE];
 	_Alignas(64) struct jump_entry jump[VIEW_COUNT][JUMP_SIZE];
@@ -197,6 +202,7 @@ struct cpu {
 
 	struct windows *windows; /* window.c */
 	uint8_t windows_on;	 /* by view: MODE_WINDOW */
+	uint8_t stack_view;	 /* of the window that stack_minus_tag names */
 
 	/* Cold. */
 	struct paging paging; /* follows CR0, CR3, CR4, EFER: mmu_paging_changed() */

@@ -37,9 +37,10 @@ void emit_memory(struct emit *emit, enum emit_opcode opcode, unsigned size, unsi
 		emit_u32(emit, (uint32_t)displacement);
 }
 
-void emit_store_constant(struct emit *emit, unsigned base, int32_t value)
+void emit_store_constant(struct emit *emit, unsigned base, unsigned index, int32_t displacement,
+			 int32_t value)
 {
-	emit_based(emit, (enum emit_opcode)0xc7, 8, 0, base, 0);
+	emit_memory(emit, (enum emit_opcode)0xc7, 8, 0, base, index, 1, displacement);
 	emit_u32(emit, (uint32_t)value);
 }
 

@@ -247,8 +247,9 @@ static inline void emit_add(struct emit *emit, unsigned to, unsigned base, int32
 	emit_based(emit, EMIT_LEA, 8, to, base, displacement);
 }
 
-/* mov qword [base], imm32 (sign-extended) */
-void emit_store_constant(struct emit *emit, unsigned base, int32_t value);
+/* mov qword [base + index + displacement], imm32 (sign-extended); index as in emit_memory */
+void emit_store_constant(struct emit *emit, unsigned base, unsigned index, int32_t displacement,
+			 int32_t value);
 
 /*
  * jmp rel32, jcc rel32, call rel32. The target is an address in the same view of code memory as

@@ -272,6 +272,12 @@ void translation_note(struct translation *t, unsigned step, unsigned offset)
 	t->notes[step] = (struct note){.host = (uint16_t)host, .guest = (uint16_t)offset};
 }
 
+void translation_note_flags(struct translation *t)
+{
+	if (t->state & FLAGS_IN_REG)
+		t->notes[t->current].flags = true;
+}
+
 /* mov rsp, anything: a kernel on its way in or out leaves one stack for another. */
 static bool loads_rsp(const struct step *step)
 {
@@ -299,11 +305,17 @@ static void write(struct translation *t)
 	for (t->current = 0; t->current < t->count; t->current++) {
 		translation_note(t, t->current, t->steps[t->current].offset);
 		t->ended = t->looked_up = false;
+		if (t->stack)
+			stack_before_step(t);
 		write_step(t);
+		if (t->stack && !t->ended)
+			stack_after_step(t);
 		t->other_stack |= loads_rsp(&t->steps[t->current]);
 	}
 	t->current = t->count - 1;
 	translation_note(t, t->count, t->next);
+	if (t->stack && !t->ended)
+		stack_at_end(t);
 	if (!t->ended)
 		emit_goto(t, t->next, translation_step(t)->live_after);
 	for (unsigned i = 0; i < t->stub_count; i++)
@@ -339,6 +351,8 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->mode = cpu->mode;
 	t->view = cpu->view;
 	t->windows = (t->mode & MODE_WINDOW) && code_uses_windows(code, t->physical);
+	t->stack = t->mode & MODE_WINDOW;
+	t->stack_moved = 0;
 	t->start = t->emit.at = code->memory.write + code->code_used;
 	t->count = t->branches = t->stub_count = 0;
 	t->near_count[false] = t->near_count[true] = 0;

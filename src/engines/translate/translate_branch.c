@@ -284,20 +284,31 @@ static bool translate_count(struct translation *t, const struct step *step)
 /* push of the return address */
 static void emit_push_return(struct translation *t, const struct step *step)
 {
-	emit_add(&t->emit, T0, HOST_RSP, -8);
-	emit_lookup(t, 8, true, PAGE_STACK);
-	emit_linear(t, T1, step->offset + step->insn.length);
-	emit_based(&t->emit, EMIT_STORE, 8, T1, T0, 0);
+	if (t->stack) {
+		emit_linear(t, T1, step->offset + step->insn.length);
+		emit_stack_store(t, T1, -8);
+	} else {
+		emit_add(&t->emit, T0, HOST_RSP, -8);
+		emit_lookup(t, 8, true, PAGE_STACK);
+		emit_linear(t, T1, step->offset + step->insn.length);
+		emit_based(&t->emit, EMIT_STORE, 8, T1, T0, 0);
+	}
 	emit_add(&t->emit, HOST_RSP, HOST_RSP, -8);
 }
 
 static void translate_ret(struct translation *t, const struct step *step)
 {
+	int32_t size = 8 + (int32_t)(uint16_t)step->insn.immediate;
+
+	if (t->stack)
+		emit_stack_load(t, T0, 0);
 	flags_clobber(t, step->live_before);
-	emit_move(&t->emit, T0, HOST_RSP);
-	emit_lookup(t, 8, false, PAGE_STACK);
-	emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
-	emit_add(&t->emit, HOST_RSP, HOST_RSP, 8 + (int32_t)(uint16_t)step->insn.immediate);
+	if (!t->stack) {
+		emit_move(&t->emit, T0, HOST_RSP);
+		emit_lookup(t, 8, false, PAGE_STACK);
+		emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
+	}
+	emit_add(&t->emit, HOST_RSP, HOST_RSP, size);
 	emit_jump_cache(t, true);
 }
 
@@ -308,7 +319,8 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
 
 	if (!insn->memory && insn->rm == RSP)
 		return false;
-	flags_clobber(t, step->live_before);
+	if (!t->stack || insn->memory)
+		flags_clobber(t, step->live_before);
 	if (insn->memory) {
 		if (!emit_operand_address(t, insn, true))
 			return false;
@@ -327,6 +339,7 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
 	} else if (call) {
 		emit_cpu(&t->emit, EMIT_LOAD, 8, T0, offsetof(struct cpu, scratch));
 	}
+	flags_clobber(t, step->live_before);
 	emit_jump_cache(t, true);
 	return true;
 }
@@ -384,7 +397,8 @@ bool translate_branch(struct translation *t)
 		emit_goto(t, relative_target(step), step->live_target);
 		break;
 	case HANDLER_CALL_NEAR:
-		flags_clobber(t, step->live_before);
+		if (!t->stack)
+			flags_clobber(t, step->live_before);
 		emit_push_return(t, step);
 		emit_goto(t, relative_target(step), step->live_target);
 		break;

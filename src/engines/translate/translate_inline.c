@@ -37,6 +37,19 @@ static unsigned stack_run(const struct translation *t, unsigned handler)
 	return count;
 }
 
+/* rm to or from [rsp + T0 + offset]. */
+static void emit_window_slot(struct translation *t, const struct insn *insn, bool push,
+			     int32_t offset)
+{
+	unsigned held = is_spilled(insn->rm) ? T1 : host_register(insn->rm);
+
+	if (push)
+		held = register_get(t, insn->rm, T1);
+	emit_memory(&t->emit, push ? EMIT_STORE : EMIT_LOAD, 8, held, HOST_RSP, T0, 1, offset);
+	if (!push)
+		register_put(t, insn->rm, held);
+}
+
 /* rm to or from [T0 + offset]. */
 static void emit_slot(struct translation *t, const struct insn *insn, bool push, int32_t offset)
 {
@@ -59,14 +72,22 @@ static bool translate_stack_run(struct translation *t, bool push)
 
 	if (count < 2)
 		return false;
-	flags_clobber(t, translation_step(t)->live_before);
-	emit_add(&t->emit, T0, HOST_RSP, push ? -size : 0);
-	t->looked_up = true;
-	emit_lookup(t, (unsigned)size, push, PAGE_STACK);
+	if (t->stack) {
+		emit_stack_delta(t, T0);
+	} else {
+		flags_clobber(t, translation_step(t)->live_before);
+		emit_add(&t->emit, T0, HOST_RSP, push ? -size : 0);
+		t->looked_up = true;
+		emit_lookup(t, (unsigned)size, push, PAGE_STACK);
+	}
 	for (unsigned i = 0; i < count; i++) {
+		const struct insn *insn = &t->steps[first + i].insn;
 		int32_t offset = (int32_t)i * 8;
 
-		emit_slot(t, &t->steps[first + i].insn, push, push ? size - 8 - offset : offset);
+		if (t->stack)
+			emit_window_slot(t, insn, push, push ? -8 - offset : offset);
+		else
+			emit_slot(t, insn, push, push ? size - 8 - offset : offset);
 	}
 	emit_add(&t->emit, HOST_RSP, HOST_RSP, push ? -size : size);
 	rest = translation_stub(t, STUB_REST, NULL);
@@ -78,7 +99,7 @@ static bool translate_stack_run(struct translation *t, bool push)
 	return true;
 }
 
-/* Not through a recent_entry: notes do not tell where a fault here comes from. */
+/* Neither through a recent_entry nor a window: notes do not tell where a fault here comes from. */
 void emit_stack_rest(struct translation *t, const struct stub *stub)
 {
 	const unsigned first = stub->step, count = stub->size;
@@ -90,11 +111,14 @@ void emit_stack_rest(struct translation *t, const struct stub *stub)
 		t->current = first + i;
 		t->looked_up = false;
 		translation_note(t, t->current, translation_step(t)->offset);
+		flags_clobber(t, translation_step(t)->live_before);
 		emit_add(&t->emit, T0, HOST_RSP, push ? -8 : 0);
 		emit_lookup(t, 8, push, PAGE_ANY);
 		emit_slot(t, &translation_step(t)->insn, push, 0);
 		emit_add(&t->emit, HOST_RSP, HOST_RSP, push ? -8 : 8);
 	}
+	if ((stub->state & FLAGS_IN_REG) && translation_step(t)->live_after)
+		flags_need(t);
 	emit_jump(&t->emit, back);
 }
 
@@ -106,10 +130,14 @@ static bool push_memory(struct translation *t, const struct insn *insn)
 		return false;
 	emit_lookup(t, 8, false, operand_page(insn));
 	emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
-	emit_cpu(&t->emit, EMIT_STORE, 8, T0, offsetof(struct cpu, scratch));
-	emit_stack_lookup(t, -8, true);
-	emit_cpu(&t->emit, EMIT_LOAD, 8, T1, offsetof(struct cpu, scratch));
-	emit_based(&t->emit, EMIT_STORE, 8, T1, T0, 0);
+	if (t->stack) {
+		emit_stack_store(t, T0, -8);
+	} else {
+		emit_cpu(&t->emit, EMIT_STORE, 8, T0, offsetof(struct cpu, scratch));
+		emit_stack_lookup(t, -8, true);
+		emit_cpu(&t->emit, EMIT_LOAD, 8, T1, offsetof(struct cpu, scratch));
+		emit_based(&t->emit, EMIT_STORE, 8, T1, T0, 0);
+	}
 	emit_add(&t->emit, HOST_RSP, HOST_RSP, -8);
 	return true;
 }
@@ -124,9 +152,18 @@ static bool translate_push(struct translation *t, const struct insn *insn)
 		return push_memory(t, insn);
 	if (translate_stack_run(t, true))
 		return true;
+	if (t->stack) {
+		emit_stack_delta(t, T0);
+		if (kind == OPERAND_IMM)
+			emit_store_constant(&t->emit, HOST_RSP, T0, -8, (int32_t)insn->immediate);
+		else
+			emit_window_slot(t, insn, true, -8);
+		emit_add(&t->emit, HOST_RSP, HOST_RSP, -8);
+		return true;
+	}
 	emit_stack_lookup(t, -8, true);
 	if (kind == OPERAND_IMM)
-		emit_store_constant(&t->emit, T0, (int32_t)insn->immediate);
+		emit_store_constant(&t->emit, T0, INSN_NO_REGISTER, 0, (int32_t)insn->immediate);
 	else
 		emit_based(&t->emit, EMIT_STORE, 8, register_get(t, insn->rm, T1), T0, 0);
 	emit_add(&t->emit, HOST_RSP, HOST_RSP, -8);
@@ -139,6 +176,13 @@ static bool translate_pop(struct translation *t, const struct insn *insn)
 		return false;
 	if (translate_stack_run(t, false))
 		return true;
+	if (t->stack) {
+		emit_stack_delta(t, T0);
+		emit_window_slot(t, insn, false, 0);
+		if (insn->rm != RSP)
+			emit_add(&t->emit, HOST_RSP, HOST_RSP, 8);
+		return true;
+	}
 	emit_stack_lookup(t, 0, false);
 	if (is_spilled(insn->rm)) {
 		emit_based(&t->emit, EMIT_LOAD, 8, T1, T0, 0);
@@ -155,6 +199,10 @@ static bool translate_leave_insn(struct translation *t, const struct insn *insn)
 {
 	if (insn->operand_size != 8)
 		return false;
+	if (t->stack) {
+		emit_stack_leave(t);
+		return true;
+	}
 	flags_clobber(t, translation_step(t)->live_before);
 	emit_move(&t->emit, T0, RBP);
 	emit_lookup(t, 8, false, PAGE_STACK);
@@ -285,7 +333,8 @@ static bool translate_pushf(struct translation *t, const struct insn *insn)
 	if (insn->operand_size != 8)
 		return false;
 	flags_clobber(t, FLAG_STATUS);
-	emit_stack_lookup(t, -8, true);
+	if (!t->stack)
+		emit_stack_lookup(t, -8, true);
 	emit_u8(emit, 0x50);	    /* push rax */
 	emit_u32(emit, 0x04b70f65); /* movzx eax, word gs:[flags] */
 	emit_u8(emit, 0x25);
@@ -298,7 +347,10 @@ static bool translate_pushf(struct translation *t, const struct insn *insn)
 	emit_u8(emit, 0x58); /* pop rax */
 	emit_cpu(emit, EMIT_OR, 8, T1, offsetof(struct cpu, rflags));
 	emit_group(emit, GROUP_AND, 8, T1, (int32_t) ~(uint32_t)(FLAG_VM | FLAG_RF));
-	emit_based(emit, EMIT_STORE, 8, T1, T0, 0);
+	if (t->stack)
+		emit_stack_store(t, T1, -8);
+	else
+		emit_based(emit, EMIT_STORE, 8, T1, T0, 0);
 	emit_add(emit, HOST_RSP, HOST_RSP, -8);
 	return true;
 }

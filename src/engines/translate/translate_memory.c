@@ -279,6 +279,11 @@ static struct registers named_registers(const struct insn *insn)
 	return registers;
 }
 
+uint16_t insn_registers_written(const struct insn *insn)
+{
+	return named_registers(insn).written;
+}
+
 #define SPILLED 0xe000u
 
 /* Who holds the spilled registers that an instruction names. */
@@ -373,13 +378,6 @@ static void flags_after_copy(struct translation *t, const struct insn *insn)
 		t->state = FLAGS_IN_REG;
 }
 
-/* The handler of a fault wants to know where the flags were. */
-static void note_flags(struct translation *t)
-{
-	if (t->state & FLAGS_IN_REG)
-		t->notes[t->current].flags = true;
-}
-
 static bool copy_registers(struct translation *t, const struct insn *insn)
 {
 	uint8_t bytes[16];
@@ -399,7 +397,7 @@ static bool copy_registers(struct translation *t, const struct insn *insn)
 	}
 	flags_before_copy(t, insn);
 	plan_load(t, &plan);
-	note_flags(t);
+	translation_note_flags(t);
 	bytes_copy(t->emit.at, bytes, length);
 	t->emit.at += length;
 	plan_store(t, &plan);
@@ -415,6 +413,23 @@ static bool uses_window(const struct translation *t, const struct insn *insn)
 {
 	return operand_page(insn) == PAGE_ANY && !(insn->op->attributes & (OP_X87 | OP_MMX)) &&
 	       !code_wanders(t->code, t->physical + t->steps[t->current].offset);
+}
+
+static bool copy_stack(struct translation *t, const struct insn *insn, const struct plan *plan)
+{
+	const struct insn_address address = {
+		.base = HOST_RSP, .index = T0, .displacement = (int32_t)insn->displacement};
+	uint8_t bytes[16];
+
+	if (!insn_encode_at(insn, bytes, plan->rename, &address))
+		return false;
+	flags_before_copy(t, insn);
+	plan_load(t, plan);
+	emit_stack_delta(t, T0);
+	t->emit.at += insn_encode_at(insn, t->emit.at, plan->rename, &address);
+	plan_store(t, plan);
+	flags_after_copy(t, insn);
+	return true;
 }
 
 /*
@@ -474,6 +489,8 @@ static bool copy_memory(struct translation *t, const struct insn *insn)
 	if (!plan_make(&plan, insn, 1u << T1))
 		return copy_loaded(t, insn);
 	exchanged = plan.registers.high_byte;
+	if (!exchanged && is_stack_operand(t, insn))
+		return copy_stack(t, insn, &plan);
 	address.base = exchanged ? RSI : T0;
 	if (!insn_encode_at(insn, bytes, plan.rename, &address))
 		return false;
@@ -492,7 +509,7 @@ static bool copy_memory(struct translation *t, const struct insn *insn)
 	}
 	flags_before_copy(t, insn);
 	plan_load(t, &plan);
-	note_flags(t);
+	translation_note_flags(t);
 	if (exchanged)
 		emit_registers(&t->emit, EMIT_XCHG, 8, RSI, T0);
 	t->emit.at += insn_encode_at(insn, t->emit.at, plan.rename, &address);

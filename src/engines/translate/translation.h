@@ -74,6 +74,8 @@ struct translation {
 	unsigned current;	    /* step */
 	bool looked_up;		    /* the current step has had a TLB look-up */
 	bool windows;		    /* memory operands go through windows */
+	bool stack;		    /* so does the stack, without checks (translate_stack.c) */
+	unsigned stack_moved;	    /* rsp, since it was last known to be in its window */
 	bool ended;		    /* the last step has left the block by itself */
 	unsigned count, branches, stub_count;
 	unsigned next; /* offset in the page behind the last step */
@@ -127,6 +129,8 @@ static inline unsigned host_register(unsigned number)
 struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t *page);
 
 /* translate.c */
+/* The handler of a fault at the current step finds the flags in RFLAGS, if they are there now. */
+void translation_note_flags(struct translation *t);
 struct stub *translation_stub(struct translation *t, enum stub_kind kind, uint8_t *place);
 /* Tells call-outs that the step, at offset in the page, begins here. */
 void translation_note(struct translation *t, unsigned step, unsigned offset);
@@ -177,6 +181,24 @@ void emit_recent_stub(struct translation *t, const struct stub *stub);
 bool emit_window(struct translation *t, const struct insn *insn, unsigned size, bool t1,
 		 struct insn_address *address);
 void emit_window_stub(struct translation *t, const struct stub *stub);
+
+/* translate_stack.c: only with t->stack */
+
+/* to = cpu->stack_delta, for an access at rsp that follows: no more than 32 KiB away. */
+void emit_stack_delta(struct translation *t, unsigned to);
+/* Loads and stores 8 bytes there. T0 is used; by the store of T0, T1 instead. */
+void emit_stack_load(struct translation *t, unsigned to, int32_t displacement);
+void emit_stack_store(struct translation *t, unsigned from, int32_t displacement);
+void emit_stack_leave(struct translation *t);
+bool is_stack_operand(const struct translation *t, const struct insn *insn);
+/* Around each step, and before the block goes on to another behind its last step: keeps rsp in its
+ * window. */
+void stack_before_step(struct translation *t);
+void stack_after_step(struct translation *t);
+void stack_at_end(struct translation *t);
+
+/* translate_memory.c: of the general registers that an instruction names, those that it writes. */
+uint16_t insn_registers_written(const struct insn *insn);
 
 /* The current step's instruction, copied. False, with nothing written, if it cannot be. */
 bool translate_copy(struct translation *t);

@@ -71,6 +71,7 @@ struct page {
 struct windows {
 	uint8_t forced; /* views */
 	bool broken;
+	bool no_stack; /* rsp was in no window: without them until the next sample */
 	uint64_t slots_used[VIEW_COUNT * WINDOW_SLOTS / 64];
 	unsigned current; /* space, or SPACES: none */
 	uint64_t clock;
@@ -103,7 +104,8 @@ void window_destroy(struct cpu *cpu)
 {
 	for (unsigned i = 0; i < WINDOWS; i++)
 		if (cpu->windows->window[i].host)
-			window_memory_release(cpu->windows->window[i].host, WINDOW_BYTES);
+			window_memory_release(cpu->windows->window[i].host - WINDOW_GUARD,
+					      WINDOW_BYTES + 2 * WINDOW_GUARD);
 	host_pages_free(cpu->windows, sizeof(*cpu->windows));
 }
 
@@ -130,6 +132,8 @@ static void empty_slots(struct cpu *cpu)
 		}
 		used[word] = 0;
 	}
+	cpu->stack_minus_tag = empty_place.minus_tag;
+	cpu->stack_delta = empty_place.delta;
 }
 
 /* Pages */
@@ -260,10 +264,13 @@ static struct window *open_window(struct cpu *cpu, uint64_t tag)
 			oldest = &windows->window[i];
 	if (oldest->used)
 		close_windows(cpu, 1u << (oldest - windows->window));
-	if (!oldest->host)
-		oldest->host = window_memory_reserve(WINDOW_BYTES);
-	if (!oldest->host)
-		return NULL;
+	if (!oldest->host) {
+		uint8_t *at = window_memory_reserve(WINDOW_BYTES + 2 * WINDOW_GUARD);
+
+		if (!at)
+			return NULL;
+		oldest->host = at + WINDOW_GUARD;
+	}
 	oldest->tag = tag;
 	oldest->view = cpu->view;
 	oldest->space = (uint8_t)windows->current;
@@ -327,7 +334,7 @@ static struct address_space *add_space(struct cpu *cpu)
 
 static uint8_t views_on(const struct cpu *cpu, const struct address_space *space)
 {
-	if (cpu->windows->broken || cpu->paging.mode != PAGING_LONG)
+	if (cpu->windows->broken || cpu->windows->no_stack || cpu->paging.mode != PAGING_LONG)
 		return 0;
 	if (cpu->windows->forced)
 		return cpu->windows->forced;
@@ -350,6 +357,7 @@ void window_switch(struct cpu *cpu)
 
 	empty_slots(cpu);
 	windows->current = SPACES;
+	windows->no_stack = false;
 	for (unsigned i = 0; i < SPACES; i++)
 		if (windows->space[i].used && windows->space[i].cr3 == cpu->cr3)
 			windows->current = i;
@@ -367,6 +375,7 @@ void window_sample(struct cpu *cpu)
 	uint64_t now = __builtin_ia32_rdtsc(), passed = now - windows->sampled;
 
 	windows->sampled = now;
+	windows->no_stack = false;
 	if (cpu->view != VIEW_USER || cpu_code_size(cpu) != CODE_64 || windows->broken)
 		return;
 	if (!space)
@@ -379,6 +388,29 @@ void window_sample(struct cpu *cpu)
 		space->credit +=
 			(int64_t)(passed < SAMPLE_MAX ? passed : SAMPLE_MAX) / CREDIT_SHARE;
 	update(cpu);
+}
+
+bool window_stack(struct cpu *cpu)
+{
+	struct windows *windows = cpu->windows;
+	uint64_t tag = cpu->gpr[RSP] & ~(WINDOW_BYTES - 1);
+	struct window *window = NULL;
+
+	if (is_on(cpu) && paging_canonical(cpu->gpr[RSP])) {
+		window = find_window(windows, cpu->view, tag);
+		if (!window)
+			window = open_window(cpu, tag);
+	}
+	if (!window) {
+		windows->no_stack = true;
+		update(cpu);
+		return false;
+	}
+	window->used = ++windows->clock;
+	cpu->stack_minus_tag = -tag;
+	cpu->stack_delta = (uint64_t)(uintptr_t)window->host - tag;
+	cpu->stack_view = cpu->view;
+	return true;
 }
 
 /* The current address space has paid for something; false: with its last credit. */
@@ -406,7 +438,8 @@ bool window_owns(const struct cpu *cpu, uint64_t host)
 	for (unsigned i = 0; i < WINDOWS; i++) {
 		const struct window *window = &cpu->windows->window[i];
 
-		if (window->host && host - (uint64_t)(uintptr_t)window->host < WINDOW_BYTES)
+		if (window->host && host - (uint64_t)(uintptr_t)window->host + WINDOW_GUARD <
+					    WINDOW_BYTES + 2 * WINDOW_GUARD)
 			return true;
 	}
 	return false;
@@ -509,7 +542,21 @@ static bool map_group(struct cpu *cpu, unsigned window, uint64_t linear)
 	return *index_of(windows, window, linear) != 0;
 }
 
-bool window_fault(struct cpu *cpu, uint64_t host, bool write)
+uint64_t window_linear(const struct cpu *cpu, uint64_t host)
+{
+	const struct window *window = window_at(cpu->windows, host);
+
+	return window ? window->tag + (host - (uint64_t)(uintptr_t)window->host) : host;
+}
+
+static bool is_known(const struct cpu *cpu, uint64_t linear, bool write)
+{
+	const struct tlb_entry *entry = &cpu->tlb[cpu->view][linear >> 12 & (TLB_SIZE - 1)];
+
+	return (write ? entry->write : entry->read) == (linear & ~PAGE_MASK);
+}
+
+bool window_fault(struct cpu *cpu, uint64_t host, bool write, bool known)
 {
 	struct windows *windows = cpu->windows;
 	struct window *window = window_at(windows, host);
@@ -523,7 +570,8 @@ bool window_fault(struct cpu *cpu, uint64_t host, bool write)
 	linear = window->tag + (host - (uint64_t)(uintptr_t)window->host);
 	if (!pay(cpu, PRICE_OF_FAULT))
 		return false;
-	if (!mmu_host(cpu, linear, 1, write ? MMU_WRITE : MMU_READ))
+	if (known ? !is_known(cpu, linear, write)
+		  : !mmu_host(cpu, linear, 1, write ? MMU_WRITE : MMU_READ))
 		return false;
 	linear &= ~PAGE_MASK;
 	number = *index_of(windows, (unsigned)(window - windows->window), linear);

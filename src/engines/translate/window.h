@@ -23,6 +23,12 @@
 #define WINDOW_BITS  31
 #define WINDOW_BYTES (1ull << WINDOW_BITS)
 
+/*
+ * Each window has as many bytes without access on both sides. The stack needs them: what is reached
+ * from rsp without a check, and how far rsp moves in between, is less (translate_stack.c).
+ */
+#define WINDOW_GUARD (1u << 20)
+
 /* Where an access of size bytes in a window may begin at the last. */
 #define WINDOW_LIMIT(size) ((uint32_t)(WINDOW_BYTES - (size)))
 
@@ -50,14 +56,31 @@ void window_sample(struct cpu *cpu);
  */
 bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear, unsigned size);
 
-/* Does the host address lie in one of the vcpu's windows? May be called in a signal handler. */
+/*
+ * Does the host address lie in one of the vcpu's windows, or in the guard of one? May be called in
+ * a signal handler.
+ */
 bool window_owns(const struct cpu *cpu, uint64_t host);
 
 /*
- * Translated code has faulted at the host address, which window_owns. Maps the page: true, and the
- * instruction may begin anew. False: it is to be done without windows. Raises the guest's #PF.
+ * Whoever runs translated code with MODE_WINDOW sees to it that rsp is in the stack's window
+ * before. window_stack chooses it anew. False: there is none, and the mode is another one.
  */
-bool window_fault(struct cpu *cpu, uint64_t host, bool write);
+static inline bool window_has_stack(const struct cpu *cpu)
+{
+	return cpu->gpr[RSP] + cpu->stack_minus_tag < WINDOW_BYTES && cpu->stack_view == cpu->view;
+}
+bool window_stack(struct cpu *cpu);
+
+/*
+ * Translated code has faulted at the host address, which window_owns. Maps the page: true, and the
+ * instruction may begin anew. False: it is to be done without windows. Raises the guest's #PF;
+ * with known, nothing is raised, and only what the TLB has is mapped.
+ */
+bool window_fault(struct cpu *cpu, uint64_t host, bool write, bool known);
+
+/* The linear address that a host address in a window stands for; in a guard: some other. */
+uint64_t window_linear(const struct cpu *cpu, uint64_t host);
 
 /* TLB maintenance, called by mmu.c's: pages of all address spaces; of those with this PCID; of one
  * address in those. */
