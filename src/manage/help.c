@@ -84,7 +84,7 @@ static void put_verbs(FILE *file, const char *first)
 		for (const struct verb *verb = *table; verb->name; verb++)
 			if (!first ||
 			    (!strncmp(verb->name, first, length) && verb->name[length] == ' '))
-				fprintf(file, "  lodge %-15s %s\n", verb->name, verb->summary);
+				fprintf(file, "  lodge %-16s %s\n", verb->name, verb->summary);
 }
 
 void help_all(FILE *file)

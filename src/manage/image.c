@@ -8,6 +8,7 @@
 #include "lib/word.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
+#include "manage/help.h"
 #include "manage/image_verbs.h"
 #include "storage/qcow2_header.h"
 
@@ -146,6 +147,7 @@ void image_help(void)
 	puts("lodge image VERB: makes, shows, checks and changes disk images\n\nverbs:");
 	for (const struct verb *verb = verbs; verb->name; verb++)
 		printf("  %-8s %-26s %s\n", verb->name, verb->usage, verb->summary);
+	help_verbs("image");
 	puts("\noptions:");
 	for (const struct option *option = options_table; option->name; option++)
 		printf("  %-16s %-10s %s\n", option->name, option->argument ? option->argument : "",

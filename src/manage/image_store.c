@@ -5,6 +5,7 @@
  */
 #include "manage/image_store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +14,8 @@
 #include <unistd.h>
 
 #include "manage/guest.h"
+#include "manage/layers.h"
 #include "manage/safe_file.h"
-#include "storage/qcow2.h"
 
 #define PREPARED "prepared"
 
@@ -111,6 +112,8 @@ static int open_folder(struct image *image, char *reason, size_t size)
 				     &image->config, reason, size);
 	} else {
 		error = image_config(image->folder, &image->config, reason, size);
+		/* The image is there; it is no good. */
+		error = error == -ENOENT ? -EINVAL : error;
 	}
 	return error ? error : take_disk(image, reason, size);
 }
@@ -233,23 +236,25 @@ static bool is_below(const char *path, const char *image)
 	       path[13 + length] == '/';
 }
 
-/* Whether a disk of the machine's own is an overlay on it. */
-static bool disk_uses(const struct store_machine *machine, const char *file, const char *image)
+/* Whether one of the machine's own layers, of its snapshots too, is an overlay on it. */
+static bool layers_use(const struct store_machine *machine, const char *image)
 {
-	char path[STORE_PATH], reason[512];
-	struct qcow2_info info;
-	struct qcow2 *disk;
-	bool uses;
+	char backing[MACHINE_FILE_NAME_MAX];
+	DIR *directory = opendir(machine->folder);
+	const struct dirent *entry;
+	bool uses = false;
 
-	if (file[0] == '/')
-		return false;
-	store_path(machine, file, path);
-	if (qcow2_open(path, QCOW2_READ_ONLY | QCOW2_ALONE | QCOW2_AS_IT_IS, &disk, reason,
-		       sizeof(reason)))
-		return false;
-	qcow2_info(disk, &info);
-	uses = is_below(info.backing, image);
-	qcow2_close(disk);
+	while (directory && !uses && (entry = readdir(directory))) {
+		size_t length = strlen(entry->d_name);
+
+		if (length < 6 || strcmp(entry->d_name + length - 6, ".qcow2") != 0)
+			continue;
+		/* What can't be read may be anything. */
+		uses = layer_backing(machine->folder, entry->d_name, backing, sizeof(backing)) ||
+		       is_below(backing, image);
+	}
+	if (directory)
+		closedir(directory);
 	return uses;
 }
 
@@ -261,18 +266,11 @@ static bool machine_uses(const struct store_machine *machine, const char *image)
 
 	if (config && !store_config(machine, config, reason, sizeof(reason))) {
 		uses = is_below(config->kernel, image) || is_below(config->initrd, image);
-		for (unsigned i = 0; !uses && i < config->disk_count; i++) {
-			char *file = strdup(config->disks[i].file), *comma;
-
-			comma = file ? strstr(file, ",format=") : NULL;
-			if (comma)
-				*comma = '\0';
-			uses = file && (is_below(file, image) || disk_uses(machine, file, image));
-			free(file);
-		}
+		for (unsigned i = 0; !uses && i < config->disk_count; i++)
+			uses = is_below(config->disks[i].file, image);
 	}
 	free(config);
-	return uses;
+	return uses || layers_use(machine, image);
 }
 
 bool image_used(const struct store *store, const char *name, char *user, size_t size)

@@ -259,3 +259,35 @@ char *machine_conf_set(const char *text, size_t length, const char *key, const c
 	}
 	return new;
 }
+
+char *machine_conf_rename(const char *text, size_t length, const char *name, char *reason,
+			  size_t size)
+{
+	const char *end = text + length;
+	size_t new_length = 0;
+	bool done = false;
+	char *new = NULL;
+	FILE *out = open_memstream(&new, &new_length);
+
+	if (!out) {
+		snprintf(reason, size, "no memory");
+		return NULL;
+	}
+	for (const char *line = text; line < end;) {
+		const char *newline = memchr(line, '\n', (size_t)(end - line));
+		const char *next = newline ? newline + 1 : end;
+
+		if (!done && !strncmp(line + strspn(line, " \t"), "[machine", 8)) {
+			fprintf(out, "[machine %s]\n", name);
+			done = true;
+		} else {
+			fwrite(line, 1, (size_t)(next - line), out);
+		}
+		line = next;
+	}
+	if (fclose(out) || check(new, new_length, reason, size)) {
+		free(new);
+		return NULL;
+	}
+	return new;
+}

@@ -11,6 +11,11 @@ extern const struct verb verbs_life[];
 extern const struct verb verbs_report[];
 extern const struct verb verbs_console[];
 extern const struct verb verbs_port[];
+extern const struct verb verbs_snapshot[];
+extern const struct verb verbs_change[];
+extern const struct verb verbs_image[];
+extern const struct verb verbs_watch[];
+extern const struct verb verbs_completion[];
 
 /* Ends a machine that runs, as --force, --timeout and --no-kill say. An exit status. */
 int verb_end_machine(struct verb_call *call, struct store *store, struct store_machine *machine);

@@ -12,6 +12,7 @@
 #include "manage/exitcodes.h"
 #include "manage/image_store.h"
 #include "manage/json.h"
+#include "manage/layers.h"
 #include "manage/machine_conf.h"
 #include "manage/safe_file.h"
 #include "manage/start.h"
@@ -229,7 +230,7 @@ static int launch(struct verb_call *call)
 static int remove_one(struct verb_call *call, struct store *store, const char *name)
 {
 	struct store_machine machine;
-	char reason[REASON];
+	char reason[REASON], user[64];
 	int status = verb_machine_changed(call, store, name, &machine);
 
 	if (status)
@@ -243,6 +244,12 @@ static int remove_one(struct verb_call *call, struct store *store, const char *n
 					       "--force",
 					       name, name);
 	}
+	if (!status && layers_used(store, &machine, user, sizeof(user)))
+		status =
+			complain_with(LODGE_BAD_STATE,
+				      "rm: %s is what %s stands on (clone --linked), or that has a "
+				      "disk that can't be read: lodge rm %s first",
+				      name, user, user);
 	/* So that nothing starts it while it goes. */
 	if (!status && store_lock(store, &machine, STORE_RUN, 0))
 		status = complain_with(LODGE_BAD_STATE, "rm: %s is starting", name);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The disks of a machine's own, as layers: qcow2 files in its folder, each an overlay on another or
+ * on an image. What machine.conf names is written; all below is frozen. A snapshot is a small file
+ * that names layers; a layer that nothing needs any more goes away. So each change is one new file,
+ * and then one rename that makes it count (decisions/0022).
+ */
+#ifndef MANAGE_LAYERS_H
+#define MANAGE_LAYERS_H
+
+#include "manage/store.h"
+
+#define LAYER_NAME 128 /* bytes of a file's name, with the NUL */
+
+/* The disks that a machine writes to and that are its own, in machine.conf's order. */
+struct layers {
+	unsigned count;
+	struct {
+		unsigned disk;	       /* which one of machine.conf's */
+		char file[LAYER_NAME]; /* in the machine's folder */
+	} disks[MACHINE_DISKS_MAX];
+};
+
+/*
+ * 0; -EXDEV with a line if the machine writes to a disk that isn't a layer of its own: a raw one,
+ * or one in another folder; another negative errno with a line.
+ */
+int layers_find(const struct store_machine *machine, const struct machine_config *config,
+		struct layers *layers, char *reason, size_t size);
+
+/* What a layer is an overlay on, as it says, "" for nothing. 0 or a negative errno. */
+int layer_backing(const char *folder, const char *file, char *backing, size_t size);
+
+/*
+ * Makes an empty overlay on each of the files (names in the folder, or paths from there), and has
+ * machine.conf name them. 0 or a negative errno with a line; then machine.conf is as it was. The
+ * locks STORE_CHANGE and STORE_RUN are held.
+ */
+int layers_grow(const struct store_machine *machine, const struct machine_config *config,
+		const struct layers *layers, char (*files)[LAYER_NAME], char *reason, size_t size);
+
+/* Removes layers of the machine that neither machine.conf, a snapshot nor another machine needs. */
+void layers_sweep(const struct store *store, const struct store_machine *machine);
+
+/* Whether another machine is an overlay on a layer of this one, or has a layer that can't be read,
+ * so that it may be: its name into user. */
+bool layers_used(const struct store *store, const struct store_machine *machine, char *user,
+		 size_t size);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The snapshots of a machine: files snapshots/NAME in its folder, each one line of JSON with a time
+ * and the layers that are its disks (layers.h). One whose layer machine.conf still writes to was
+ * never finished, and counts for nothing.
+ */
+#ifndef MANAGE_SNAPSHOTS_H
+#define MANAGE_SNAPSHOTS_H
+
+#include <stdint.h>
+
+#include "manage/layers.h"
+
+#define SNAPSHOT_WORDS 256 /* bytes of a description, with the NUL */
+
+struct snapshot_entry {
+	char name[MACHINE_NAME_MAX];
+	uint64_t time; /* seconds since 1970 */
+	char words[SNAPSHOT_WORDS];
+	unsigned disk_count;
+	char disks[MACHINE_DISKS_MAX][LAYER_NAME];
+	char parent[MACHINE_NAME_MAX]; /* the snapshot that it stands on; "": none */
+};
+
+struct snapshots {
+	unsigned count;
+	struct snapshot_entry *list;	/* by time */
+	char current[MACHINE_NAME_MAX]; /* what the machine itself stands on; "": none */
+};
+
+/* 0 or a negative errno. */
+int snapshots_read(const struct store_machine *machine, struct snapshots *snapshots);
+void snapshots_free(struct snapshots *snapshots);
+
+/* The one of that name, or NULL. */
+const struct snapshot_entry *snapshots_find(const struct snapshots *snapshots, const char *name);
+
+/* Writes and removes one. 0 or a negative errno. */
+int snapshot_write(const struct store_machine *machine, const struct snapshot_entry *entry);
+int snapshot_remove(const struct store_machine *machine, const char *name);
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* set, clone: machines changed and copied. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/bits.h"
+#include "manage/complain.h"
+#include "manage/exitcodes.h"
+#include "manage/layers.h"
+#include "manage/machine_conf.h"
+#include "manage/safe_file.h"
+#include "manage/verbs.h"
+#include "storage/qcow2.h"
+#include "storage/qcow2_header.h"
+
+#define REASON	  (STORE_PATH + 512)
+#define DEPTH_MAX 256
+
+/* set: options whose names are keys of machine.conf. */
+static const struct verb_option set_options[] = {
+	{"--cpus", "N", false, "how many processors, 1 to 32"},
+	{"--memory", "SIZE", false, "memory: 512M, 2G"},
+	{"--append", "TEXT", false, "the kernel's command line"},
+	{"--kernel", "FILE", false, "the kernel, as seen from the machine's folder"},
+	{"--initrd", "FILE", false, "the initial RAM disk, as seen from there"},
+	{"--net", "user|none", false, "a network card, or none"},
+	{"--engine", "NAME", false, "what runs the guest"},
+	{"--cpu-model", "NAME", false, "what the guest's processors can do"},
+	VERB_END,
+};
+
+static int set(struct verb_call *call)
+{
+	struct store_machine machine;
+	struct store store;
+	int status;
+
+	if (!call->value_count)
+		return complain_with(LODGE_BAD_OPTION,
+				     "set: says nothing: write lodge set %s --memory 1G, say",
+				     call->words[0]);
+	status = verb_store(call, &store);
+	if (!status)
+		status = verb_machine_changed(call, &store, call->words[0], &machine);
+	if (status)
+		return status;
+	for (unsigned i = 0; !status && i < call->value_count; i++)
+		status = verb_change_conf(&machine, call->values[i].option->name + 2, NULL,
+					  call->values[i].value);
+	if (!status && store_is_locked(&machine, STORE_RUN))
+		printf("%s is running: this counts from its next start on\n", machine.name);
+	store_close(&machine);
+	return status;
+}
+
+/* clone */
+
+struct clone {
+	struct verb_call *call;
+	struct store store;
+	struct store_machine source;
+	struct machine_config config;
+	struct layers layers;
+	struct store_new new;
+	const char *name;
+};
+
+/* The text of the copy's machine.conf: another name, another address, no ports. */
+static int write_conf(struct clone *clone)
+{
+	char path[STORE_PATH + 16], reason[REASON], *text, *changed, mac_text[32];
+	uint8_t mac[6];
+	size_t length;
+	int error;
+
+	store_path(&clone->source, "machine.conf", path);
+	error = safe_file_read(path, STORE_CONF_MAX, &text, &length);
+	if (error)
+		return complain_with(LODGE_BAD_INPUT, "%s: %s", path, strerror(-error));
+	changed = machine_conf_rename(text, length, clone->name, reason, sizeof(reason));
+	free(text);
+	for (unsigned i = 0; changed && i < clone->config.port_count; i++) {
+		text = changed;
+		changed = machine_conf_set(text, strlen(text), "port", NULL, NULL, reason,
+					   sizeof(reason));
+		free(text);
+	}
+	machine_conf_mac(mac);
+	snprintf(mac_text, sizeof(mac_text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],
+		 mac[2], mac[3], mac[4], mac[5]);
+	if (changed && clone->config.lines[MACHINE_MAC]) {
+		text = changed;
+		changed = machine_conf_set(text, strlen(text), "mac", NULL, mac_text, reason,
+					   sizeof(reason));
+		free(text);
+	}
+	if (!changed)
+		return complain_with(LODGE_BAD_INPUT, "clone: %s", reason);
+	snprintf(path, sizeof(path), "%s/machine.conf", clone->new.folder);
+	error = safe_file_replace(path, changed, strlen(changed), 0600);
+	free(changed);
+	return error ? complain_with(LODGE_HOST_LACKS, "clone: %s: %s", path, strerror(-error))
+		     : LODGE_OK;
+}
+
+/* A layer and those below it that are in the machine's folder, file by file. */
+static int copy_chain(struct clone *clone, const char *file)
+{
+	char at[MACHINE_FILE_NAME_MAX], below[MACHINE_FILE_NAME_MAX];
+	char from[STORE_PATH], to[STORE_PATH + MACHINE_FILE_NAME_MAX];
+	int error = 0;
+
+	snprintf(at, sizeof(at), "%s", file);
+	for (unsigned depth = 0; !error && depth < DEPTH_MAX; depth++) {
+		store_path(&clone->source, at, from);
+		snprintf(to, sizeof(to), "%s/%s", clone->new.folder, at);
+		error = safe_file_copy(from, to, 0600);
+		if (error == -EEXIST)
+			return LODGE_OK; /* two disks on one layer */
+		if (!error)
+			error = layer_backing(clone->source.folder, at, below, sizeof(below));
+		/* One of an image, or of the machine that this one is a linked clone of: the same
+		 * from the new folder, which is beside the old one. */
+		if (!error && (!below[0] || strchr(below, '/')))
+			return LODGE_OK;
+		memcpy(at, below, sizeof(at));
+	}
+	return complain_with(LODGE_HOST_LACKS, "clone: %s: %s", file,
+			     error ? strerror(-error) : "too many layers");
+}
+
+static int copy_disks(struct clone *clone)
+{
+	int status = LODGE_OK;
+
+	for (unsigned i = 0; !status && i < clone->layers.count; i++)
+		status = copy_chain(clone, clone->layers.disks[i].file);
+	return status;
+}
+
+/* Overlays on the source's layers, which are frozen for it: the source goes on in new ones. */
+static int link_disks(struct clone *clone)
+{
+	char files[MACHINE_DISKS_MAX][LAYER_NAME], reason[REASON];
+
+	for (unsigned i = 0; i < clone->layers.count; i++) {
+		const char *file = clone->layers.disks[i].file;
+		char path[STORE_PATH + LAYER_NAME], backing[MACHINE_NAME_MAX + LAYER_NAME + 8];
+		const struct qcow2_options options = {.version = 3,
+						      .cluster_bits = QCOW2_CLUSTER_BITS_USUAL,
+						      .backing = backing,
+						      .backing_format = "qcow2"};
+
+		memcpy(files[i], file, LAYER_NAME);
+		snprintf(backing, sizeof(backing), "../%s/%s", clone->source.name, file);
+		snprintf(path, sizeof(path), "%s/%s", clone->new.folder, file);
+		if (qcow2_create(path, &options, reason, sizeof(reason)))
+			return complain_with(LODGE_HOST_LACKS, "clone: %s", reason);
+	}
+	if (layers_grow(&clone->source, &clone->config, &clone->layers, files, reason,
+			sizeof(reason)))
+		return complain_with(LODGE_HOST_LACKS, "clone: %s", reason);
+	return LODGE_OK;
+}
+
+static int make(struct clone *clone)
+{
+	char reason[REASON];
+	int status,
+		error = store_new_begin(clone->store.machines, &clone->new, reason, sizeof(reason));
+
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "clone: %s", reason);
+	status = write_conf(clone);
+	if (!status)
+		status =
+			verb_given(clone->call, "--linked") ? link_disks(clone) : copy_disks(clone);
+	if (status) {
+		store_new_abandon(&clone->new);
+		return status;
+	}
+	error = store_new_finish(clone->store.machines, &clone->new, clone->name, reason,
+				 sizeof(reason));
+	if (error)
+		return complain_with(error == -EEXIST ? LODGE_EXISTS : LODGE_HOST_LACKS,
+				     "clone: %s", reason);
+	return LODGE_OK;
+}
+
+static int open_source(struct clone *clone)
+{
+	char path[STORE_PATH + MACHINE_NAME_MAX], reason[REASON];
+	int status;
+
+	clone->name = clone->call->words[1];
+	if (!store_name_check(clone->name, reason, sizeof(reason)))
+		return complain_with(LODGE_BAD_OPTION, "clone: %s", reason);
+	status = verb_store(clone->call, &clone->store);
+	if (status)
+		return status;
+	snprintf(path, sizeof(path), "%s/%s", clone->store.machines, clone->name);
+	if (!access(path, F_OK))
+		return complain_with(LODGE_EXISTS,
+				     "clone: there is a %s already: take another name",
+				     clone->name);
+	status = verb_machine_stopped(clone->call, &clone->store, clone->call->words[0],
+				      &clone->source);
+	if (!status &&
+	    (store_config(&clone->source, &clone->config, reason, sizeof(reason)) ||
+	     layers_find(&clone->source, &clone->config, &clone->layers, reason, sizeof(reason))))
+		status = complain_with(LODGE_BAD_STATE, "clone: %s", reason);
+	return status;
+}
+
+static int clone(struct verb_call *call)
+{
+	struct clone *clone = calloc(1, sizeof(*clone));
+	int status;
+
+	if (!clone)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	clone->call = call;
+	clone->source.lock = -1;
+	status = open_source(clone);
+	if (!status)
+		status = make(clone);
+	store_close(&clone->source);
+	free(clone);
+	return status;
+}
+
+static const struct verb_option clone_options[] = {
+	{"--linked", NULL, false,
+	 "an overlay on the old one's disks, made at once: the old one can't "
+	 "be removed before it"},
+	VERB_END,
+};
+
+const struct verb verbs_change[] = {
+	{"set",
+	 "OPTION... NAME",
+	 "changes what a machine is",
+	 1,
+	 1,
+	 {COMPLETE_MACHINE, COMPLETE_NOTHING},
+	 set_options,
+	 false,
+	 false,
+	 set,
+	 "A line of its machine.conf each; what runs changes at its next start."},
+	{"clone",
+	 "[--linked] NAME NEW",
+	 "makes a machine like another",
+	 2,
+	 2,
+	 {COMPLETE_MACHINE, COMPLETE_NOTHING},
+	 clone_options,
+	 false,
+	 false,
+	 clone,
+	 "The old one must not run. The new one has a network address of its own, and no forwarded "
+	 "ports. Snapshots stay with the old one."},
+	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},
+};

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* snapshot create, ls, tree, restore, rm; clone. Of machines that don't run. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "manage/complain.h"
+#include "manage/exitcodes.h"
+#include "manage/json.h"
+#include "manage/snapshots.h"
+#include "manage/verbs.h"
+
+#define REASON (STORE_PATH + 512)
+
+/* A machine that is looked at or changed, with all that snapshots need of it. */
+struct subject {
+	struct store store;
+	struct store_machine machine;
+	struct machine_config config;
+	struct layers layers;
+	struct snapshots snapshots;
+};
+
+static void subject_close(struct subject *subject)
+{
+	snapshots_free(&subject->snapshots);
+	store_close(&subject->machine);
+	free(subject);
+}
+
+/* changed: it must not run, and nobody else may touch it. */
+static int subject_open(struct verb_call *call, bool changed, struct subject **result)
+{
+	struct subject *subject = calloc(1, sizeof(*subject));
+	char reason[REASON];
+	int status, error;
+
+	if (!subject)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	subject->machine.lock = -1;
+	status = verb_store(call, &subject->store);
+	if (!status)
+		status = changed ? verb_machine_stopped(call, &subject->store, call->words[0],
+							&subject->machine)
+				 : verb_machine(call, &subject->store, call->words[0],
+						&subject->machine);
+	if (!status && store_config(&subject->machine, &subject->config, reason, sizeof(reason)))
+		status = complain_with(LODGE_BAD_INPUT, "%s", reason);
+	error = status ? 0
+		       : layers_find(&subject->machine, &subject->config, &subject->layers, reason,
+				     sizeof(reason));
+	if (error && changed)
+		status = complain_with(LODGE_BAD_STATE, "%s: %s", call->verb->name, reason);
+	error = status ? 0 : snapshots_read(&subject->machine, &subject->snapshots);
+	if (error)
+		status = complain_with(LODGE_HOST_LACKS, "%s: its snapshots: %s", call->words[0],
+				       strerror(-error));
+	if (status)
+		subject_close(subject);
+	else
+		*result = subject;
+	return status;
+}
+
+/* The snapshot that the second word names. */
+static int find(const struct verb_call *call, const struct subject *subject,
+		const struct snapshot_entry **entry)
+{
+	*entry = snapshots_find(&subject->snapshots, call->words[1]);
+	if (*entry)
+		return LODGE_OK;
+	return complain_with(LODGE_NOT_FOUND,
+			     "%s: %s has no snapshot %s: lodge snapshot ls %s lists them",
+			     call->verb->name, call->words[0], call->words[1], call->words[0]);
+}
+
+static int make_snapshot(struct verb_call *call, struct subject *subject)
+{
+	struct snapshot_entry entry = {.time = (uint64_t)time(NULL),
+				       .disk_count = subject->layers.count};
+	char reason[REASON];
+	int error;
+
+	snprintf(entry.name, sizeof(entry.name), "%s", call->words[1]);
+	snprintf(entry.words, sizeof(entry.words), "%s", verb_value(call, "--description", ""));
+	for (unsigned i = 0; i < entry.disk_count; i++)
+		memcpy(entry.disks[i], subject->layers.disks[i].file, LAYER_NAME);
+	/* It counts once machine.conf names other layers. */
+	error = snapshot_write(&subject->machine, &entry);
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "snapshot create: %s: %s", call->words[1],
+				     strerror(-error));
+	if (layers_grow(&subject->machine, &subject->config, &subject->layers, entry.disks, reason,
+			sizeof(reason))) {
+		snapshot_remove(&subject->machine, entry.name);
+		return complain_with(LODGE_HOST_LACKS, "snapshot create: %s", reason);
+	}
+	return LODGE_OK;
+}
+
+static int create(struct verb_call *call)
+{
+	struct subject *subject;
+	char reason[REASON];
+	int status;
+
+	if (!store_name_check(call->words[1], reason, sizeof(reason)))
+		return complain_with(LODGE_BAD_OPTION,
+				     "snapshot create: %.80s: is no name for a snapshot: letters, "
+				     "digits, - and _, at most 31 of them",
+				     call->words[1]);
+	status = subject_open(call, true, &subject);
+	if (status)
+		return status;
+	if (snapshots_find(&subject->snapshots, call->words[1]))
+		status =
+			complain_with(LODGE_EXISTS,
+				      "snapshot create: %s has a snapshot %s already: take another "
+				      "name",
+				      call->words[0], call->words[1]);
+	else if (!subject->layers.count)
+		status =
+			complain_with(LODGE_BAD_STATE, "snapshot create: %s has no disk of its own",
+				      call->words[0]);
+	else
+		status = make_snapshot(call, subject);
+	layers_sweep(&subject->store, &subject->machine);
+	subject_close(subject);
+	return status;
+}
+
+static int restore(struct verb_call *call)
+{
+	const struct snapshot_entry *entry;
+	struct subject *subject;
+	char files[MACHINE_DISKS_MAX][LAYER_NAME], reason[REASON];
+	int status = subject_open(call, true, &subject);
+
+	if (status)
+		return status;
+	status = find(call, subject, &entry);
+	if (!status && entry->disk_count != subject->layers.count)
+		status = complain_with(LODGE_BAD_STATE,
+				       "snapshot restore: %s has another number of disks now",
+				       call->words[0]);
+	if (!status) {
+		memcpy(files, entry->disks, sizeof(files));
+		if (layers_grow(&subject->machine, &subject->config, &subject->layers, files,
+				reason, sizeof(reason)))
+			status = complain_with(LODGE_HOST_LACKS, "snapshot restore: %s", reason);
+	}
+	layers_sweep(&subject->store, &subject->machine);
+	subject_close(subject);
+	return status;
+}
+
+static int rm(struct verb_call *call)
+{
+	const struct snapshot_entry *entry;
+	struct subject *subject;
+	int status = subject_open(call, true, &subject), error;
+
+	if (status)
+		return status;
+	status = find(call, subject, &entry);
+	error = status ? 0 : snapshot_remove(&subject->machine, entry->name);
+	if (error)
+		status = complain_with(LODGE_HOST_LACKS, "snapshot rm: %s: %s", call->words[1],
+				       strerror(-error));
+	layers_sweep(&subject->store, &subject->machine);
+	subject_close(subject);
+	return status;
+}
+
+static void put_json(const struct snapshots *snapshots)
+{
+	struct json out = {0};
+
+	json_begin(&out, NULL, '{');
+	json_text(&out, "current", snapshots->current[0] ? snapshots->current : NULL);
+	json_begin(&out, "snapshots", '[');
+	for (unsigned i = 0; i < snapshots->count; i++) {
+		const struct snapshot_entry *entry = &snapshots->list[i];
+
+		json_begin(&out, NULL, '{');
+		json_text(&out, "name", entry->name);
+		json_text(&out, "parent", entry->parent[0] ? entry->parent : NULL);
+		json_number(&out, "time", entry->time);
+		json_text(&out, "description", entry->words);
+		json_end(&out, '}');
+	}
+	json_end(&out, ']');
+	json_end(&out, '}');
+}
+
+static const char *when(const struct snapshot_entry *entry, char text[64])
+{
+	time_t time = (time_t)entry->time;
+	struct tm parts;
+
+	if (!localtime_r(&time, &parts) || !strftime(text, 64, "%Y-%m-%d %H:%M:%S", &parts))
+		text[0] = '\0';
+	return text;
+}
+
+static int ls(struct verb_call *call)
+{
+	struct subject *subject;
+	int status = subject_open(call, false, &subject);
+	char text[64];
+
+	if (status)
+		return status;
+	if (verb_given(call, "--json")) {
+		put_json(&subject->snapshots);
+	} else {
+		printf("%-31s %-19s %s\n", "NAME", "TIME", "DESCRIPTION");
+		for (unsigned i = 0; i < subject->snapshots.count; i++) {
+			const struct snapshot_entry *entry = &subject->snapshots.list[i];
+
+			printf("%-31s %-19s %s\n", entry->name, when(entry, text), entry->words);
+		}
+	}
+	subject_close(subject);
+	return LODGE_OK;
+}
+
+/* What stands on this one, one step further in; the machine itself too. */
+static void put_tree(const struct snapshots *snapshots, const char *parent, unsigned depth)
+{
+	/* A parent is older than its child, but clocks are set: no chain is longer than the list.
+	 */
+	if (depth > snapshots->count)
+		return;
+	for (unsigned i = 0; i < snapshots->count; i++) {
+		if (strcmp(snapshots->list[i].parent, parent) != 0)
+			continue;
+		printf("%*s%s\n", (int)depth * 2, "", snapshots->list[i].name);
+		put_tree(snapshots, snapshots->list[i].name, depth + 1);
+	}
+	if (!strcmp(snapshots->current, parent))
+		printf("%*s(now)\n", (int)depth * 2, "");
+}
+
+static int tree(struct verb_call *call)
+{
+	struct subject *subject;
+	int status = subject_open(call, false, &subject);
+
+	if (status)
+		return status;
+	if (verb_given(call, "--json"))
+		put_json(&subject->snapshots);
+	else
+		put_tree(&subject->snapshots, "", 0);
+	subject_close(subject);
+	return LODGE_OK;
+}
+
+static const struct verb_option create_options[] = {
+	{"--description", "TEXT", false, "what it is for"}, VERB_END};
+static const struct verb_option json_options[] = {VERB_JSON, VERB_END};
+
+#define MACHINE                                                                                    \
+	{                                                                                          \
+		COMPLETE_MACHINE, COMPLETE_NOTHING                                                 \
+	}
+
+const struct verb verbs_snapshot[] = {
+	{"snapshot create", "[--description TEXT] NAME SNAPSHOT",
+	 "keeps the disks of a machine as they are", 2, 2, MACHINE, create_options, false, false,
+	 create,
+	 "The machine must not run. It takes no time and no space: what is written afterwards goes "
+	 "to new files."},
+	{"snapshot ls", "[--json] NAME", "lists the snapshots of a machine", 1, 1, MACHINE,
+	 json_options, false, false, ls, NULL},
+	{"snapshot tree", "[--json] NAME", "shows which snapshot stands on which", 1, 1, MACHINE,
+	 json_options, false, false, tree, "(now) is the machine as it is."},
+	{"snapshot restore", "NAME SNAPSHOT", "makes the disks what they were", 2, 2, MACHINE, NULL,
+	 false, false, restore,
+	 "The machine must not run. What has been written since its last snapshot is lost; "
+	 "snapshots "
+	 "stay."},
+	{"snapshot rm", "NAME SNAPSHOT", "removes a snapshot", 2, 2, MACHINE, NULL, false, false,
+	 rm, "Its space is given back once no other snapshot, clone or machine stands on it."},
+	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},
+};

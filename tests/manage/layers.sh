@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Snapshots, clones, images: what is kept of disks, and what goes away. For tests/manage/run.
+
+"$lodge" image create base.qcow2 64M || bad "no base disk"
+layers() { ls "$machines/$1" | grep -c '\.qcow2$'; }
+chain() { "$lodge" image info "$machines/$1/$(sed -n 's/^disk = //p' "$machines/$1/machine.conf")" | sed -n 's/^backing file *//p'; }
+# write_disk NAME TEXT : into the disk as a guest would: at its beginning
+write_disk() {
+	local disk
+	disk=$machines/$1/$(sed -n 's/^disk = //p' "$machines/$1/machine.conf")
+	if command -v qemu-io >/dev/null; then
+		qemu-io -f qcow2 -c "write -P $2 0 64k" "$disk" >/dev/null || bad "qemu-io $disk"
+	fi
+}
+# has_byte NAME BYTE : what is there now
+has_byte() {
+	local disk
+	command -v qemu-io >/dev/null || { skipped=$((skipped + 1)); return; }
+	disk=$machines/$1/$(sed -n 's/^disk = //p' "$machines/$1/machine.conf")
+	qemu-io -r -f qcow2 -c "read -P $2 0 64k" "$disk" 2>&1 | grep -q "verification failed" &&
+		bad "$1: the disk has not the bytes $2" || ok
+}
+
+expect 0 "" create $tiny idle --image ./base.qcow2 snap
+write_disk snap 1
+expect 0 "" snapshot create --description "the first" snap one
+write_disk snap 2
+expect 73 "has a snapshot one already" snapshot create snap one
+expect 0 "" snapshot create snap two
+write_disk snap 3
+expect 0 "the first" snapshot ls snap
+expect 0 '"current": "two"' snapshot tree --json snap
+has_byte snap 3
+expect 0 "" snapshot restore snap one
+has_byte snap 1
+is "a tree" "one|  two|  (now)" "$("$lodge" snapshot tree snap | tr '\n' '|' | sed 's/|$//')"
+expect 0 "" snapshot restore snap two
+has_byte snap 2
+expect 66 "has no snapshot three" snapshot restore snap three
+expect 66 "has no snapshot three" snapshot rm snap three
+expect 64 "is no name" snapshot create snap a/b
+expect 0 "" start snap
+expect 74 "is running" snapshot create snap four
+expect 74 "is running" snapshot restore snap one
+expect 0 "one" snapshot ls snap
+expect 0 "" kill snap
+
+# Copies
+expect 0 "" clone snap whole
+has_byte whole 2
+expect 0 "" clone --linked snap linked
+has_byte linked 2
+write_disk linked 7
+write_disk snap 8
+has_byte linked 7
+has_byte snap 8
+has_byte whole 2
+expect 74 "is what linked stands on" rm snap
+expect 73 "there is a whole already" clone snap whole
+expect 64 "is no name" clone snap ../x
+expect 0 "" start whole
+expect 74 "is running" clone whole more
+expect 0 "" kill whole
+expect 0 "" snapshot rm snap one
+expect 0 "" snapshot rm snap two
+has_byte linked 7
+has_byte snap 8
+for name in snap linked whole; do
+	for disk in "$machines/$name"/*.qcow2; do expect 0 sound image check "$disk"; done
+done
+expect 0 "" rm linked
+expect 0 "" snapshot create snap again
+expect 0 "" snapshot rm snap again
+has_byte snap 8
+expect 0 "" rm snap whole
+
+# A layer that nothing needs goes away.
+expect 0 "" create $tiny idle --image ./base.qcow2 short
+expect 0 "" snapshot create short one
+expect 0 "" snapshot restore short one
+expect 0 "" snapshot restore short one
+is "layers after two restores" 2 "$(layers short)"
+expect 0 "" rm short
+
+# Another raw disk can't be kept apart.
+truncate -s 1M raw.img
+expect 0 "" create $tiny idle --disk raw.img raw
+expect 74 "which is no qcow2 file in its folder" snapshot create raw one
+expect 0 "" rm raw
+[ -e raw.img ] && ok || bad "rm: a disk outside is gone"
+
+# set
+expect 0 "" create $tiny idle set
+expect 0 "" set --cpus 2 --memory 32M set
+expect 0 32M ls
+expect 65 "must be a number from 1 to 32" set --cpus 99 set
+expect 64 "says nothing" set set
+expect 0 "" start set
+expect 0 "from its next start on" set --memory 64M set
+expect 0 "" rm --force set
+
+# Images of the store: a folder with an image.conf.
+images=$XDG_DATA_HOME/lodge/images
+mkdir -p "$images/small"
+cp idle base.qcow2 "$images/small"
+printf '[machine small]\nkernel = idle\ndisk = base.qcow2\nmemory = 16M\n' >"$images/small/image.conf"
+expect 0 small image ls
+expect 0 '"size": 67108864' image ls --json
+expect 0 "" create --image small of-small
+expect 0 16M info of-small
+expect 0 "" start of-small
+expect 74 "is what machine of-small stands on" image rm small
+expect 0 "" kill of-small
+expect 0 "" clone of-small other
+expect 0 "" snapshot create of-small one
+expect 0 "" rm other
+expect 74 "is what machine of-small stands on" image rm small
+expect 0 "" rm of-small
+expect 0 "" image rm small
+expect 66 "there is no image small" image rm small
+expect 64 "is no name" image rm ../machines
+mkdir "$images/broken"
+expect 0 broken image ls
+expect 65 "image.conf" create --image broken one
+expect 0 "" image rm broken
+
+# top and events
+expect 0 "" create $tiny idle seen
+timeout 6 "$lodge" events --json --timeout 4 >events &
+sleep 0.5
+expect 0 "" start seen
+expect 0 "" pause seen
+expect 0 "" resume seen
+expect 0 seen top
+expect 0 '"name": "seen"' top --json
+kill -KILL "$(pid seen)"
+sleep 1
+expect 0 "" rm seen
+wait $!
+is "events" "started paused resumed crashed removed" \
+	"$(sed -n 's/.*"event":"\([a-z-]*\)".*/\1/p' events | tr '\n' ' ' | sed 's/ $//')"
+
+# Completion, by the shell itself
+expect 0 "" create $tiny idle complete-me
+is "completion in bash" complete-me "$(bash -c '
+	lodge() { "$LODGE" "$@"; }
+	source <("$0" completion bash)
+	COMP_WORDS=("$0" start comp) COMP_CWORD=2
+	_lodge; echo "${COMPREPLY[*]}"' "$lodge")"
+expect 0 "" rm complete-me
+expect 64 "must be bash or zsh" completion fish
