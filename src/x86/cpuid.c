@@ -5,7 +5,7 @@
  * - ARCH_CAPABILITIES says that no known flaw is there, and enhanced IBRS is: guests of the
  * software engine run translated, nothing of the host's speculation follows their mitigations, so
  * the guest kernel shall not spend time on them (no page-table isolation, no retpolines). Where the
- * processor itself executes the guest, only what no AMD processor has is denied, and SPEC_CTRL and
+ * processor itself executes the guest, only what that one lacks is denied, and SPEC_CTRL and
  * PRED_CMD are not offered: a guest then takes retpolines against Spectre 2, which work anywhere.
  * - Leaf 0x15 gives the TSC's frequency, with INVARIANT_TSC and TSC_DEADLINE: no calibration loops,
  * no clock that is read by a port.
@@ -172,6 +172,15 @@ static bool needs_host(const struct cpuid_host *host, enum cpu_feature feature)
 	       (places[feature].provider == ENGINE && host->executes);
 }
 
+/* Flaws that only processors of Intel's have, as IA32_ARCH_CAPABILITIES denies them. */
+#define FLAWS_OF_INTEL                                                                             \
+	(BIT(0) /* RDCL_NO */ | BIT(3) /* SKIP_L1DFL_VMENTRY */ | BIT(5) /* MDS_NO */ |            \
+	 BIT(6) /* IF_PSCHANGE_MC_NO */ | BIT(8) /* TAA_NO */ | BIT(13) /* SBDR_SSDP_NO */ |       \
+	 BIT(14) /* FBSDP_NO */ | BIT(15) /* PSDP_NO */ | BIT(20) /* BHI_NO */ |                   \
+	 BIT(24) /* PBRSB_NO */ | BIT(26) /* GDS_NO */ | BIT(27) /* RFDS_NO */ |                   \
+	 BIT(62) /* ITS_NO */)
+#define SSB_NO BIT(4)
+
 /* What beside features depends on a processor that executes the guest itself. */
 static void limit_to_executing(struct cpu_model *limited, const struct cpuid_host *host)
 {
@@ -179,7 +188,12 @@ static void limit_to_executing(struct cpu_model *limited, const struct cpuid_hos
 
 	limited->physical_bits = bits && bits < CPU_PHYSICAL_BITS ? bits : CPU_PHYSICAL_BITS;
 	limited->flawed = true;
-	limited->ssb_free = host->leaf_80000008[EBX] & BIT(26); /* AMD's SsbNo */
+	if (host->intel)
+		limited->flawless = host->arch_capabilities & (FLAWS_OF_INTEL | SSB_NO);
+	else
+		limited->flawless =
+			FLAWS_OF_INTEL |
+			(host->leaf_80000008[EBX] & BIT(26) /* AMD's SsbNo */ ? SSB_NO : 0);
 }
 
 static bool needs_avx(enum cpu_feature feature)
@@ -263,24 +277,9 @@ uint64_t cpu_model_cr4(const struct cpu_model *model)
 
 uint64_t cpu_model_arch_capabilities(const struct cpu_model *model)
 {
-	const uint64_t of_intel = BIT(0)    /* RDCL_NO */
-				  | BIT(3)  /* SKIP_L1DFL_VMENTRY */
-				  | BIT(5)  /* MDS_NO */
-				  | BIT(6)  /* IF_PSCHANGE_MC_NO */
-				  | BIT(8)  /* TAA_NO */
-				  | BIT(13) /* SBDR_SSDP_NO */
-				  | BIT(14) /* FBSDP_NO */
-				  | BIT(15) /* PSDP_NO */
-				  | BIT(20) /* BHI_NO */
-				  | BIT(24) /* PBRSB_NO */
-				  | BIT(26) /* GDS_NO */
-				  | BIT(27) /* RFDS_NO */
-				  | BIT(62) /* ITS_NO */;
-	const uint64_t ibrs_all = BIT(1), ssb_no = BIT(4);
+	const uint64_t ibrs_all = BIT(1);
 
-	if (!model->flawed)
-		return of_intel | ibrs_all | ssb_no;
-	return of_intel | (model->ssb_free ? ssb_no : 0);
+	return model->flawed ? model->flawless : FLAWS_OF_INTEL | ibrs_all | SSB_NO;
 }
 
 /* Answers */

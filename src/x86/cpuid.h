@@ -33,15 +33,17 @@ struct cpu_model {
 	 * (0: CPU_PHYSICAL_BITS), and that its flaws are the guest's too. */
 	uint8_t physical_bits;
 	bool flawed;
-	bool ssb_free; /* flawed, but for speculative store bypass */
+	uint64_t flawless; /* flawed: bits of IA32_ARCH_CAPABILITIES that hold all the same */
 };
 
 /* What the host has; registers in the order eax ebx ecx edx. */
 struct cpuid_host {
 	uint32_t leaf_1[4], leaf_7[4], leaf_d_1[4], leaf_80000001[4], leaf_80000008[4];
-	bool avx_enabled;	/* XCR0[2:1] is 3 */
-	bool executes;		/* it runs the guest itself; not filled by cpuid_host_read: false */
-	uint64_t tsc_frequency; /* Hz, or 0; not filled by cpuid_host_read */
+	bool avx_enabled; /* XCR0[2:1] is 3 */
+	bool executes;	  /* it runs the guest itself; not filled by cpuid_host_read: false */
+	bool intel;	  /* executes: it may have the flaws of Intel's processors ... */
+	uint64_t arch_capabilities; /* ... but for these; neither is filled by cpuid_host_read */
+	uint64_t tsc_frequency;	    /* Hz, or 0; not filled by cpuid_host_read */
 };
 
 /* Asks the processor that we run on. */
@@ -81,8 +83,7 @@ uint64_t cpu_model_cr4(const struct cpu_model *model);
 /* Bytes of an XSAVE area in standard form with these components: 576 or 832. */
 uint32_t cpuid_xsave_size(uint64_t components);
 
-/* IA32_ARCH_CAPABILITIES: which flaws of processors the guest need not work around. For a host that
- * executes the guest itself it is assumed to be AMD's (engines/metal). */
+/* IA32_ARCH_CAPABILITIES: which flaws of processors the guest need not work around. */
 uint64_t cpu_model_arch_capabilities(const struct cpu_model *model);
 
 /* What an answer depends on beside the model. */

@@ -336,6 +336,13 @@ TEST(its_flaws_are_the_guest_s)
 	host.leaf_80000008[1] = 1u << 26;
 	cpu_model_limit(&limited, model("max"), &host);
 	EXPECT_EQ(cpu_model_arch_capabilities(&limited) & 0x3b, 0x39);
+	/* One of Intel's says for itself what it has not; nothing else of it is believed. */
+	host.intel = true;
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT_EQ(cpu_model_arch_capabilities(&limited), 0);
+	host.arch_capabilities = UINT64_MAX;
+	cpu_model_limit(&limited, model("max"), &host);
+	EXPECT_EQ(cpu_model_arch_capabilities(&limited) & 0x3b, 0x39);
 }
 
 TEST(control_register_bits_follow_features)

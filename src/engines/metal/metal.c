@@ -23,6 +23,7 @@
 #include "lib/format.h"
 #include "x86/apic.h"
 #include "x86/cpuid.h"
+#include "x86/cpuid_entries.h"
 
 _Static_assert(sizeof(struct apic) <= METAL_APIC_SIZE, "struct metal_vcpu has too little room");
 
@@ -65,10 +66,28 @@ static void metal_vm_destroy(struct vm *vm)
 {
 }
 
+_Static_assert(CPUID_ENTRIES_MAX <= METAL_CPUID_MAX,
+	       "struct metal_vcpu_config has too little room");
+
+static void fill_cpuid(struct metal_vcpu_config *config, const struct vcpu *vcpu)
+{
+	struct cpuid_entry entries[CPUID_ENTRIES_MAX];
+
+	config->cpuid_count =
+		cpuid_entries(vcpu->vm->cpu_model, vcpu->id, vcpu->vm->vcpu_total, entries);
+	for (unsigned i = 0; i < config->cpuid_count; i++) {
+		struct metal_cpuid *to = &config->cpuid[i];
+
+		to->leaf = entries[i].leaf;
+		to->subleaf = entries[i].subleaf;
+		to->any_subleaf = entries[i].any_subleaf;
+		bytes_copy(to->value, entries[i].value, sizeof(to->value));
+	}
+}
+
 static int create_in_kernel(struct vcpu *vcpu, struct metal_vcpu **page)
 {
-	const struct vm *vm = vcpu->vm;
-	const struct cpu_model *model = vm->cpu_model;
+	const struct cpu_model *model = vcpu->vm->cpu_model;
 	struct metal_vcpu_config *config = host_pages(sizeof(*config));
 	int64_t address;
 
@@ -78,7 +97,7 @@ static int create_in_kernel(struct vcpu *vcpu, struct metal_vcpu **page)
 	config->cr4 = cpu_model_cr4(model);
 	config->arch_capabilities = cpu_model_arch_capabilities(model);
 	config->physical_bits = cpu_model_physical_bits(model);
-	config->cpuid_count = cpuid_table(model, vcpu->id, vm->vcpu_total, config->cpuid);
+	fill_cpuid(config, vcpu);
 	address = METAL_CALL(METAL_VCPU_CREATE, vcpu->id, (uintptr_t)config);
 	host_pages_free(config, sizeof(*config));
 	*page = (struct metal_vcpu *)address;

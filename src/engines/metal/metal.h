@@ -11,8 +11,6 @@
 #include "core/vcpu.h"
 #include "kernel/abi.h"
 
-struct cpu_model;
-
 extern const struct engine engine_metal;
 
 /* Between the engine's own files. */
@@ -24,10 +22,5 @@ extern const struct engine engine_metal;
  */
 void state_to_metal(struct metal_state *to, const struct vcpu_state *from);
 void state_from_metal(struct vcpu_state *to, const struct metal_state *from);
-
-/* All that this model answers to cpuid as `vcpu` of `vcpu_count`, for METAL_VCPU_CREATE: how many
- * entries, METAL_CPUID_MAX at most. */
-unsigned cpuid_table(const struct cpu_model *model, unsigned vcpu, unsigned vcpu_count,
-		     struct metal_cpuid table[METAL_CPUID_MAX]);
 
 #endif

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cpuid is answered in the kernel, from a table that is made here once for each vcpu: every leaf is
- * asked with the first subleaves. A leaf whose answers are all alike doesn't look at ecx. Further
- * subleaves of the topology, which only repeat ecx, are left out.
+ * Every leaf is asked with the first subleaves. A leaf whose answers are all alike doesn't look at
+ * ecx. Further subleaves of the topology, which only repeat ecx, are left out.
  */
-#include "engines/metal/metal.h"
+#include "x86/cpuid_entries.h"
+
 #include "lib/bits.h"
 #include "lib/bytes.h"
 #include "lib/check.h"
-#include "x86/cpuid.h"
 
 #define SUBLEAVES 6
 
 struct maker {
 	const struct cpu_model *model;
 	struct cpuid_state state;
-	struct metal_cpuid *table;
+	struct cpuid_entry *entries;
 	unsigned count;
 };
 
@@ -40,13 +39,13 @@ static bool looks_at_ecx(const struct maker *maker, uint32_t leaf)
 /* What is all zero need not be said. */
 static void add(struct maker *maker, uint32_t leaf, uint32_t subleaf, bool any)
 {
-	struct metal_cpuid entry = {.leaf = leaf, .subleaf = subleaf, .any_subleaf = any};
+	struct cpuid_entry entry = {.leaf = leaf, .subleaf = subleaf, .any_subleaf = any};
 
 	ask(maker, leaf, subleaf, entry.value);
 	if (!(entry.value[0] | entry.value[1] | entry.value[2] | entry.value[3]))
 		return;
-	CHECK(maker->count < METAL_CPUID_MAX);
-	maker->table[maker->count++] = entry;
+	CHECK(maker->count < CPUID_ENTRIES_MAX);
+	maker->entries[maker->count++] = entry;
 }
 
 static void add_leaf(struct maker *maker, uint32_t leaf)
@@ -57,13 +56,13 @@ static void add_leaf(struct maker *maker, uint32_t leaf)
 		add(maker, leaf, subleaf, !looks);
 }
 
-unsigned cpuid_table(const struct cpu_model *model, unsigned vcpu, unsigned vcpu_count,
-		     struct metal_cpuid table[METAL_CPUID_MAX])
+unsigned cpuid_entries(const struct cpu_model *model, unsigned vcpu, unsigned vcpu_count,
+		       struct cpuid_entry entries[CPUID_ENTRIES_MAX])
 {
 	static const uint32_t groups[] = {0, 0x40000000, 0x80000000};
 	struct maker maker = {.model = model,
 			      .state = {.vcpu = vcpu, .vcpu_count = vcpu_count, .xcr0 = 1},
-			      .table = table};
+			      .entries = entries};
 
 	/* Each group's first leaf says which is its last. */
 	for (unsigned i = 0; i < ARRAY_LENGTH(groups); i++) {
