@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -137,7 +138,7 @@ static const uint16_t allowed[] = {
 
 /* A filter program that is being put together. */
 struct program {
-	struct sock_filter code[320];
+	struct sock_filter code[448];
 	unsigned short length;
 };
 
@@ -185,12 +186,33 @@ static void emit_unless(struct program *program, uint32_t number, const uint32_t
 	emit(program, RETURN(SECCOMP_RET_ERRNO | EPERM));
 }
 
+/* Of ioctl: a terminal's settings and size, block devices as disks, sockets of libslirp. */
+static const uint32_t ioctl_allowed[] = {
+	TCGETS,	  TCSETS,	TCSETSW,    TCSETSF,	TIOCGWINSZ,
+	FIONREAD, BLKGETSIZE64, BLKPBSZGET, BLKDISCARD, FIONBIO,
+};
+
+/* And those of the engine. The call's number is in the accumulator before, and again after. */
+static void emit_ioctls(struct program *program, const uint32_t *more)
+{
+	unsigned own = LENGTH(ioctl_allowed), count = own;
+
+	while (more && more[count - own])
+		count++;
+	emit(program, BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, (uint8_t)(count + 4));
+	emit(program, LOAD(ARGUMENT(1)));
+	for (unsigned i = 0; i < count; i++)
+		emit(program, BPF_JMP | BPF_JEQ | BPF_K, i < own ? ioctl_allowed[i] : more[i - own],
+		     (uint8_t)(count - i + 1), 0);
+	emit(program, LOAD(offsetof(struct seccomp_data, nr)));
+	emit(program, BPF_JMP | BPF_JA, 1, 0, 0);
+	emit(program, RETURN(SECCOMP_RET_ALLOW));
+}
+
 /*
- * Of ioctl (terminal settings, BLKDISCARD, KVM) all but those that type into the person's terminal.
- * Of it and of fcntl, none that has a file's owner sent a signal when it becomes ready: any signal,
- * and any process of the same user, or of all if that is root.
+ * Of fcntl, nothing that has a file's owner sent a signal when it becomes ready: any signal, and
+ * any process of the same user, or of all if that is root.
  */
-static const uint32_t ioctl_refused[] = {TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP};
 static const uint32_t fcntl_refused[] = {F_SETOWN, 15 /* F_SETOWN_EX */, 10 /* F_SETSIG */};
 
 #define WRITING (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND)
@@ -217,7 +239,7 @@ static void emit_all(struct program *program, const struct sandbox_options *opti
 	emit_if(program, SYS_prlimit64, 0, ~0u, 0);
 	/* Signals among our own threads: a vcpu is kicked, abort(). */
 	emit_if(program, SYS_tgkill, 0, ~0u, (uint32_t)getpid());
-	emit_unless(program, SYS_ioctl, ioctl_refused, LENGTH(ioctl_refused));
+	emit_ioctls(program, options->ioctls);
 	emit_unless(program, SYS_fcntl, fcntl_refused, LENGTH(fcntl_refused));
 	/* CLONE_THREAD: a thread, not a process. clone3 hides its flags from us; libc falls back to
 	 * clone. */

@@ -20,10 +20,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct sandbox_options {
 	const char *const *readable; /* paths of files that may be opened for reading later; ends
 					with NULL; NULL: none */
+	const uint32_t *ioctls;	     /* further ioctls that are needed, ended by 0; NULL: none */
 	bool strict; /* a system call that isn't allowed ends the process (for tests); else it fails
 			with EPERM */
 };

@@ -112,6 +112,27 @@ TEST(no_new_code_and_no_typing_into_the_terminal)
 	REFUSED(ioctl(0, 0x100000000 | TIOCSTI, &byte), EPERM);
 }
 
+TEST(ioctls_are_those_of_terminals_disks_and_the_engine)
+{
+	static const uint32_t more[] = {FIONCLEX, FIOCLEX, 0};
+	struct sandbox_options options = {.ioctls = more};
+	int ends[2], waiting = -1;
+
+	REQUIRE(pipe(ends) == 0);
+	REQUIRE(write(ends[1], "abc", 3) == 3);
+	REQUIRE(sandbox_enter(&options, text, sizeof(text)) == 0);
+	EXPECT_EQ(ioctl(ends[0], FIONREAD, &waiting), 0);
+	EXPECT_EQ(waiting, 3);
+	EXPECT_EQ(ioctl(ends[0], FIOCLEX), 0);
+	EXPECT_EQ(ioctl(ends[0], FIONCLEX), 0);
+	REFUSED(ioctl(ends[0], FIOASYNC, &waiting), EPERM);
+	REFUSED(ioctl(ends[0], 0xae01 /* KVM_CREATE_VM */, 0), EPERM);
+	/* Whatever comes behind it in the filter. */
+	EXPECT(fcntl(ends[0], F_GETFL) >= 0);
+	EXPECT_EQ(syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), 0), 0);
+	REFUSED(kill(1, 0), EPERM);
+}
+
 TEST(no_signal_reaches_others_by_way_of_a_file)
 {
 	int owner = getppid(), ends[2];
