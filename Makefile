@@ -125,6 +125,7 @@ help:
 	@echo 'make iso        build $O/lodge.iso: bare metal, for CD or USB, BIOS or UEFI'
 	@echo 'make run-metal  boot it in QEMU with two Debian guests'
 	@echo 'make test-metal the tests of the bare-metal form, in QEMU (test-metal-bochs: in Bochs)'
+	@echo 'make test-rigs  the tests of the engine kvm, on a computer in QEMU whose KVM works'
 	@echo 'make bench-metal  its measurements, in instructions; beside QEMU with KVM, and Xen'
 	@echo 'make install    into PREFIX ($(PREFIX)), below DESTDIR'
 	@echo 'make clean      remove what was built; prepared guests are kept (make clean-guest)'

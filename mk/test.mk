@@ -8,7 +8,7 @@ test:
 	$(Q)$(MAKE) --no-print-directory test-run
 
 # A folder of tests with a program `run` in it needs no other rule than to be there.
-other_runs := $(filter-out tests/boot/run tests/conformance/run tests/metal/run,$(wildcard tests/*/run)) $(wildcard tests/bad-input)
+other_runs := $(filter-out tests/boot/run tests/conformance/run tests/metal/run tests/rigs/run,$(wildcard tests/*/run)) $(wildcard tests/bad-input)
 
 # Everything is built by now; the guest of the boot tests is the one of `make run`.
 test-run:

@@ -36,7 +36,8 @@ void test_main(void)
 	EXPECT_EQ(trap_error, 0);
 	/* A reserved MSR, a reserved bit of CR4, a selector beyond the table. */
 	EXPECT_EQ(TRAP_OF("rdmsr", "c"(0x12345678)), GP);
-	EXPECT_EQ(TRAP_OF("mov %0, %%cr4", "b"(cr4 | 1ull << 40)), GP);
+	cr4 |= 1ull << 40;
+	EXPECT_EQ(TRAP_OF("mov %0, %%cr4", "b"(cr4)), GP); /* not on kvm: 32 bits count */
 	EXPECT_EQ(TRAP_OF("mov %0, %%fs", "b"(0x1230)), GP);
 	EXPECT_EQ(trap_error, 0x1230);
 }
