@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct apic; /* x86/apic.h */
+struct apic;	   /* x86/apic.h */
+struct cpuid_host; /* x86/cpuid.h */
 struct vm;
 struct vcpu;
 struct exit;
@@ -50,6 +51,9 @@ struct engine {
 	/* 0 if it can truly run guests here; else a negative errno. A line about why (either way)
 	 * goes into reason. */
 	int (*probe)(char *reason, size_t size);
+	/* What this host can give a guest's processor, where cpuid_host_read does not tell; its
+	 * TSC's frequency is not filled. NULL: it does. */
+	void (*processor)(struct cpuid_host *host);
 	/* After memory is laid out, before vcpus. Negative errno. */
 	int (*vm_create)(struct vm *vm);
 	void (*vm_destroy)(struct vm *vm);
@@ -87,10 +91,11 @@ struct engine {
 	 * NULL where local APICs are devices. Otherwise the engine's own: PENDING_INTERRUPT and
 	 * PENDING_NMI are never posted, CR8 and the APIC's registers never asked for, EXIT_HALT
 	 * never comes; `run` is called in every activity and sleeps when it is VCPU_HALTED or
-	 * VCPU_WAIT_FOR_SIPI. An INIT or start-up message that arrives there it posts as
-	 * PENDING_INIT or PENDING_SIPI (with vcpu->sipi_vector), and returns EXIT_KICKED. It takes
-	 * the 8259s' vectors with vcpu_take_interrupt, and calls vcpu_end_of_interrupt for
-	 * level-triggered ones.
+	 * VCPU_WAIT_FOR_SIPI. An INIT or start-up message that arrives there it carries out itself,
+	 * or posts it as PENDING_INIT or PENDING_SIPI (with vcpu->sipi_vector) and returns
+	 * EXIT_KICKED. It takes the 8259s' vectors with vcpu_take_interrupt, and calls
+	 * vcpu_end_of_interrupt for level-triggered ones. An NMI that `sync` found waiting there is
+	 * PENDING_NMI, for who saves the machine; the next run delivers it.
 	 */
 	const struct engine_apics *apics;
 	/* NULL where there is no dirty log. */

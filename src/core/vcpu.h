@@ -166,8 +166,8 @@ int vcpu_take_interrupt(struct vcpu *vcpu);
 
 /*
  * Brings vcpu->state up to date with an engine that keeps it elsewhere. Before each look at it, and
- * each change, but for activity and tsc_offset, which are always ours. The vcpu does not run: on
- * its own thread, or with all vcpus stopped.
+ * each change, but for tsc_offset, which is always ours. The vcpu does not run: on its own thread,
+ * or with all vcpus stopped.
  */
 void vcpu_sync(struct vcpu *vcpu);
 

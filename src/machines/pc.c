@@ -188,7 +188,7 @@ static int add_pci_devices(struct pc *pc, const struct pc_config *config)
 
 	pci_bus_init(&pc->pci, pc->vm, ECAM_BASE);
 	pc->pci.msi = (struct msi_target){.send = lapics_msi, .listener = &pc->lapics};
-	pc->pci.memory_end = UINT64_C(1) << CPU_PHYSICAL_BITS;
+	pc->pci.memory_end = UINT64_C(1) << cpu_model_physical_bits(pc->vm->cpu_model);
 	for (unsigned i = 0; i < 4; i++)
 		irq_connect(&pc->pci.intx[i], intx_set, pc, i);
 	if (config->netport)
@@ -296,7 +296,8 @@ void pc_destroy(struct pc *pc)
  * section 12.11). */
 static void set_mtrrs(struct pc *pc, struct vcpu_state *state)
 {
-	const uint64_t addresses = bits_mask(CPU_PHYSICAL_BITS), valid = BIT(11);
+	const uint64_t addresses = bits_mask(cpu_model_physical_bits(pc->vm->cpu_model)),
+		       valid = BIT(11);
 	const uint64_t enable = BIT(11), enable_fixed = BIT(10), write_back = 6, uncacheable = 0;
 
 	state->mtrr_def_type = enable | enable_fixed | write_back;

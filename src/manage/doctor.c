@@ -1,25 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * That /dev/kvm opens says little: some hosts emulate it so far that a stock kernel never finishes
- * booting. A true one is told from such by a guest of two instructions: fld1 (which emulators of a
- * few instructions don't know) and hlt.
- */
 #include "manage/doctor.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kvm.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "hosts/linux/linux.h"
@@ -27,8 +16,6 @@
 #include "manage/exitcodes.h"
 #include "manage/json.h"
 #include "x86/cpuid.h"
-
-#define KVM_PROBE_MS 500
 
 struct fact {
 	const char *name;
@@ -54,94 +41,6 @@ static void add(struct report *report, const char *name, bool good, const char *
 	va_start(arguments, format);
 	vsnprintf(fact->text, sizeof(fact->text), format, arguments);
 	va_end(arguments);
-}
-
-/* /dev/kvm */
-
-enum kvm_verdict { KVM_TRUE, KVM_NONE, KVM_REFUSED, KVM_FAILS, KVM_EMULATED, KVM_STUCK };
-
-/* Runs the guest; in a process of its own, which may hang. */
-static enum kvm_verdict kvm_run_probe(int kvm)
-{
-	static const uint8_t code[] = {0xd9, 0xe8, 0xf4}; /* fld1; hlt */
-	struct kvm_userspace_memory_region region = {.memory_size = 4096};
-	int vm = ioctl(kvm, KVM_CREATE_VM, 0), vcpu, size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	struct kvm_sregs sregs;
-	struct kvm_regs regs = {.rflags = 2};
-	struct kvm_run *run;
-	uint8_t *memory =
-		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (vm < 0 || size <= 0 || memory == MAP_FAILED)
-		return KVM_FAILS;
-	memcpy(memory, code, sizeof(code));
-	region.userspace_addr = (uintptr_t)memory;
-	vcpu = ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) ? -1 : ioctl(vm, KVM_CREATE_VCPU, 0);
-	if (vcpu < 0 || ioctl(vcpu, KVM_GET_SREGS, &sregs))
-		return KVM_FAILS;
-	sregs.cs.base = sregs.cs.selector = 0;
-	run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-	if (run == MAP_FAILED || ioctl(vcpu, KVM_SET_SREGS, &sregs) ||
-	    ioctl(vcpu, KVM_SET_REGS, &regs) || ioctl(vcpu, KVM_RUN, 0))
-		return KVM_FAILS;
-	return run->exit_reason == KVM_EXIT_HLT		     ? KVM_TRUE
-	       : run->exit_reason == KVM_EXIT_INTERNAL_ERROR ? KVM_EMULATED
-							     : KVM_FAILS;
-}
-
-static enum kvm_verdict kvm_verdict(char *why, size_t size)
-{
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), status;
-	pid_t child;
-
-	if (kvm < 0) {
-		snprintf(why, size, "/dev/kvm: %s", strerror(errno));
-		return errno == ENOENT ? KVM_NONE : KVM_REFUSED;
-	}
-	child = fork();
-	if (child == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit((int)kvm_run_probe(kvm));
-	}
-	close(kvm);
-	if (child < 0)
-		return KVM_FAILS;
-	for (unsigned waited = 0; waited < KVM_PROBE_MS; waited++) {
-		const struct timespec millisecond = {.tv_nsec = 1000000};
-
-		if (waitpid(child, &status, WNOHANG) == child)
-			return WIFEXITED(status) ? (enum kvm_verdict)WEXITSTATUS(status)
-						 : KVM_FAILS;
-		nanosleep(&millisecond, NULL);
-	}
-	kill(child, SIGKILL);
-	waitpid(child, &status, 0);
-	return KVM_STUCK;
-}
-
-static void look_at_kvm(struct report *report)
-{
-	char why[128] = "/dev/kvm fails";
-	enum kvm_verdict verdict = kvm_verdict(why, sizeof(why));
-	const char *hint = access("/sys/module/kvm_pvm", F_OK) ? "" : " (it is kvm_pvm)";
-
-	switch (verdict) {
-	case KVM_TRUE:
-		add(report, "kvm", true, "/dev/kvm runs guests on the processor%s", hint);
-		break;
-	case KVM_EMULATED:
-		add(report, "kvm", false,
-		    "/dev/kvm opens, but only emulates a guest's kernel, and not all "
-		    "instructions%s",
-		    hint);
-		break;
-	case KVM_STUCK:
-		add(report, "kvm", false, "/dev/kvm opens, but its first guest never ended%s",
-		    hint);
-		break;
-	default:
-		add(report, "kvm", false, "%s%s", why, hint);
-	}
 }
 
 /* The machine */
@@ -317,7 +216,6 @@ int doctor(bool json)
 	look_at_system(&report);
 	look_at_resources(&report);
 	look_at_processor(&report);
-	look_at_kvm(&report);
 	look_at_rights(&report);
 	if (json)
 		put_json(&report, chosen, why);

@@ -50,9 +50,10 @@ void dump_vcpus(const struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		struct vcpu *vcpu = vm->vcpus[i];
-		const unsigned activity = vcpu->state.activity;
+		unsigned activity;
 
 		vcpu_sync(vcpu);
+		activity = vcpu->state.activity;
 		fprintf(stderr, "vcpu %u: %s\n", i,
 			activity < sizeof(activities) / sizeof(activities[0]) ? activities[activity]
 									      : "?");

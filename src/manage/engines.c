@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engines/kvm/kvm.h"
 #include "engines/translate/engine.h"
 #include "engines/translate/translate.h"
 #include "lib/word.h"
 #include "manage/options.h"
 
 const struct engine *const engines_all[] = {
+	&engine_kvm,
 	&engine_translate,
 	NULL,
 };
@@ -83,6 +85,27 @@ static const struct engine *find(const char *name, char *reason, size_t size)
 	return NULL;
 }
 
+/* The first that can. What is better and can't is named: nobody is to wonder why it is slow. */
+static const struct engine *choose(char *reason, size_t size)
+{
+	char passed[512] = "";
+	size_t length = 0;
+
+	for (const struct engine *const *engine = engines_all; *engine; engine++) {
+		char why[256] = "";
+
+		if (!(*engine)->probe(why, sizeof(why))) {
+			snprintf(reason, size, "%s%s", why, passed);
+			return *engine;
+		}
+		if (length < sizeof(passed))
+			length += (size_t)snprintf(passed + length, sizeof(passed) - length,
+						   "; not %s: %s", (*engine)->name, why);
+	}
+	collect_reasons(reason, size);
+	return NULL;
+}
+
 const struct engine *engines_choose(const char *name, char *reason, size_t size)
 {
 	if (name && strcmp(name, "auto") != 0) {
@@ -98,9 +121,5 @@ const struct engine *engines_choose(const char *name, char *reason, size_t size)
 			snprintf(reason, size, "%s", why);
 		return engine;
 	}
-	for (const struct engine *const *engine = engines_all; *engine; engine++)
-		if (!(*engine)->probe(reason, size))
-			return *engine;
-	collect_reasons(reason, size);
-	return NULL;
+	return choose(reason, size);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/vm.h"
+#include "engines/kvm/kvm.h"
 #include "guest/protocol.h"
 #include "hosts/linux/linux.h"
 #include "hosts/linux/sandbox.h"
@@ -61,7 +62,10 @@ static int choose_cpu_model(struct run *run)
 				     nearest ? "did you mean " : "take x86-64-v2, x86-64-v3 or max",
 				     nearest ? nearest : "");
 	memset(&host, 0, sizeof(host));
-	cpuid_host_read(&host);
+	if (run->engine->processor)
+		run->engine->processor(&host);
+	else
+		cpuid_host_read(&host);
 	cpu_model_limit(&run->cpu_model, model, &host);
 	for (unsigned i = 0; cpu_model_missing(&run->cpu_model, model, i); i++)
 		host_log(LOG_INFO, "--cpu-model %s: this host lacks %s", name,
@@ -71,16 +75,25 @@ static int choose_cpu_model(struct run *run)
 
 static int choose_engine(struct run *run)
 {
-	char reason[1024] = "";
+	char *reason = run->engine_reason;
 
-	run->engine = engines_choose(run->options->engine, reason, sizeof(reason));
+	run->engine = engines_choose(run->options->engine, reason, sizeof(run->engine_reason));
 	if (!run->engine) {
 		bool unknown = strstr(reason, "no such") != NULL;
 
 		return complain_with(unknown ? LODGE_BAD_OPTION : LODGE_HOST_LACKS, "%s", reason);
 	}
-	host_log(LOG_INFO, "engine %s: %s", run->engine->name, reason);
 	return LODGE_OK;
+}
+
+/* Somebody who asked for none and doesn't get the best is told, once a guest can be run. */
+static void tell_engine(const struct run *run)
+{
+	const char *name = run->options->engine;
+	bool passed_over = (!name || !strcmp(name, "auto")) && run->engine != engines_all[0];
+
+	host_log(passed_over ? LOG_WARNING : LOG_INFO, "engine %s: %s", run->engine->name,
+		 run->engine_reason);
 }
 
 static int open_images(struct run *run)
@@ -333,9 +346,9 @@ static int prepare(struct run *run)
 
 	if (!guest_choose(&run->guest, run->options, reason, sizeof(reason)))
 		return complain_with(LODGE_BAD_OPTION, "%s", reason);
-	status = choose_cpu_model(run);
+	status = choose_engine(run);
 	if (!status)
-		status = choose_engine(run);
+		status = choose_cpu_model(run);
 	if (!status)
 		status = open_images(run);
 	if (!status)
@@ -358,6 +371,8 @@ static int prepare(struct run *run)
 		run->cpu_model.tsc_frequency = host_tsc_frequency();
 	if (!status)
 		status = open_control(run);
+	if (!status)
+		tell_engine(run);
 	/* The last, for a terminal changes now and says so. */
 	if (!status)
 		status = open_console(run);
@@ -367,7 +382,10 @@ static int prepare(struct run *run)
 static int enter_sandbox(struct run *run)
 {
 	static const char *const readable[] = {"/etc/resolv.conf", NULL};
-	const struct sandbox_options options = {.readable = readable};
+	const struct sandbox_options options = {
+		.readable = readable,
+		.ioctls = run->engine == &engine_kvm ? kvm_ioctls : NULL,
+	};
 
 	if (sandbox_enter(&options, run->sandbox, sizeof(run->sandbox)))
 		return complain_with(LODGE_HOST_LACKS, "can't enter the sandbox: %s", run->sandbox);

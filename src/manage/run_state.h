@@ -30,6 +30,7 @@ struct run {
 	struct images images;
 	struct cpu_model cpu_model;
 	const struct engine *engine;
+	char engine_reason[1024];
 	struct vm vm;
 	bool vm_made, attached;
 	struct pc *pc;
