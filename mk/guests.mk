@@ -7,7 +7,7 @@ guest_tests := $(sort $(wildcard tests/guests/*.c tests/guests/*.S))
 guest_names := $(basename $(notdir $(guest_tests)))
 guest_elfs  := $(guest_names:%=$O/guests/%.elf)
 guest_lib   := tests/guests/lib/guest.c tests/guests/lib/start.S
-guest_lib64 := tests/guests/lib/system.c tests/guests/lib/system_entry.S
+guest_lib64 := tests/guests/lib/system.c tests/guests/lib/system_entry.S tests/guests/lib/model.c
 
 guest_flags := -std=gnu17 -O1 -g -Itests/guests/lib -Itests/guests -ffreestanding -nostdinc \
                -isystem $(freestanding_include) $(warnings) $(WERROR) -fno-pic -fno-pie -fno-common \
