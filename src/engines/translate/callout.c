@@ -203,10 +203,14 @@ static const void *interpret_here(struct cpu *cpu, const struct place *place)
 	const uint8_t *bytes = vm_slice(cpu->vm, gpa(physical), 1);
 
 	CHECK(bytes);
-	if (insn_decode(&cpu->insn, bytes, room < 15 ? room : 15, CODE_64) == DECODE_OK)
-		interpret_insn(cpu, &cpu->insn);
-	else
+	if (insn_decode(&cpu->insn, bytes, room < 15 ? room : 15, CODE_64) != DECODE_OK) {
 		interpret(cpu); /* another vcpu has changed it */
+		return go_on(cpu);
+	}
+	interpret_insn(cpu, &cpu->insn);
+	/* Behind a branch is nothing in the block, even if that is where it has led. */
+	if (cpu->insn.op->class == CLASS_BRANCH || cpu->insn.op->class == CLASS_END)
+		return go_on(cpu);
 	return go_behind(cpu, place);
 }
 

@@ -206,8 +206,10 @@ static bool translate_leave_insn(struct translation *t, const struct insn *insn)
 	flags_clobber(t, translation_step(t)->live_before);
 	emit_move(&t->emit, T0, RBP);
 	emit_lookup(t, 8, false, PAGE_STACK);
+	/* The load may still fault, through an empty slot: it comes before any change. */
+	emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
 	emit_add(&t->emit, HOST_RSP, RBP, 8);
-	emit_based(&t->emit, EMIT_LOAD, 8, RBP, T0, 0);
+	emit_move(&t->emit, RBP, T0);
 	return true;
 }
 
