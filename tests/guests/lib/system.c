@@ -29,13 +29,11 @@ static void *copy(void *to, const void *from, size_t size)
 }
 
 /* Compilers emit calls to these two. */
-void *memcpy(void *to, const void *from, size_t size);
 void *memcpy(void *to, const void *from, size_t size)
 {
 	return copy(to, from, size);
 }
 
-void *memset(void *to, int value, size_t size);
 void *memset(void *to, int value, size_t size)
 {
 	void *start = to;

@@ -8,6 +8,9 @@
 
 #include "guest.h"
 
+void *memcpy(void *to, const void *from, size_t size);
+void *memset(void *to, int value, size_t size);
+
 /* Descriptor tables, after system_init(). */
 
 #define CODE_32	  0x08
