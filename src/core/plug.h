@@ -10,10 +10,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct snapshot;
+
 /* A piece of host memory, laid out as POSIX struct iovec. */
 struct slice {
 	void *base;
 	size_t length;
+};
+
+/* Links requests of one kind while their plug has them. */
+struct plug_link {
+	struct plug_link *next;
 };
 
 enum disk_operation { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_WRITE_ZEROES };
@@ -35,7 +42,7 @@ struct disk_request {
 	unsigned slice_count;
 	/* result: 0 or a negative errno. Called on any thread without the vm's lock. */
 	void (*done)(struct disk_request *request, int result);
-	struct disk_request *next; /* the disk's, while it has the request */
+	struct plug_link link; /* the disk's, while it has the request */
 };
 
 struct disk;
@@ -61,6 +68,40 @@ struct disk {
 	bool read_only;
 	bool can_discard;
 	char serial[21];
+};
+
+/*
+ * One request to a shared folder: a FUSE message, as virtio-fs carries it (virtio 1.2, section
+ * 5.11; Linux, include/uapi/linux/fuse.h). Owned by the device, which keeps it and its slices'
+ * memory until done() is called.
+ */
+struct share_request {
+	const struct slice *readable, *writable; /* the message, and room for the answer */
+	unsigned readable_count, writable_count;
+	uint64_t readable_length, writable_length; /* bytes, the sums of the slices */
+	/* written: how many bytes of the answer there are. Called on a thread of the share's,
+	 * without the vm's lock. */
+	void (*done)(struct share_request *request, uint64_t written);
+	struct plug_link link; /* the share's, while it has the request */
+};
+
+/* A folder of the host's, shared with the guest. */
+struct share;
+struct share_ops {
+	/* Begins the request; never blocks. 0: done() will be called, never from within submit().
+	 * Otherwise a negative errno: it won't. Any thread, with the vm's lock or not. */
+	int (*submit)(struct share *share, struct share_request *request);
+	/* Waits until done() has been called, and has returned, for everything submitted. Vm's lock
+	 * not held. */
+	void (*drain)(struct share *share);
+	/* Saves or loads what the guest knows of files by number. Drained, and no vcpu runs. */
+	void (*state)(struct share *share, struct snapshot *snapshot);
+	/* Drains, and releases the share. Vm's lock not held. */
+	void (*close)(struct share *share);
+};
+struct share {
+	const struct share_ops *ops;
+	char tag[37]; /* by which the guest mounts it: 1 to 36 bytes */
 };
 
 /* Ethernet frames without checksum. */

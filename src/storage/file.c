@@ -14,7 +14,7 @@
 
 #include "core/host.h"
 
-enum { SLICES_AT_ONCE = 256, SECTOR = 512 };
+enum { SECTOR = 512 };
 
 static const uint8_t zeroes[64 << 10];
 
@@ -23,14 +23,12 @@ _Static_assert(sizeof(struct slice) == sizeof(struct iovec) &&
 		       offsetof(struct slice, length) == offsetof(struct iovec, iov_len),
 	       "slices are laid out as what preadv takes");
 
-/* Fills vector with `length` bytes of the slices behind skip bytes, as far as they fit; how many
- * entries. */
-static int cut(const struct slice *slices, unsigned count, uint64_t skip, uint64_t length,
+int slices_cut(const struct slice *slices, unsigned count, uint64_t skip, uint64_t length,
 	       struct iovec *vector)
 {
 	int entries = 0;
 
-	for (unsigned i = 0; i < count && entries < SLICES_AT_ONCE && length > 0; i++) {
+	for (unsigned i = 0; i < count && entries < SLICES_CUT_MAX && length > 0; i++) {
 		uint64_t part = slices[i].length;
 
 		if (skip >= part) {
@@ -48,10 +46,10 @@ static int cut(const struct slice *slices, unsigned count, uint64_t skip, uint64
 
 void slices_clear(const struct slice *slices, unsigned count, uint64_t skip, uint64_t length)
 {
-	struct iovec vector[SLICES_AT_ONCE];
+	struct iovec vector[SLICES_CUT_MAX];
 	int entries;
 
-	while (length > 0 && (entries = cut(slices, count, skip, length, vector)) > 0) {
+	while (length > 0 && (entries = slices_cut(slices, count, skip, length, vector)) > 0) {
 		for (int i = 0; i < entries; i++) {
 			memset(vector[i].iov_base, 0, vector[i].iov_len);
 			skip += vector[i].iov_len;
@@ -63,11 +61,11 @@ void slices_clear(const struct slice *slices, unsigned count, uint64_t skip, uin
 void slices_fill(const struct slice *slices, unsigned count, uint64_t skip, const void *bytes,
 		 uint64_t length)
 {
-	struct iovec vector[SLICES_AT_ONCE];
+	struct iovec vector[SLICES_CUT_MAX];
 	const uint8_t *from = bytes;
 	int entries;
 
-	while (length > 0 && (entries = cut(slices, count, skip, length, vector)) > 0) {
+	while (length > 0 && (entries = slices_cut(slices, count, skip, length, vector)) > 0) {
 		for (int i = 0; i < entries; i++) {
 			memcpy(vector[i].iov_base, from, vector[i].iov_len);
 			from += vector[i].iov_len;
@@ -80,10 +78,10 @@ void slices_fill(const struct slice *slices, unsigned count, uint64_t skip, cons
 int file_transfer(struct file *file, bool write, const struct slice *slices, unsigned count,
 		  uint64_t skip, uint64_t length, uint64_t offset)
 {
-	struct iovec vector[SLICES_AT_ONCE];
+	struct iovec vector[SLICES_CUT_MAX];
 
 	while (length > 0) {
-		int entries = cut(slices, count, skip, length, vector);
+		int entries = slices_cut(slices, count, skip, length, vector);
 		ssize_t part = write ? pwritev(file->descriptor, vector, entries, (off_t)offset)
 				     : preadv(file->descriptor, vector, entries, (off_t)offset);
 
@@ -108,16 +106,16 @@ int file_transfer_at_once(struct file *file, bool write, const struct slice *sli
 			  uint64_t skip, uint64_t length, uint64_t offset)
 {
 	atomic_bool *impossible = write ? &file->no_write_at_once : &file->no_read_at_once;
-	struct iovec cut_out[SLICES_AT_ONCE];
+	struct iovec cut_out[SLICES_CUT_MAX];
 	const struct iovec *vector = (const struct iovec *)slices;
 	int entries = (int)count;
 	ssize_t done;
 
-	if (length > FILE_AT_ONCE_MAX || count > SLICES_AT_ONCE ||
+	if (length > FILE_AT_ONCE_MAX || count > SLICES_CUT_MAX ||
 	    atomic_load_explicit(impossible, memory_order_relaxed))
 		return -EAGAIN;
 	if (skip || count != 1 || slices[0].length != length) {
-		entries = cut(slices, count, skip, length, cut_out);
+		entries = slices_cut(slices, count, skip, length, cut_out);
 		vector = cut_out;
 	}
 	if (write)

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "core/plug.h"
 
@@ -55,6 +56,12 @@ int file_write_zeroes(struct file *file, uint64_t offset, uint64_t length, bool 
 /* A file's length. */
 int file_resize(struct file *file, uint64_t size);
 
+#define SLICES_CUT_MAX 256
+
+/* Fills vector, of SLICES_CUT_MAX entries, with `length` bytes of the slices behind skip bytes, as
+ * far as they fit. How many entries. */
+int slices_cut(const struct slice *slices, unsigned count, uint64_t skip, uint64_t length,
+	       struct iovec *vector);
 /* Clears `length` bytes of the slices from byte `skip` on. */
 void slices_clear(const struct slice *slices, unsigned count, uint64_t skip, uint64_t length);
 /* Copies from memory into them. */

@@ -16,11 +16,19 @@ struct qcow2_disk {
 	struct workers workers;
 };
 
-static int carry_out(void *owner, const struct disk_request *request)
+static void carry_out(void *owner, struct plug_link *link)
 {
 	struct qcow2_disk *disk = owner;
+	struct disk_request *request = container_of(link, struct disk_request, link);
 
-	return qcow2_carry_out(disk->image, request);
+	request->done(request, qcow2_carry_out(disk->image, request));
+}
+
+static int submit_to_workers(struct qcow2_disk *disk, struct disk_request *request)
+{
+	int error = workers_submit(&disk->workers, &request->link);
+
+	return error ? error : DISK_PENDING;
 }
 
 static bool done_at_once(struct qcow2 *image, const struct disk_request *request)
@@ -43,7 +51,7 @@ static int disk_submit(struct disk *disk, struct disk_request *request)
 {
 	struct qcow2_disk *own = container_of(disk, struct qcow2_disk, disk);
 
-	return done_at_once(own->image, request) ? 0 : workers_submit(&own->workers, request);
+	return done_at_once(own->image, request) ? 0 : submit_to_workers(own, request);
 }
 
 static void disk_drain(struct disk *disk)
@@ -94,7 +102,7 @@ int qcow2_disk_open(const char *path, bool read_only, struct disk **result, char
 				   .block_size = qcow2_size(disk->image) % 4096 ? 512 : 4096,
 				   .read_only = read_only,
 				   .can_discard = !read_only};
-	workers_init(&disk->workers, carry_out, disk);
+	workers_init(&disk->workers, "disk", carry_out, disk);
 	*result = &disk->disk;
 	return 0;
 }

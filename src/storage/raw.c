@@ -22,10 +22,8 @@ struct raw {
 	struct workers workers;
 };
 
-static int carry_out(void *owner, const struct disk_request *request)
+static int transfer(struct raw *raw, const struct disk_request *request)
 {
-	struct raw *raw = owner;
-
 	switch (request->operation) {
 	case DISK_READ:
 	case DISK_WRITE:
@@ -40,6 +38,20 @@ static int carry_out(void *owner, const struct disk_request *request)
 					 request->unmap);
 	}
 	return -EINVAL;
+}
+
+static void carry_out(void *owner, struct plug_link *link)
+{
+	struct disk_request *request = container_of(link, struct disk_request, link);
+
+	request->done(request, transfer(owner, request));
+}
+
+static int submit_to_workers(struct raw *raw, struct disk_request *request)
+{
+	int error = workers_submit(&raw->workers, &request->link);
+
+	return error ? error : DISK_PENDING;
 }
 
 /* True if the request was done without waiting. A transfer that was done in part is begun anew by a
@@ -58,7 +70,7 @@ static int raw_submit(struct disk *disk, struct disk_request *request)
 {
 	struct raw *raw = container_of(disk, struct raw, disk);
 
-	return done_at_once(raw, request) ? 0 : workers_submit(&raw->workers, request);
+	return done_at_once(raw, request) ? 0 : submit_to_workers(raw, request);
 }
 
 static void raw_drain(struct disk *disk)
@@ -121,7 +133,7 @@ int raw_open(const char *path, bool read_only, struct disk **disk, char *reason,
 		raw->disk.block_size = raw->file.block_size;
 	else if (!raw->file.block_device && raw->file.size % 4096 == 0)
 		raw->disk.block_size = 4096;
-	workers_init(&raw->workers, carry_out, raw);
+	workers_init(&raw->workers, "disk", carry_out, raw);
 	*disk = &raw->disk;
 	return 0;
 }

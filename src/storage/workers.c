@@ -4,10 +4,10 @@
 #include <signal.h>
 #include <stddef.h>
 
-void workers_init(struct workers *workers,
-		  int (*carry_out)(void *owner, const struct disk_request *request), void *owner)
+void workers_init(struct workers *workers, const char *name,
+		  void (*carry_out)(void *owner, struct plug_link *link), void *owner)
 {
-	*workers = (struct workers){.carry_out = carry_out, .owner = owner};
+	*workers = (struct workers){.carry_out = carry_out, .owner = owner, .name = name};
 	workers->last = &workers->first;
 	pthread_mutex_init(&workers->lock, NULL);
 	pthread_cond_init(&workers->work, NULL);
@@ -18,22 +18,22 @@ static void *work(void *argument)
 {
 	struct workers *workers = argument;
 
-	pthread_setname_np(pthread_self(), "disk");
+	pthread_setname_np(pthread_self(), workers->name);
 	pthread_mutex_lock(&workers->lock);
 	for (;;) {
-		struct disk_request *request = workers->first;
+		struct plug_link *link = workers->first;
 
-		if (!request && workers->ending)
+		if (!link && workers->ending)
 			break;
-		if (!request) {
+		if (!link) {
 			pthread_cond_wait(&workers->work, &workers->lock);
 			continue;
 		}
-		workers->first = request->next;
+		workers->first = link->next;
 		if (!workers->first)
 			workers->last = &workers->first;
 		pthread_mutex_unlock(&workers->lock);
-		request->done(request, workers->carry_out(workers->owner, request));
+		workers->carry_out(workers->owner, link);
 		pthread_mutex_lock(&workers->lock);
 		if (--workers->pending == 0)
 			pthread_cond_broadcast(&workers->idle);
@@ -58,22 +58,22 @@ static int start_threads(struct workers *workers)
 	return workers->threads ? 0 : -error;
 }
 
-int workers_submit(struct workers *workers, struct disk_request *request)
+int workers_submit(struct workers *workers, struct plug_link *link)
 {
 	int error = 0;
 
-	request->next = NULL;
+	link->next = NULL;
 	pthread_mutex_lock(&workers->lock);
 	if (workers->threads == 0)
 		error = start_threads(workers);
 	if (!error) {
-		*workers->last = request;
-		workers->last = &request->next;
+		*workers->last = link;
+		workers->last = &link->next;
 		workers->pending++;
 		pthread_cond_signal(&workers->work);
 	}
 	pthread_mutex_unlock(&workers->lock);
-	return error ? error : DISK_PENDING;
+	return error;
 }
 
 void workers_drain(struct workers *workers)

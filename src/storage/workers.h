@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One queue of requests and a few threads that carry them out: what a disk does that would wait. */
+/* One queue of requests and a few threads that carry them out: what a disk or a shared folder does
+ * that would wait. */
 #ifndef STORAGE_WORKERS_H
 #define STORAGE_WORKERS_H
 
@@ -11,29 +12,30 @@
 #define WORKERS_THREADS 2
 
 struct workers {
-	int (*carry_out)(void *owner, const struct disk_request *request);
+	void (*carry_out)(void *owner, struct plug_link *link);
 	void *owner;
+	const char *name;
 	pthread_t thread[WORKERS_THREADS];
 	unsigned threads;
 	/* Under the lock: */
 	pthread_mutex_t lock;
 	pthread_cond_t work, idle;
-	struct disk_request *first, **last;
+	struct plug_link *first, **last;
 	unsigned pending; /* queued or on a thread */
 	bool ending;
 };
 
-/* carry_out is called on the threads, several at once, and returns the request's result. */
-void workers_init(struct workers *workers,
-		  int (*carry_out)(void *owner, const struct disk_request *request), void *owner);
+/* carry_out is called on the threads, several at once, and ends with the call of the request's
+ * done(). name: the threads', up to 15 bytes. */
+void workers_init(struct workers *workers, const char *name,
+		  void (*carry_out)(void *owner, struct plug_link *link), void *owner);
 
 /*
- * Queues the request; its done() will be called. DISK_PENDING, or a negative errno if there is no
- * thread for it. The threads, which block all signals, begin with the first request: by then the
- * process has given up the rights that it doesn't need to run a machine, and a thread has those of
- * its maker.
+ * Queues a request by its link. 0, or a negative errno if there is no thread for it. The threads,
+ * which block all signals, begin with the first request: by then the process has given up the
+ * rights that it doesn't need to run a machine, and a thread has those of its maker.
  */
-int workers_submit(struct workers *workers, struct disk_request *request);
+int workers_submit(struct workers *workers, struct plug_link *link);
 
 /* Waits until all that was submitted is done. */
 void workers_drain(struct workers *workers);
