@@ -29,8 +29,8 @@
  * PCI bus 0:
  *	00.0  host bridge		03.0  virtio entropy
  *	01.0  virtio network		04.0  virtio disks, one a slot
- *	02.0  virtio console		1e.0  virtio sockets
- *					1f.0  ISA bridge
+ *	02.0  virtio console		14.0  virtio shared folders, one a slot
+ *	1e.0  virtio sockets		1f.0  ISA bridge
  */
 #include "machines/pc.h"
 
@@ -50,6 +50,7 @@
 #include "devices/uart.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/fs.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
 #include "devices/virtio/vsock.h"
@@ -92,7 +93,14 @@ enum {
 	GSI_PIT = 2,
 	GSI_PCI = 16
 };
-enum { SLOT_NET = 1, SLOT_CONSOLE = 2, SLOT_RNG = 3, SLOT_DISKS = 4, SLOT_VSOCK = 30 };
+enum {
+	SLOT_NET = 1,
+	SLOT_CONSOLE = 2,
+	SLOT_RNG = 3,
+	SLOT_DISKS = 4,
+	SLOT_SHARES = 20,
+	SLOT_VSOCK = 30,
+};
 
 struct pc {
 	struct vm *vm;
@@ -115,6 +123,8 @@ struct pc {
 	struct virtio_vsock vsock;
 	struct virtio_blk disks[PC_DISKS_MAX];
 	char disk_names[PC_DISKS_MAX][4];
+	struct virtio_fs shares[PC_SHARES_MAX];
+	char share_names[PC_SHARES_MAX][12];
 	unsigned intx; /* levels of INTA..INTD, a bit each */
 	struct pci_windows windows;
 	struct boot_map map;
@@ -207,6 +217,11 @@ static int add_pci_devices(struct pc *pc, const struct pc_config *config)
 		error = virtio_blk_init(&pc->disks[i], pc->vm, &pc->pci, SLOT_DISKS + i,
 					pc->disk_names[i], config->disks[i]);
 	}
+	for (unsigned i = 0; !error && i < config->share_count; i++) {
+		format(pc->share_names[i], sizeof(pc->share_names[i]), "share%u", i);
+		error = virtio_fs_init(&pc->shares[i], pc->vm, &pc->pci, SLOT_SHARES + i,
+				       pc->share_names[i], config->shares[i]);
+	}
 	return error;
 }
 
@@ -267,7 +282,7 @@ int pc_create(struct pc **result, struct vm *vm, const struct pc_config *config)
 	*result = pc;
 	if (!pc)
 		return -ENOMEM;
-	CHECK(config->disk_count <= PC_DISKS_MAX);
+	CHECK(config->disk_count <= PC_DISKS_MAX && config->share_count <= PC_SHARES_MAX);
 	CHECK(vm->memory.size >= PC_MEMORY_MIN && vm->memory.size <= PC_MEMORY_MAX);
 	pc->vm = vm;
 	lay_out(pc);

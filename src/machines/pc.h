@@ -14,6 +14,7 @@
 #include "machines/boot.h"
 
 #define PC_DISKS_MAX   16
+#define PC_SHARES_MAX  8
 #define PC_HOLE_BASE   UINT64_C(0xc0000000) /* RAM below it, the rest from 4 GiB on */
 #define PC_MEMORY_MIN  (UINT64_C(4) << 20)
 #define PC_MEMORY_MAX  (UINT64_C(512) << 30)
@@ -25,6 +26,8 @@ struct pc;
 struct pc_config {
 	struct disk *disks[PC_DISKS_MAX];
 	unsigned disk_count;
+	struct share *shares[PC_SHARES_MAX];
+	unsigned share_count;
 	struct netport *netport; /* NULL: no network card */
 	struct console *serial;	 /* COM1; NULL: its output vanishes */
 	struct console *command; /* the named virtio port; NULL: none */

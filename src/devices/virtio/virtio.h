@@ -15,7 +15,14 @@
 #include "devices/virtio/virtqueue.h"
 
 /* Device ids (section 5). */
-enum { VIRTIO_NET = 1, VIRTIO_BLK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4, VIRTIO_VSOCK = 19 };
+enum {
+	VIRTIO_NET = 1,
+	VIRTIO_BLK = 2,
+	VIRTIO_CONSOLE = 3,
+	VIRTIO_RNG = 4,
+	VIRTIO_VSOCK = 19,
+	VIRTIO_FS = 26,
+};
 
 /* Feature bits of every device (section 6). */
 #define VIRTIO_F_INDIRECT_DESC (1ull << 28)

@@ -366,3 +366,23 @@ TEST(manual_page_describes_every_option)
 			FAIL("docs/lodge.1 describes %s, which isn't an option", name);
 	}
 }
+
+TEST(shared_folders_have_two_names_and_words)
+{
+	REQUIRE(parse("-v", "a/b:/c d", "-v", "/x:/y:/z:ro,uid=1000,gid=7", NULL));
+	EXPECT_EQ(options.share_count, 2);
+	EXPECT_STR(options.shares[0].host, "a/b");
+	EXPECT_STR(options.shares[0].guest, "/c d");
+	EXPECT(!options.shares[0].read_only);
+	EXPECT_STR(options.shares[1].host, "/x:/y");
+	EXPECT_STR(options.shares[1].guest, "/z");
+	EXPECT(options.shares[1].read_only);
+	EXPECT_EQ(options.shares[1].uid, 1000);
+	EXPECT_EQ(options.shares[1].gid, 7);
+	EXPECT(!parse("-v", ":/guest", NULL));
+	EXPECT(!parse("-v", "/host", NULL));
+	EXPECT(!parse("-v", "/host:guest", NULL));
+	EXPECT(!parse("-v", "/host:/guest:uid=-1", NULL));
+	EXPECT(!parse("-v", "/host:/guest:ro,", NULL));
+	options_free(&options);
+}

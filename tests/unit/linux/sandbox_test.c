@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -47,6 +49,98 @@ TEST(no_program_can_be_run_and_no_process_made)
 	REFUSED(kill(1, 0), EPERM);
 	REFUSED(syscall(SYS_tgkill, 1, 1, 0), EPERM);
 	EXPECT_EQ(syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), 0), 0);
+}
+
+/* Folders of this test's own: `in`, which is shared, and `out`. */
+static char place[] = "/tmp/lodge-sandbox-test-XXXXXX";
+
+static void remove_place(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", place);
+	if (system(command))
+		perror(command);
+}
+
+static void enter_with_folder(bool writes)
+{
+	struct sandbox_folder folder = {.writes = writes};
+	struct sandbox_options options = {.folders = &folder, .folder_count = 1};
+
+	REQUIRE(chdir(place) == 0);
+	folder.descriptor = open("in", O_PATH | O_DIRECTORY);
+	REQUIRE(sandbox_enter(&options, text, sizeof(text)) == 0);
+}
+
+/* The tests are processes that end in the sandbox, so one outside of it makes and removes the
+ * folders. Its status is the test's. */
+static void in_child(void (*body)(void))
+{
+	int status = -1;
+	pid_t child;
+
+	REQUIRE(mkdtemp(place));
+	atexit(remove_place);
+	REQUIRE(chdir(place) == 0 && mkdir("in", 0700) == 0 && mkdir("out", 0700) == 0);
+	REQUIRE(close(open("in/old", O_WRONLY | O_CREAT, 0600)) == 0);
+	REQUIRE(close(open("out/secret", O_WRONLY | O_CREAT, 0600)) == 0);
+	child = fork();
+	if (child == 0) {
+		body();
+		_exit(77);
+	}
+	waitpid(child, &status, 0);
+	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 77);
+}
+
+#define HOLDS(condition) ((condition) ? (void)0 : _exit(__LINE__ % 64))
+
+static void work_in_folder(void)
+{
+	const bool landlock = (enter_with_folder(true), strstr(text, "landlock") != NULL);
+	int file = open("in/new", O_RDWR | O_CREAT, 0600);
+
+	HOLDS(file >= 0 && write(file, "x", 1) == 1 && ftruncate(file, 0) == 0);
+	HOLDS(mkdirat(AT_FDCWD, "in/d", 0700) == 0);
+	HOLDS(renameat2(AT_FDCWD, "in/new", AT_FDCWD, "in/d/new", 0) == 0);
+	HOLDS(linkat(AT_FDCWD, "in/old", AT_FDCWD, "in/d/link", 0) == 0);
+	HOLDS(symlinkat("../out/secret", AT_FDCWD, "in/s") == 0);
+	HOLDS(unlinkat(AT_FDCWD, "in/old", 0) == 0);
+	/* By name, through a link and by renaming: nothing beside the folder. */
+	if (!landlock)
+		return;
+	HOLDS(open("out/secret", O_RDONLY) < 0 && errno == EACCES);
+	HOLDS(open("in/s", O_RDONLY) < 0 && errno == EACCES);
+	HOLDS(open("in/../out/secret", O_WRONLY) < 0 && errno == EACCES);
+	HOLDS(open("out/new", O_WRONLY | O_CREAT, 0600) < 0 && errno == EACCES);
+	HOLDS(unlinkat(AT_FDCWD, "out/secret", 0) < 0 && errno == EACCES);
+	HOLDS(renameat2(AT_FDCWD, "out/secret", AT_FDCWD, "in/got", 0) < 0);
+	HOLDS(linkat(AT_FDCWD, "out/secret", AT_FDCWD, "in/got", 0) < 0);
+	HOLDS(mknodat(AT_FDCWD, "in/device", S_IFCHR | 0600, 0x103) < 0);
+	HOLDS(open("/etc/passwd", O_RDONLY) < 0);
+}
+
+TEST(shared_folder_is_in_reach_and_nothing_beside_it)
+{
+	in_child(work_in_folder);
+}
+
+static void look_into_folder(void)
+{
+	enter_with_folder(false);
+	HOLDS(open("in/old", O_RDONLY) >= 0);
+	HOLDS(open("in/old", O_WRONLY) < 0);
+	HOLDS(open("in/new", O_WRONLY | O_CREAT, 0600) < 0);
+	HOLDS(mkdirat(AT_FDCWD, "in/d", 0700) < 0 && errno == EPERM);
+	HOLDS(unlinkat(AT_FDCWD, "in/old", 0) < 0 && errno == EPERM);
+	HOLDS(syscall(SYS_renameat2, AT_FDCWD, "in/old", AT_FDCWD, "in/a", 0) < 0);
+	HOLDS(symlinkat("a", AT_FDCWD, "in/s") < 0 && errno == EPERM);
+}
+
+TEST(folder_that_is_shared_read_only_is_not_written)
+{
+	in_child(look_into_folder);
 }
 
 TEST(files_by_name_are_out_of_reach)
