@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What the scripts share that make guests; sourced, not run. Whoever sources it has fail().
 
-# add_module NAME FROM TO : copies the kernel's module, after those that it says it depends on, and
+# add_module NAME FROM TO [BEFORE] : copies the kernel's module, after those that it says it depends on, and
 # notes the order in TO/order. A module's name has _ where its file may have -. What is built into the
-# kernel needs none.
+# kernel needs none, nor what is in BEFORE.
 add_module() {
 	local path name
 	path=$(find "$2" -name "${1//_/[-_]}.ko")
@@ -12,9 +12,9 @@ add_module() {
 			fail "this kernel has no module $1"
 		return 0
 	fi
-	[ ! -e "$3/${path##*/}" ] || return 0
+	[ ! -e "$3/${path##*/}" ] && [ -z "${4-}" -o ! -e "${4-}/${path##*/}" ] || return 0
 	for name in $(tr '\0' '\n' <"$path" | sed -n 's/^depends=//p' | tr ',' ' '); do
-		add_module "$name" "$2" "$3"
+		add_module "$name" "$2" "$3" "${4-}"
 	done
 	cp "$path" "$3"
 	echo "${path##*/}" >>"$3/order"

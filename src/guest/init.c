@@ -8,8 +8,9 @@
  * Options on the kernel's command line: root=/dev/NAME, rootfstype=, ro, rw, init=,
  * lodge.command=1 (protocol.h), lodge.stop=init (say so and power off: the shortest boot there is),
  * lodge.dhcp=no (the network is brought up, but nobody asked for an address),
- * lodge.exec=PROGRAM (run that one of the initrd, with the words after `--` as its arguments, and
- * power off; no root file system is mounted).
+ * lodge.mount=TAG:PATH[:ro] (a folder that the host shares is mounted at PATH, in which \ooo is a
+ * byte in octal; up to 8), lodge.exec=PROGRAM (run that one of the initrd, with the words after
+ * `--` as its arguments, and power off; no root file system is mounted).
  */
 #include "agent.h"
 #include "init.h"
@@ -30,6 +31,7 @@
 #include <unistd.h>
 
 #define ROOT_WAIT_MILLISECONDS 10000
+#define MOUNTS_MAX	       8
 
 static struct {
 	char root[64];
@@ -40,6 +42,12 @@ static struct {
 	bool stop;
 	bool no_dhcp;
 	char exec[128];
+	struct {
+		char tag[37];
+		char path[1024];
+		bool read_only;
+	} mounts[MOUNTS_MAX];
+	unsigned mount_count;
 } options = {.root = "/dev/vda", .type = "ext4", .init = "/sbin/init"};
 
 void init_log(const char *format, ...)
@@ -81,6 +89,32 @@ static void option_copy(char *to, size_t size, const char *value)
 	snprintf(to, size, "%s", value);
 }
 
+/* TAG:PATH[:ro]; in the path \ooo stands for a byte. */
+static void mount_read(char *value)
+{
+	char *tag = strsep(&value, ":"), *path = strsep(&value, ":"), *to = path;
+
+	if (!path || path[0] != '/' || options.mount_count == MOUNTS_MAX) {
+		init_log("lodge.mount=%s: not understood", tag);
+		return;
+	}
+	option_copy(options.mounts[options.mount_count].tag, sizeof(options.mounts[0].tag), tag);
+	for (const char *from = path; *from;) {
+		unsigned byte;
+
+		if (sscanf(from, "\\%3o", &byte) == 1) {
+			*to++ = (char)byte;
+			from += 4;
+		} else {
+			*to++ = *from++;
+		}
+	}
+	*to = '\0';
+	option_copy(options.mounts[options.mount_count].path, sizeof(options.mounts[0].path), path);
+	options.mounts[options.mount_count].read_only = value && strcmp(value, "ro") == 0;
+	options.mount_count++;
+}
+
 static void options_read(void)
 {
 	char line[4096], *word, *rest = line;
@@ -109,30 +143,65 @@ static void options_read(void)
 			options.no_dhcp = true;
 		else if (strncmp(word, "lodge.exec=", 11) == 0)
 			option_copy(options.exec, sizeof(options.exec), word + 11);
+		else if (strncmp(word, "lodge.mount=", 12) == 0)
+			mount_read(word + 12);
 	}
 }
 
-/* /modules/order names the files in /modules, dependencies first. */
-static void modules_load(void)
+static void module_load(const char *path)
+{
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (file < 0 || syscall(SYS_finit_module, file, "", 0))
+		init_log("module %s: %s", path, strerror(errno));
+	if (file >= 0)
+		close(file);
+}
+
+/* FOLDER/order names the files in the folder, dependencies first. None of them is needed
+ * afterwards; if not `wanted`, not even before. */
+static void modules_load(const char *folder, bool wanted)
 {
 	char line[128], path[160];
-	FILE *order = fopen("/modules/order", "re");
+	FILE *order;
 
+	snprintf(path, sizeof(path), "%s/order", folder);
+	order = fopen(path, "re");
 	if (!order)
 		return;
 	while (fgets(line, sizeof(line), order)) {
-		int file;
-
 		line[strcspn(line, "\n")] = '\0';
-		snprintf(path, sizeof(path), "/modules/%s", line);
-		file = open(path, O_RDONLY | O_CLOEXEC);
-		if (file < 0 || syscall(SYS_finit_module, file, "", 0))
-			init_log("module %s: %s", line, strerror(errno));
-		if (file >= 0)
-			close(file);
+		snprintf(path, sizeof(path), "%s/%s", folder, line);
+		if (wanted)
+			module_load(path);
 		unlink(path);
 	}
 	fclose(order);
+}
+
+static void folders_make(const char *path)
+{
+	char part[sizeof(options.mounts[0].path)];
+
+	for (size_t i = 1; path[i - 1]; i++) {
+		if (path[i] && path[i] != '/')
+			continue;
+		snprintf(part, sizeof(part), "%.*s", (int)i, path);
+		mkdir(part, 0755);
+	}
+}
+
+/* The folders that the host shares. What can't be mounted is told of, and the guest goes on. */
+static void shares_mount(void)
+{
+	for (unsigned i = 0; i < options.mount_count; i++) {
+		const char *path = options.mounts[i].path;
+		unsigned long flags = MS_NODEV | (options.mounts[i].read_only ? MS_RDONLY : 0);
+
+		folders_make(path);
+		if (mount(options.mounts[i].tag, path, "virtiofs", flags, NULL))
+			init_log("shared folder %s: %s", path, strerror(errno));
+	}
 }
 
 /* Mounts the root file system on /root. Returns 0 or a negative errno. */
@@ -160,6 +229,7 @@ static int root_switch(void)
 
 	unlink("/init");
 	unlink("/modules/order");
+	unlink("/modules-share/order");
 	for (size_t i = 0; i < sizeof(moved) / sizeof(moved[0]); i++) {
 		char target[16];
 
@@ -212,6 +282,7 @@ static void command_run(void)
 		runner_refuse(port, text);
 	} else {
 		world_set_up();
+		shares_mount();
 		network_resolve();
 		runner_run(port);
 	}
@@ -264,10 +335,13 @@ int main(int argc, char **argv)
 		init_log("reached");
 		init_power_off();
 	}
-	modules_load();
+	modules_load("/modules", true);
+	modules_load("/modules-share", options.mount_count > 0);
 	network_up(!options.no_dhcp);
-	if (options.exec[0])
+	if (options.exec[0]) {
+		shares_mount();
 		program_run(argv);
+	}
 	if (options.command)
 		command_run();
 
@@ -283,6 +357,7 @@ int main(int argc, char **argv)
 		init_log("can't change to the root file system: %s", strerror(-error));
 		return 1;
 	}
+	shares_mount();
 	if (agent && !systemd)
 		agent_start();
 	execl(options.init, options.init, (char *)NULL);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "guest/protocol.h"
+#include "manage/shares.h"
 
 #define LINUX_COMMAND_LINE    "console=ttyS0 panic=-1"
 #define PREPARED_COMMAND_LINE "console=ttyS0 root=/dev/vda rw quiet panic=-1"
@@ -83,7 +84,9 @@ bool guest_command_line(struct guest *guest, const struct options *options, bool
 	length = snprintf(guest->command_line, sizeof(guest->command_line), "%s%s%s", text,
 			  options->command && *text ? " " : "",
 			  options->command ? LODGE_COMMAND_OPTION : "");
-	if (length >= (int)sizeof(guest->command_line)) {
+	if (length >= (int)sizeof(guest->command_line) ||
+	    (may_be_linux &&
+	     !shares_command_line(options, guest->command_line, sizeof(guest->command_line)))) {
 		snprintf(reason, size, "--append: longer than %zu bytes",
 			 sizeof(guest->command_line) - 1);
 		return false;

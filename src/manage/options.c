@@ -80,6 +80,57 @@ static bool set_disk(struct options *options, const char *value, char *reason, s
 	return options_disk_take(disk, reason, size);
 }
 
+/* One of ro, uid=N and gid=N. */
+static bool share_word(struct options_share *share, const char *word)
+{
+	uint64_t number;
+
+	if (!strcmp(word, "ro"))
+		return share->read_only = true;
+	if ((strncmp(word, "uid=", 4) != 0 && strncmp(word, "gid=", 4) != 0) ||
+	    !word_number(word + 4, &number) || number >= UINT32_MAX)
+		return false;
+	*(word[0] == 'u' ? &share->uid : &share->gid) = (uint32_t)number;
+	return true;
+}
+
+/* HOST:GUEST[:WORD[,WORD]]. The guest's path is absolute, so the last ":/" parts the two. */
+static bool share_take(struct options_share *share, char *reason, size_t size)
+{
+	char *guest = NULL, *words, *word;
+
+	for (char *at = share->host; (at = strstr(at + 1, ":/"));)
+		guest = at;
+	if (!share->host[0] || !guest)
+		return wrong(reason, size, "write HOST:GUEST, with a GUEST that begins with /");
+	*guest++ = '\0';
+	share->guest = guest;
+	words = strchr(guest, ':');
+	if (words)
+		*words++ = '\0';
+	while ((word = strsep(&words, ",")))
+		if (!share_word(share, word))
+			return wrong(reason, size,
+				     "what is %s? Behind the guest's folder may stand ro, uid=N "
+				     "and gid=N",
+				     word);
+	return true;
+}
+
+static bool set_share(struct options *options, const char *value, char *reason, size_t size)
+{
+	struct options_share *share = &options->shares[options->share_count];
+
+	if (options->share_count == OPTIONS_SHARES_MAX)
+		return wrong(reason, size, "there can be %u shared folders at most",
+			     OPTIONS_SHARES_MAX);
+	*share = (struct options_share){.host = strdup(value)};
+	if (!share->host)
+		return wrong(reason, size, "no memory");
+	options->share_count++;
+	return share_take(share, reason, size);
+}
+
 static bool set_cpus(struct options *options, const char *value, char *reason, size_t size)
 {
 	char *end;
@@ -197,6 +248,10 @@ const struct option options_table[] = {
 	{"--disk", "FILE[,ro][,format=F]", COMMAND_MACHINE, true, set_disk,
 	 "a disk image or a block device, as /dev/vda, /dev/vdb and so on; ro: never written; F: "
 	 "raw or qcow2 (default: qcow2 if the name ends in .qcow2, else raw)"},
+	{"-v", "HOST:GUEST[:ro]", COMMAND_MACHINE, true, set_share,
+	 "shares the folder HOST with the guest, whose kernel is Linux 5.4 or later: with Lodge's "
+	 "initrd it is at GUEST, otherwise mount -t virtiofs share0 (share1, ...) DIR; ro: never "
+	 "written; uid=N,gid=N: whose the files are there (default 0)"},
 	{"--cpus", "N", COMMAND_MACHINE, false, set_cpus,
 	 "how many processors, 1 to 32 (default 1)"},
 	{"--memory", "SIZE", COMMAND_MACHINE, false, set_memory,
@@ -239,6 +294,9 @@ void options_free(struct options *options)
 	for (unsigned i = 0; i < options->disk_count; i++)
 		free(options->disks[i].path);
 	options->disk_count = 0;
+	for (unsigned i = 0; i < options->share_count; i++)
+		free(options->shares[i].host);
+	options->share_count = 0;
 	for (unsigned i = 0; i < options->owned_count; i++)
 		free(options->owned[i]);
 	options->owned_count = 0;

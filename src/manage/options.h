@@ -11,6 +11,7 @@
 
 #define OPTIONS_DISKS_MAX    16
 #define OPTIONS_FORWARDS_MAX 32
+#define OPTIONS_SHARES_MAX   8
 #define OPTIONS_OWNED_MAX    32
 #define OPTIONS_MEMORY_MIN   (UINT64_C(4) << 20)
 #define OPTIONS_MEMORY_MAX   (UINT64_C(512) << 30)
@@ -38,6 +39,14 @@ struct options_disk {
 	enum format format;
 };
 
+/* A folder of this host and where the guest has it. */
+struct options_share {
+	char *host;  /* to be freed; guest is in the same block */
+	char *guest; /* absolute */
+	bool read_only;
+	uint32_t uid, gid; /* whose its files are in the guest */
+};
+
 /* What was asked for. Strings live as long as argv, those of disks and of a machine file until
  * options_free. NULL: not given. */
 struct options {
@@ -46,6 +55,8 @@ struct options {
 	const char *kernel, *initrd, *append;
 	struct options_disk disks[OPTIONS_DISKS_MAX];
 	unsigned disk_count;
+	struct options_share shares[OPTIONS_SHARES_MAX];
+	unsigned share_count;
 	unsigned cpus;
 	uint64_t memory; /* bytes */
 	enum options_net net;

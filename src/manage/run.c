@@ -138,6 +138,18 @@ static int open_disks(struct run *run)
 	return status;
 }
 
+static int open_shares(struct run *run)
+{
+	char reason[REASON + PATH_MAX];
+
+	if (shares_open(&run->shares, run->options, reason, sizeof(reason)))
+		return complain_with(LODGE_BAD_INPUT, "-v %s", reason);
+	for (unsigned i = 0; i < run->shares.count; i++)
+		run->config.shares[i] = run->shares.share[i];
+	run->config.share_count = run->shares.count;
+	return LODGE_OK;
+}
+
 static int make_vm(struct run *run)
 {
 	const struct vm_config config = {
@@ -354,6 +366,8 @@ static int prepare(struct run *run)
 	if (!status)
 		status = open_disks(run);
 	if (!status)
+		status = open_shares(run);
+	if (!status)
 		status = make_vm(run);
 	if (!status)
 		status = open_network(run);
@@ -385,6 +399,8 @@ static int enter_sandbox(struct run *run)
 	const struct sandbox_options options = {
 		.readable = readable,
 		.ioctls = run->engine == &engine_kvm ? kvm_ioctls : NULL,
+		.folders = run->shares.folders,
+		.folder_count = run->shares.count,
 	};
 
 	if (sandbox_enter(&options, run->sandbox, sizeof(run->sandbox)))
@@ -479,6 +495,7 @@ static int run_until_end(struct run *run)
 		watch_restart(&run->watch);
 		for (unsigned i = 0; i < run->disk_count; i++)
 			run->disks[i]->ops->drain(run->disks[i]);
+		shares_drain(&run->shares);
 		status = boot(run);
 		if (status)
 			break;
@@ -501,6 +518,7 @@ static void clean_up(struct run *run)
 		run->netport->ops->close(run->netport);
 	for (unsigned i = 0; i < run->disk_count; i++)
 		run->disks[i]->ops->close(run->disks[i]);
+	shares_close(&run->shares);
 	if (run->attached)
 		linux_vm_detach(&run->vm);
 	if (run->vm_made)

@@ -13,6 +13,7 @@
 #include "manage/guest.h"
 #include "manage/images.h"
 #include "manage/options.h"
+#include "manage/shares.h"
 #include "manage/watch.h"
 #include "network/user.h"
 #include "x86/cpuid.h"
@@ -37,6 +38,7 @@ struct run {
 	struct pc_config config;
 	struct disk *disks[PC_DISKS_MAX];
 	unsigned disk_count;
+	struct shares shares;
 	struct netport *netport;
 	struct console *console;
 	struct watch watch;

@@ -134,11 +134,20 @@ static const uint16_t allowed[] = {
 	SYS_access,
 };
 
+/* For shared folders, on top of that: all by descriptors of folders. */
+static const uint16_t for_folders[] = {SYS_getdents64, SYS_readlinkat, SYS_fgetxattr,
+				       SYS_flistxattr};
+static const uint16_t for_writable_folders[] = {
+	SYS_openat,    SYS_mkdirat,   SYS_mknodat,	SYS_unlinkat, SYS_renameat,
+	SYS_renameat2, SYS_linkat,    SYS_symlinkat,	SYS_fchmod,   SYS_fchmodat,
+	SYS_utimensat, SYS_fsetxattr, SYS_fremovexattr, SYS_syncfs,
+};
+
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 /* A filter program that is being put together. */
 struct program {
-	struct sock_filter code[448];
+	struct sock_filter code[512];
 	unsigned short length;
 };
 
@@ -217,6 +226,23 @@ static const uint32_t fcntl_refused[] = {F_SETOWN, 15 /* F_SETOWN_EX */, 10 /* F
 
 #define WRITING (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND)
 
+static void emit_list(struct program *program, const uint16_t *numbers, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		emit(program, BPF_JMP | BPF_JEQ | BPF_K, numbers[i], 0, 1);
+		emit(program, RETURN(SECCOMP_RET_ALLOW));
+	}
+}
+
+static bool writes(const struct sandbox_options *options)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < options->folder_count; i++)
+		any |= options->folders[i].writes;
+	return any;
+}
+
 static void emit_all(struct program *program, const struct sandbox_options *options)
 {
 	/* Another architecture's or x32's call numbers mean other calls: nobody here makes those.
@@ -225,10 +251,11 @@ static void emit_all(struct program *program, const struct sandbox_options *opti
 	emit(program, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
 	emit(program, RETURN(SECCOMP_RET_KILL_PROCESS));
 	emit(program, LOAD(offsetof(struct seccomp_data, nr)));
-	for (unsigned i = 0; i < LENGTH(allowed); i++) {
-		emit(program, BPF_JMP | BPF_JEQ | BPF_K, allowed[i], 0, 1);
-		emit(program, RETURN(SECCOMP_RET_ALLOW));
-	}
+	emit_list(program, allowed, LENGTH(allowed));
+	if (options->folder_count)
+		emit_list(program, for_folders, LENGTH(for_folders));
+	if (writes(options))
+		emit_list(program, for_writable_folders, LENGTH(for_writable_folders));
 	emit_if(program, SYS_mmap, 2, PROT_EXEC, 0);
 	emit_if(program, SYS_mprotect, 2, PROT_EXEC, 0);
 	emit_if(program, SYS_pkey_mprotect, 2, PROT_EXEC, 0);
@@ -282,9 +309,32 @@ static int landlock_allow(int ruleset, const char *path)
 	return error;
 }
 
-/* 0; 1 if the kernel has no landlock. */
-static int landlock_enter(const char *const *readable)
+/* What sharing a folder takes; `known` are the rights that this kernel knows. Devices can't be
+ * made.
+ */
+static int landlock_allow_folder(int ruleset, const struct sandbox_folder *folder, uint64_t known)
 {
+	struct landlock_path_beneath_attr rule = {.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE |
+								    LANDLOCK_ACCESS_FS_READ_DIR,
+						  .parent_fd = folder->descriptor};
+
+	if (folder->writes)
+		rule.allowed_access |= LANDLOCK_ACCESS_FS_WRITE_FILE |
+				       LANDLOCK_ACCESS_FS_REMOVE_DIR |
+				       LANDLOCK_ACCESS_FS_REMOVE_FILE |
+				       LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+				       LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+				       LANDLOCK_ACCESS_FS_MAKE_SYM | FS_REFER | FS_TRUNCATE;
+	rule.allowed_access &= known;
+	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0
+		       ? -errno
+		       : 0;
+}
+
+/* 0; 1 if the kernel has no landlock. */
+static int landlock_enter(const struct sandbox_options *options)
+{
+	const char *const *readable = options->readable;
 	struct landlock_ruleset_attr attributes = {.handled_access_fs = (UINT64_C(1) << 13) - 1};
 	long version =
 		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -302,6 +352,9 @@ static int landlock_enter(const char *const *readable)
 		return -errno;
 	for (; readable && *readable && !error; readable++)
 		error = landlock_allow(ruleset, *readable);
+	for (unsigned i = 0; i < options->folder_count && !error; i++)
+		error = landlock_allow_folder(ruleset, &options->folders[i],
+					      attributes.handled_access_fs);
 	if (!error && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
 		error = -errno;
 	close(ruleset);
@@ -342,7 +395,7 @@ int sandbox_enter(const struct sandbox_options *options, char *text, size_t size
 	error = capabilities_drop();
 	if (error)
 		return failed(text, size, "capabilities", error);
-	landlock = landlock_enter(options->readable);
+	landlock = landlock_enter(options);
 	if (landlock < 0)
 		return failed(text, size, "landlock", landlock);
 	error = filter_enter(options);

@@ -7,6 +7,8 @@
  *  - files: nothing can be made, written, renamed or removed by name; only those can be opened for
  * reading that are named to sandbox_enter (landlock(7), where the kernel has it). Files opened
  * before stay usable.
+ *  - but for the folders that are shared with the guest: below them that can be done which sharing
+ * them is for. What keeps it below them is landlock; where the kernel has none, only this program.
  *  - system calls: those of a list (seccomp(2)); no program can be run, no process looked into or
  * sent a signal, no name space entered, nothing mounted, no memory made executable (an engine makes
  * its code cache beforehand)
@@ -22,10 +24,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A folder below which files may be opened, and made, changed and removed if it `writes`. */
+struct sandbox_folder {
+	int descriptor; /* O_PATH */
+	bool writes;
+};
+
 struct sandbox_options {
 	const char *const *readable; /* paths of files that may be opened for reading later; ends
 					with NULL; NULL: none */
 	const uint32_t *ioctls;	     /* further ioctls that are needed, ended by 0; NULL: none */
+	const struct sandbox_folder *folders;
+	unsigned folder_count;
 	bool strict; /* a system call that isn't allowed ends the process (for tests); else it fails
 			with EPERM */
 };
