@@ -65,6 +65,12 @@ void host_pages_free(void *pages, size_t size);
 void *host_guest_memory(size_t size, int *handle);
 void host_guest_memory_free(void *memory, size_t size, int handle);
 
+/*
+ * Gives pages of guest memory back: [offset, offset + length), whole pages, of the block at
+ * `memory`. They read as zeroes afterwards. 0; or a negative errno, and then they are as they were.
+ */
+int host_guest_memory_discard(void *memory, int handle, uint64_t offset, uint64_t length);
+
 /* Fills memory with unpredictable bytes. Any thread. */
 void host_random(void *bytes, size_t size);
 

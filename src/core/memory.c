@@ -5,6 +5,7 @@
 #include "core/vm.h"
 #include "lib/bits.h"
 #include "lib/bytes.h"
+#include "lib/check.h"
 #include "lib/checked.h"
 #include "lib/error.h"
 
@@ -118,6 +119,46 @@ int vm_write(struct vm *vm, gpa_t address, const void *bytes, uint64_t length)
 	copy(vm, address.value, (uint8_t *)bytes, length, true);
 	vm_written(vm, address, length);
 	return 0;
+}
+
+gpa_t memory_address(const struct memory *memory, const void *host)
+{
+	uint64_t offset = (uint64_t)((const uint8_t *)host - memory->base);
+	unsigned i = 0;
+
+	while (i < memory->count && offset - memory->range[i].offset >= memory->range[i].size)
+		i++;
+	CHECK(i < memory->count);
+	return gpa(memory->range[i].base + (offset - memory->range[i].offset));
+}
+
+/* The whole pages of it that are in the range. How many bytes were given back. */
+static uint64_t discard_in(struct vm *vm, const struct memory_range *range, uint64_t from,
+			   uint64_t to)
+{
+	const uint64_t page = 4096, last = range->base + range->size;
+	const struct memory *memory = &vm->memory;
+
+	from = from > range->base ? align_up(from < last ? from : last, page) : range->base;
+	to = align_down(to < last ? to : last, page);
+	if (from >= to ||
+	    host_guest_memory_discard(memory->base, memory->handle,
+				      range->offset + (from - range->base), to - from))
+		return 0;
+	/* Afterwards: what was translated meanwhile may be of what was there before. */
+	vm_written(vm, gpa(from), to - from);
+	return to - from;
+}
+
+uint64_t vm_discard(struct vm *vm, gpa_t address, uint64_t length)
+{
+	uint64_t given = 0, end;
+
+	if (!checked_add(address.value, length, &end))
+		end = UINT64_MAX;
+	for (unsigned i = 0; i < vm->memory.count; i++)
+		given += discard_in(vm, &vm->memory.range[i], address.value, end);
+	return given;
 }
 
 /* All of it is RAM. */

@@ -50,6 +50,16 @@ void *vm_slice(struct vm *vm, gpa_t address, uint64_t length);
 int vm_read(struct vm *vm, gpa_t address, void *bytes, uint64_t length);
 int vm_write(struct vm *vm, gpa_t address, const void *bytes, uint64_t length);
 
+/*
+ * Gives the whole pages of [address, address + length) that are RAM back to the host: they read as
+ * zeroes, or as before if the host doesn't take them. vm_written is called. How many bytes were
+ * given back. Any thread.
+ */
+uint64_t vm_discard(struct vm *vm, gpa_t address, uint64_t length);
+
+/* The guest-physical address of a host address in RAM. */
+gpa_t memory_address(const struct memory *memory, const void *host);
+
 /* Tells the engine and the dirty log that a device (not the vcpu) changed RAM, all of which it is:
  * translated code of it is dropped. Any thread; vm's lock not needed. */
 void vm_written(struct vm *vm, gpa_t address, uint64_t length);

@@ -30,7 +30,8 @@
  *	00.0  host bridge		03.0  virtio entropy
  *	01.0  virtio network		04.0  virtio disks, one a slot
  *	02.0  virtio console		14.0  virtio shared folders, one a slot
- *	1e.0  virtio sockets		1f.0  ISA bridge
+ *	1c.0  virtio memory balloon	1e.0  virtio sockets
+ *					1f.0  ISA bridge
  */
 #include "machines/pc.h"
 
@@ -48,6 +49,7 @@
 #include "devices/rtc.h"
 #include "devices/testdev.h"
 #include "devices/uart.h"
+#include "devices/virtio/balloon.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/fs.h"
@@ -99,6 +101,7 @@ enum {
 	SLOT_RNG = 3,
 	SLOT_DISKS = 4,
 	SLOT_SHARES = 20,
+	SLOT_BALLOON = 28,
 	SLOT_VSOCK = 30,
 };
 
@@ -123,6 +126,8 @@ struct pc {
 	struct virtio_vsock vsock;
 	struct virtio_blk disks[PC_DISKS_MAX];
 	char disk_names[PC_DISKS_MAX][4];
+	struct virtio_balloon balloon;
+	bool has_balloon;
 	struct virtio_fs shares[PC_SHARES_MAX];
 	char share_names[PC_SHARES_MAX][12];
 	unsigned intx; /* levels of INTA..INTD, a bit each */
@@ -217,6 +222,10 @@ static int add_pci_devices(struct pc *pc, const struct pc_config *config)
 		error = virtio_blk_init(&pc->disks[i], pc->vm, &pc->pci, SLOT_DISKS + i,
 					pc->disk_names[i], config->disks[i]);
 	}
+	if (!error && config->balloon)
+		error = virtio_balloon_init(&pc->balloon, pc->vm, &pc->pci, SLOT_BALLOON,
+					    "balloon0");
+	pc->has_balloon = config->balloon;
 	for (unsigned i = 0; !error && i < config->share_count; i++) {
 		format(pc->share_names[i], sizeof(pc->share_names[i]), "share%u", i);
 		error = virtio_fs_init(&pc->shares[i], pc->vm, &pc->pci, SLOT_SHARES + i,
@@ -393,6 +402,11 @@ int pc_boot(struct pc *pc, const struct boot_config *boot, struct boot_result *r
 	pc->boot.map = pc->map;
 	pc->boot.rsdp = ACPI_BASE;
 	return boot_load(pc->vm, &pc->boot, result);
+}
+
+struct virtio_balloon *pc_balloon(struct pc *pc)
+{
+	return pc->has_balloon ? &pc->balloon : NULL;
 }
 
 void pc_power_button(struct pc *pc)

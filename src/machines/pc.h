@@ -21,6 +21,7 @@
 #define PC_MEMORY_UNIT (UINT64_C(2) << 20)
 
 struct pc;
+struct virtio_balloon;
 
 /* What is plugged in. Plugs stay their owners', who close them after pc_destroy. */
 struct pc_config {
@@ -28,6 +29,7 @@ struct pc_config {
 	unsigned disk_count;
 	struct share *shares[PC_SHARES_MAX];
 	unsigned share_count;
+	bool balloon;		 /* the host takes memory back */
 	struct netport *netport; /* NULL: no network card */
 	struct console *serial;	 /* COM1; NULL: its output vanishes */
 	struct console *command; /* the named virtio port; NULL: none */
@@ -52,6 +54,9 @@ void pc_destroy(struct pc *pc);
  * returned.
  */
 int pc_boot(struct pc *pc, const struct boot_config *boot, struct boot_result *result);
+
+/* The memory balloon, with the vm's lock; NULL: there is none. */
+struct virtio_balloon *pc_balloon(struct pc *pc);
 
 /* The buttons of the case. Vm's lock held. */
 void pc_power_button(struct pc *pc);

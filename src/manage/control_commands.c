@@ -13,6 +13,7 @@
 #include "core/host.h"
 #include "manage/agent_link.h"
 #include "manage/control.h"
+#include "manage/control_memory.h"
 #include "manage/control_ports.h"
 #include "manage/managed.h"
 #include "manage/run_state.h"
@@ -225,6 +226,10 @@ const struct control_command control_commands[] = {
 	 control_port_add,
 	 "forwards one: [IP:]HOST:GUEST[/udp]"},
 	{"port-remove", {{"port", 's', true}, {NULL, 0, false}}, control_port_remove, "ends that"},
+	{"memory",
+	 {{"size", 'i', false}, {NULL, 0, false}},
+	 control_memory,
+	 "how much memory the guest uses and this host holds; size: what it shall get by on"},
 	{"commands", {{NULL, 0, false}}, commands, "lists the commands"},
 	{NULL, {{NULL, 0, false}}, NULL, NULL},
 };

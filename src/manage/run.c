@@ -306,6 +306,7 @@ static int make_pc(struct run *run)
 	watch_init(&run->watch);
 	run->config.serial = &run->watch.front;
 	run->config.debug = &run->watch.debug;
+	run->config.balloon = true;
 	run->config.test_devices = run->options->test_devices;
 	error = pc_create(&run->pc, &run->vm, &run->config);
 	if (error)

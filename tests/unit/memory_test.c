@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core_fixture.h"
 
+#include "lib/bytes.h"
 #include "lib/error.h"
 
 #define FOUR_GIB (UINT64_C(4) << 30)
@@ -101,5 +102,32 @@ TEST(copies_cross_from_one_range_into_the_next)
 	EXPECT_EQ(vm_read(&vm, gpa(FOUR_GIB - 2), back, 4), 0);
 	EXPECT_MEM(back, bytes, 4);
 	EXPECT_EQ(*(uint8_t *)vm_slice(&vm, gpa(FOUR_GIB), 1), 3);
+	vm_destroy(&vm);
+}
+
+static bool is_zero(uint64_t offset, uint64_t length)
+{
+	for (uint64_t i = 0; i < length; i++)
+		if (vm.memory.base[offset + i])
+			return false;
+	return true;
+}
+
+TEST(whole_pages_of_ram_are_given_back)
+{
+	fixture_create(1);
+	bytes_fill(vm.memory.base, 1, vm.memory.size);
+	EXPECT_EQ(vm_discard(&vm, gpa(0x10fff), 0x2002), 0x2000);
+	EXPECT(is_zero(0x11000, 0x2000) && vm.memory.base[0x10fff] && vm.memory.base[0x13000]);
+	EXPECT_EQ(vm_discard(&vm, gpa(0x20001), 0x1000), 0);
+	/* Over the end of a range, and all of both. */
+	EXPECT_EQ(vm_discard(&vm, gpa(4 * FIXTURE_MIB - 0x1000), FOUR_GIB),
+		  0x1000 + 4 * FIXTURE_MIB - 0x1000);
+	EXPECT_EQ(vm_discard(&vm, gpa(4 * FIXTURE_MIB), 0x100000), 0);
+	EXPECT_EQ(vm_discard(&vm, gpa(UINT64_MAX), UINT64_MAX), 0);
+	EXPECT_EQ(vm_discard(&vm, gpa(0), UINT64_MAX), 8 * FIXTURE_MIB);
+	EXPECT(is_zero(0, vm.memory.size));
+	EXPECT_EQ(memory_address(&vm.memory, vm.memory.base + 4 * FIXTURE_MIB + 5).value,
+		  FOUR_GIB + 5);
 	vm_destroy(&vm);
 }

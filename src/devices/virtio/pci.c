@@ -67,6 +67,10 @@ static void bar_write(struct region *region, uint64_t offset, unsigned size, uin
 	case VIRTIO_BAR_COMMON:
 		virtio_common_write(virtio, within, size, (uint32_t)value);
 		break;
+	case VIRTIO_BAR_DEVICE:
+		if (virtio->ops->config_written && within + size <= virtio->config_size)
+			virtio->ops->config_written(virtio, within, size, (uint32_t)value);
+		break;
 	}
 }
 

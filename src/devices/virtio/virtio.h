@@ -20,6 +20,7 @@ enum {
 	VIRTIO_BLK = 2,
 	VIRTIO_CONSOLE = 3,
 	VIRTIO_RNG = 4,
+	VIRTIO_BALLOON = 5,
 	VIRTIO_VSOCK = 19,
 	VIRTIO_FS = 26,
 };
@@ -65,6 +66,10 @@ struct virtio_ops {
 	void (*notify)(struct virtio *virtio, unsigned queue);
 	/* The queue was reset on its own (VIRTIO_F_RING_RESET). May be NULL. */
 	void (*queue_reset)(struct virtio *virtio, unsigned queue);
+	/* The driver has written `size` bytes of the device configuration, all within it. NULL: it
+	 * may only be read. */
+	void (*config_written)(struct virtio *virtio, unsigned offset, unsigned size,
+			       uint32_t value);
 	/* Saves or loads what is the device's own; then the queues have been loaded. May be NULL.
 	 */
 	void (*state)(struct virtio *virtio, struct snapshot *snapshot);

@@ -264,6 +264,13 @@ void host_guest_memory_free(void *memory, size_t size, int handle)
 	host_pages_free(memory, size);
 }
 
+int host_guest_memory_discard(void *memory, int handle, uint64_t offset, uint64_t length)
+{
+	CHECK(offset % 4096 == 0 && length % 4096 == 0);
+	bytes_fill((uint8_t *)memory + offset, 0, length);
+	return 0;
+}
+
 /* The same bytes in each run of a test: xorshift64. */
 void host_random(void *bytes, size_t size)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Memory from Linux, and unpredictable bytes. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -51,6 +52,14 @@ void host_guest_memory_free(void *memory, size_t size, int handle)
 {
 	munmap(memory, size);
 	close(handle);
+}
+
+int host_guest_memory_discard(void *memory, int handle, uint64_t offset, uint64_t length)
+{
+	return fallocate(handle, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+			 (off_t)length)
+		       ? -errno
+		       : 0;
 }
 
 void host_random(void *bytes, size_t size)

@@ -42,6 +42,12 @@ void *host_guest_memory(size_t size, int *handle)
 	return address < 0 ? NULL : (void *)address;
 }
 
+/* The kernel sets a machine's memory aside as a whole, and takes none of it back before the end. */
+int host_guest_memory_discard(void *memory, int handle, uint64_t offset, uint64_t length)
+{
+	return -ENOTSUP;
+}
+
 /* It is the machine's as long as its process lives. */
 void host_guest_memory_free(void *memory, size_t size, int handle)
 {
