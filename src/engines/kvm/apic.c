@@ -147,14 +147,7 @@ static int get_lapic(struct kvm_processor *processor, struct kvm_lapic_state *la
 static int deadline_transfer(struct kvm_processor *processor, unsigned long request,
 			     uint64_t *deadline)
 {
-	struct {
-		struct list_head head;
-		struct kvm_msr_entry entry[1];
-	} msrs = {.head = {.count = 1}, .entry = {{.index = MSR_TSC_DEADLINE, .data = *deadline}}};
-	int error = sync_ioctl(processor, request, "IA32_TSC_DEADLINE", &msrs);
-
-	*deadline = msrs.entry[0].data;
-	return error < 0 ? error : 0;
+	return sync_msr(processor, request, MSR_TSC_DEADLINE, deadline);
 }
 
 int apic_store_deadline(struct kvm_processor *processor, uint64_t deadline)

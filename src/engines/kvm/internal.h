@@ -70,7 +70,7 @@ struct kvm_processor {
 	bool fresh;	 /* registers have been set since the last KVM_RUN */
 	struct vcpu_state known;
 	struct apic apic;
-	uint64_t tsc_offset; /* as last set or seen */
+	uint64_t tsc_offset; /* the kernel's, as far as we and the guest have set it */
 	/* The APIC timer's current count when the vcpu left for a pause, and whether that is so. */
 	uint32_t paused_count;
 	bool paused;
@@ -132,10 +132,12 @@ void registers_to_state(struct vcpu_state *to, const struct registers *from,
  * `reason`. */
 int sync_fetch(struct kvm_processor *processor);
 int sync_store(struct kvm_processor *processor);
-int sync_tsc_offset(struct kvm_processor *processor, uint64_t *offset, bool set);
 void kvm_sync(struct vcpu *vcpu);
 /* Before a run: hands over what has been changed. */
 int sync_hand_over(struct kvm_processor *processor);
+/* One MSR, by KVM_GET_MSRS or KVM_SET_MSRS. */
+int sync_msr(struct kvm_processor *processor, unsigned long request, uint32_t number,
+	     uint64_t *value);
 /* ioctl that says in `reason` what failed. */
 int sync_ioctl(struct kvm_processor *processor, unsigned long request, const char *name,
 	       void *argument);

@@ -42,7 +42,6 @@ const uint32_t kvm_ioctls[] = {
 	(uint32_t)KVM_SET_MSRS,
 	(uint32_t)KVM_GET_LAPIC,
 	(uint32_t)KVM_SET_LAPIC,
-	(uint32_t)KVM_GET_DEVICE_ATTR,
 	(uint32_t)KVM_SET_DEVICE_ATTR,
 	(uint32_t)KVM_GET_TSC_KHZ,
 	(uint32_t)KVM_SET_TSC_KHZ,

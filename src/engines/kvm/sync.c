@@ -18,6 +18,7 @@
 #include "engines/kvm/internal.h"
 #include "lib/bytes.h"
 #include "lib/format.h"
+#include "x86/msr.h"
 
 int sync_ioctl(struct kvm_processor *processor, unsigned long request, const char *name,
 	       void *argument)
@@ -32,13 +33,34 @@ int sync_ioctl(struct kvm_processor *processor, unsigned long request, const cha
 	return result;
 }
 
-int sync_tsc_offset(struct kvm_processor *processor, uint64_t *offset, bool set)
+int sync_msr(struct kvm_processor *processor, unsigned long request, uint32_t number,
+	     uint64_t *value)
 {
-	struct kvm_device_attr attribute = {
-		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)offset};
+	struct {
+		struct list_head head;
+		struct kvm_msr_entry entry[1];
+	} msrs = {.head = {.count = 1}, .entry = {{.index = number, .data = *value}}};
+	int done = ioctl(processor->fd, request, &msrs);
 
-	return sync_ioctl(processor, set ? KVM_SET_DEVICE_ATTR : KVM_GET_DEVICE_ATTR,
-			  "KVM_VCPU_TSC_OFFSET", &attribute);
+	*value = msrs.entry[0].data;
+	if (done == 1)
+		return 0;
+	format(processor->reason, sizeof(processor->reason), "vcpu %u: MSR %#x can't be %s",
+	       processor->vcpu->id, number, request == KVM_GET_MSRS ? "read" : "set");
+	return done < 0 ? -errno : -EINVAL;
+}
+
+/* The kernel's offset becomes ours. */
+static int store_time(struct kvm_processor *processor)
+{
+	uint64_t offset = processor->vcpu->state.tsc_offset;
+	struct kvm_device_attr attribute = {.group = KVM_VCPU_TSC_CTRL,
+					    .attr = KVM_VCPU_TSC_OFFSET,
+					    .addr = (uintptr_t)&offset};
+	int error = sync_ioctl(processor, KVM_SET_DEVICE_ATTR, "KVM_VCPU_TSC_OFFSET", &attribute);
+
+	processor->tsc_offset = offset;
+	return error;
 }
 
 /* MSRs are transferred up to the first that the kernel refuses. */
@@ -106,17 +128,15 @@ static int take_nmi(struct kvm_processor *processor, struct kvm_vcpu_events *eve
 	return sync_ioctl(processor, KVM_SET_VCPU_EVENTS, "KVM_SET_VCPU_EVENTS", events);
 }
 
-/* What the guest has done to its TSC. */
-static int fetch_time(struct kvm_processor *processor)
+/* What the guest has done to its TSC, by what IA32_TSC_ADJUST is now. */
+static void take_adjust(struct kvm_processor *processor, uint64_t adjust)
 {
-	uint64_t offset;
-	int error = sync_tsc_offset(processor, &offset, false);
+	struct vcpu_state *state = &processor->vcpu->state;
+	uint64_t by = adjust - state->tsc_adjust;
 
-	if (error)
-		return error;
-	processor->vcpu->state.tsc_offset += offset - processor->tsc_offset;
-	processor->tsc_offset = offset;
-	return 0;
+	state->tsc_adjust = adjust;
+	state->tsc_offset += by;
+	processor->tsc_offset += by;
 }
 
 int sync_fetch(struct kvm_processor *processor)
@@ -124,6 +144,7 @@ int sync_fetch(struct kvm_processor *processor)
 	struct vcpu *vcpu = processor->vcpu;
 	const struct cpu_model *model = vcpu->vm->cpu_model;
 	struct registers registers;
+	uint64_t adjust, now;
 	int error;
 
 	/* The MSRs' numbers. */
@@ -131,11 +152,13 @@ int sync_fetch(struct kvm_processor *processor)
 	error = fetch_registers(processor, &registers);
 	if (!error)
 		error = take_nmi(processor, &registers.events);
-	if (!error)
-		error = fetch_time(processor);
 	if (error)
 		return error;
+	adjust = vcpu->state.tsc_adjust;
 	registers_to_state(&vcpu->state, &registers, model);
+	now = vcpu->state.tsc_adjust;
+	vcpu->state.tsc_adjust = adjust;
+	take_adjust(processor, now);
 	return 0;
 }
 
@@ -183,7 +206,7 @@ int sync_store(struct kvm_processor *processor)
 	if (!error)
 		error = apic_store(processor);
 	if (!error)
-		error = sync_tsc_offset(processor, &vcpu->state.tsc_offset, true);
+		error = store_time(processor);
 	if (!error)
 		error = transfer_msrs(processor, &registers, KVM_SET_MSRS, "KVM_SET_MSRS");
 	if (!error)
@@ -192,7 +215,6 @@ int sync_store(struct kvm_processor *processor)
 		error = transfer(processor, &registers, after, sizeof(after) / sizeof(after[0]));
 	if (error)
 		return error;
-	processor->tsc_offset = vcpu->state.tsc_offset;
 	processor->stale = processor->apic_stale = processor->paused = false;
 	processor->fresh = true;
 	return 0;
@@ -202,13 +224,15 @@ int sync_store(struct kvm_processor *processor)
 static int hand_over_time(struct kvm_processor *processor)
 {
 	struct vcpu *vcpu = processor->vcpu;
+	uint64_t adjust = 0;
 	int error = 0;
 
 	if (vcpu->state.tsc_offset != processor->tsc_offset) {
-		error = fetch_time(processor);
+		error = sync_msr(processor, KVM_GET_MSRS, MSR_TSC_ADJUST, &adjust);
 		if (!error)
-			error = sync_tsc_offset(processor, &vcpu->state.tsc_offset, true);
-		processor->tsc_offset = vcpu->state.tsc_offset;
+			take_adjust(processor, adjust);
+		if (!error)
+			error = store_time(processor);
 	}
 	return error ? error : apic_resumed(processor);
 }
