@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #define PART	   ".part" /* behind the name of one that is being made */
 #define NUMBER_MAX 100000  /* of a new layer's name */
 #define DEPTH_MAX  256
+#define HEADER_MAX 65536 /* bytes of a file that have all of its header */
 
 /* A disk's name in machine.conf, without its options. */
 static void disk_file(const char *text, char *file, size_t size)
@@ -69,22 +71,29 @@ int layers_find(const struct store_machine *machine, const struct machine_config
 	return 0;
 }
 
+/* Without its lock, which a machine that runs has: a layer's name for what is below never changes.
+ */
 int layer_backing(const char *folder, const char *file, char *backing, size_t size)
 {
-	char path[STORE_PATH + MACHINE_FILE_NAME_MAX], reason[1024];
-	struct qcow2_info info;
-	struct qcow2 *disk;
-	int error;
+	char path[STORE_PATH + MACHINE_FILE_NAME_MAX], reason[256];
+	struct qcow2_header *header = malloc(sizeof(*header));
+	uint8_t *bytes = malloc(HEADER_MAX);
+	ssize_t got = -1;
+	int fd, error = header && bytes ? 0 : -ENOMEM;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, file);
-	error = qcow2_open(path, QCOW2_READ_ONLY | QCOW2_ALONE | QCOW2_AS_IT_IS, &disk, reason,
-			   sizeof(reason));
-	if (error)
-		return error;
-	qcow2_info(disk, &info);
-	snprintf(backing, size, "%s", info.backing);
-	qcow2_close(disk);
-	return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (!error && (fd < 0 || (got = pread(fd, bytes, HEADER_MAX, 0)) < 0))
+		error = -errno;
+	if (!error)
+		error = qcow2_header_parse(header, bytes, (size_t)got, reason, sizeof(reason));
+	if (!error)
+		snprintf(backing, size, "%s", header->backing);
+	if (fd >= 0)
+		close(fd);
+	free(bytes);
+	free(header);
+	return error;
 }
 
 /* Growing */

@@ -336,14 +336,11 @@ TEST(manual_page_describes_every_option)
 		expect_heading(text, option->name);
 	for (unsigned i = 0; image_option_name(i); i++)
 		expect_heading(text, image_option_name(i));
-<<<<<<< HEAD
 	for (unsigned i = 0; agent_option_name(i); i++)
 		expect_heading(text, agent_option_name(i));
-=======
 	for (const struct verb *const *table = verb_tables; *table; table++)
 		for (const struct verb *verb = *table; verb->name; verb++)
 			expect_verb(text, verb);
->>>>>>> b375160 (manage: snapshots, clones, set, images, top, events, completion)
 	for (const char *at = text; (at = strstr(at, "\n.B \\-")); at++) {
 		char name[64];
 		bool known = is_of_a_verb(at + 4);
