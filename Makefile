@@ -120,6 +120,7 @@ help:
 	@echo 'make guest      only prepare the Debian guest that make run boots'
 	@echo 'make guests     build the tiny test guests'
 	@echo 'make bench      compare with QEMU TCG; BENCH_JSON=, BENCH_SVG=: results and a chart in files'
+	@echo 'make bench-manage  what verbs about machines take: ls of 50, create, 20 at once'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS (20)'
 	@echo 'make conformance  compare every engine with this processor'
 	@echo 'make iso        build $O/lodge.iso: bare metal, for CD or USB, BIOS or UEFI'

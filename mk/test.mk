@@ -27,6 +27,11 @@ bench: all guest
 	$(Q)if [ -x bench/run ]; then LODGE=$O/lodge LODGE_GUEST_DIR=$(guest) bench/run; \
 		else echo "there is no bench/run" >&2; exit 1; fi
 
+# What needs no comparison with another program: verbs about machines that are kept.
+.PHONY: bench-manage
+bench-manage: all guest
+	$(Q)LODGE=$O/lodge LODGE_GUEST_DIR=$(guest) bench/manage
+
 # mk/conformance.mk, where it is there, says what is built for tests/conformance/run.
 .PHONY: conformance-build
 conformance-build:

@@ -2,18 +2,22 @@
 #include "manage/verb_wait.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/host.h"
+#include "manage/agent_client.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
 #include "manage/watch.h"
 
-#define UNTIL_SECONDS 300
-#define UNTIL_MAX     256 /* bytes of TEXT */
-#define SHOWN	      15  /* lines of the console */
+#define UNTIL_SECONDS  300
+#define UNTIL_MAX      256 /* bytes of TEXT */
+#define NOT_EXECUTABLE 126 /* as shells have it */
+#define NOT_THERE      127
+#define SHOWN	       15 /* lines of the console */
 
 static int timed_out(const struct store_machine *machine, const char *text, unsigned patience)
 {
@@ -61,17 +65,12 @@ static int read_until(struct control_client *client, const struct store_machine 
 	return LODGE_OK;
 }
 
-int verb_wait_until(const struct verb_call *call, const struct store_machine *machine)
+static int wait_text(const struct verb_call *call, const struct store_machine *machine,
+		     const char *text, unsigned patience)
 {
-	const char *text = verb_value(call, "--until", NULL);
 	struct control_client *client;
-	unsigned patience;
 	int status;
 
-	if (!verb_seconds(call, "--timeout", UNTIL_SECONDS, &patience))
-		return LODGE_BAD_OPTION;
-	if (!text)
-		return LODGE_OK;
 	if (!*text || strlen(text) >= UNTIL_MAX)
 		return complain_with(LODGE_BAD_OPTION, "%s: --until: must be 1 to %u bytes",
 				     call->verb->name, UNTIL_MAX - 1);
@@ -86,5 +85,45 @@ int verb_wait_until(const struct verb_call *call, const struct store_machine *ma
 			status = read_until(client, machine, text, patience);
 		control_disconnect(client);
 	}
+	return status;
+}
+
+/* A command that does nothing; what status it has doesn't matter, the agent has answered then. */
+static int wait_agent(const struct store_machine *machine, unsigned patience)
+{
+	static char name[] = "true";
+	char *const arguments[] = {name, NULL};
+	struct agent_command command = {.name = machine->name,
+					.arguments = arguments,
+					.terminal = AGENT_TERMINAL_NO,
+					.in = -1,
+					.timeout = (int)(patience / 1000)};
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC), status = LODGE_OK, stream;
+	struct state state;
+
+	state_read(machine, &state);
+	command.out = command.err = null;
+	stream = agent_connect(state.control, machine->name, &status);
+	if (stream >= 0)
+		status = agent_run(stream, &command);
+	close(null);
+	if (!status || status == NOT_EXECUTABLE || status == NOT_THERE)
+		return LODGE_OK;
+	verb_console_tail(machine, SHOWN, "    ", stderr);
+	return LODGE_TIMEOUT;
+}
+
+int verb_wait_until(const struct verb_call *call, const struct store_machine *machine)
+{
+	const char *text = verb_value(call, "--until", NULL);
+	unsigned patience;
+	int status = LODGE_OK;
+
+	if (!verb_seconds(call, "--timeout", UNTIL_SECONDS, &patience))
+		return LODGE_BAD_OPTION;
+	if (text)
+		status = wait_text(call, machine, text, patience);
+	if (!status && verb_given(call, "--wait"))
+		status = wait_agent(machine, patience);
 	return status;
 }

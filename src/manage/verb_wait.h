@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Waiting for what a guest shows on its console. */
+/* Waiting for a guest: for what it shows on its console, for its agent. */
 #ifndef MANAGE_VERB_WAIT_H
 #define MANAGE_VERB_WAIT_H
 
@@ -10,8 +10,13 @@
 		"--until", "TEXT", false, "waits until the console has shown TEXT"                 \
 	}
 
-/* As --until and --timeout say; at once without --until. An exit status: LODGE_TIMEOUT with the
- * last lines of the console, LODGE_BAD_STATE if the machine ends. */
+#define VERB_WAIT                                                                                  \
+	{                                                                                          \
+		"--wait", NULL, false, "waits until commands can be run in it (lodge exec)"        \
+	}
+
+/* As --until, --wait and --timeout say; at once without the first two. An exit status:
+ * LODGE_TIMEOUT with the last lines of the console, LODGE_BAD_STATE if the machine ends. */
 int verb_wait_until(const struct verb_call *call, const struct store_machine *machine);
 
 #endif

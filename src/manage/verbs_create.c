@@ -195,6 +195,8 @@ static int start_created(struct create *create, uint64_t since)
 	if (!status && verb_given(create->call, "--until"))
 		say_step(create->call, since, "has shown ",
 			 verb_value(create->call, "--until", ""));
+	if (!status && verb_given(create->call, "--wait"))
+		say_step(create->call, since, "answers", "");
 	if (!status && verb_given(create->call, "--json")) {
 		state_read(&machine, &state);
 		json_begin(&out, NULL, '{');
@@ -275,9 +277,10 @@ static int rm(struct verb_call *call)
 static const struct verb_option create_options[] = {OF_CREATE, VERB_END};
 
 static const struct verb_option launch_options[] = {
-	OF_CREATE,  {"--quiet", NULL, false, "doesn't name the steps"},
-	VERB_UNTIL, VERB_TIMEOUT,
-	VERB_JSON,  VERB_END,
+	OF_CREATE,    {"--quiet", NULL, false, "doesn't name the steps"},
+	VERB_WAIT,    VERB_UNTIL,
+	VERB_TIMEOUT, VERB_JSON,
+	VERB_END,
 };
 
 static const struct verb_option rm_options[] = {
@@ -308,7 +311,10 @@ const struct verb verbs_create[] = {
 	 true,
 	 false,
 	 launch,
-	 NULL},
+	 "It names its steps, and returns once the first processor runs; with --wait or --until "
+	 "once "
+	 "that has come, at the latest after --timeout seconds (300): then the last lines of the "
+	 "console are shown, and the machine runs on."},
 	{"rm",
 	 "[--force] NAME...",
 	 "removes machines and their disks",

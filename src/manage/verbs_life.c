@@ -263,6 +263,7 @@ static int ask_all(struct verb_call *call)
 
 static const struct verb_option start_options[] = {
 	{"--foreground", NULL, false, "stays, in this process, until the machine ends"},
+	VERB_WAIT,
 	VERB_UNTIL,
 	VERB_TIMEOUT,
 	VERB_END,
@@ -283,8 +284,8 @@ static const struct verb_option stop_options[] = {
 const struct verb verbs_life[] = {
 	{"start", "[OPTION...] NAME...", "starts machines, which run on by themselves", 1,
 	 VERB_WORDS_MAX, MACHINES, start_options, false, false, start,
-	 "It returns once the first processor runs; with --until once the console has shown TEXT, "
-	 "at the latest after --timeout seconds (300): then the last lines of the console are "
+	 "It returns once the first processor runs; with --wait or --until once that has come, at "
+	 "the latest after --timeout seconds (300): then the last lines of the console are "
 	 "shown, and the machine runs on."},
 	{"stop", "[OPTION...] NAME...", "shuts machines down", 1, VERB_WORDS_MAX, MACHINES,
 	 stop_options, false, false, stop,
