@@ -11,6 +11,7 @@ static uint8_t pool[POOL_PAGES][4096] __attribute__((aligned(4096)));
 static unsigned int pool_used;
 static struct trap *volatile state_running;
 static struct tss processor_tss[PROCESSORS_MAX];
+static uint8_t processor_ring_stacks[PROCESSORS_MAX + 1][4096] __attribute__((aligned(16)));
 static void (*processor_work)(unsigned int index);
 
 void state_enter(struct trap *state);
@@ -212,6 +213,7 @@ void processor_main(unsigned int index)
 
 	/* Two eight-byte entries for each: 32 do not fit, so only few processors get a TSS. */
 	if (selector / 8 + 1 < GDT_COUNT) {
+		processor_tss[index].rsp[0] = (uintptr_t)processor_ring_stacks[index + 1];
 		tss_descriptor(selector, &processor_tss[index]);
 		asm volatile("ltr %w0" ::"r"(selector));
 	}
