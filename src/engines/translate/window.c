@@ -445,6 +445,14 @@ bool window_owns(const struct cpu *cpu, uint64_t host)
 	return false;
 }
 
+uint64_t window_first(const struct cpu *cpu)
+{
+	for (unsigned i = 0; i < WINDOWS; i++)
+		if (cpu->windows->window[i].host)
+			return (uint64_t)(uintptr_t)cpu->windows->window[i].host;
+	return 0;
+}
+
 static struct window *window_at(struct windows *windows, uint64_t host)
 {
 	for (unsigned i = 0; i < WINDOWS; i++) {

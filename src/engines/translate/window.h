@@ -62,6 +62,9 @@ bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear
  */
 bool window_owns(const struct cpu *cpu, uint64_t host);
 
+/* The host address of a window that has been used, or 0: tests attack it. */
+uint64_t window_first(const struct cpu *cpu);
+
 /*
  * Whoever runs translated code with MODE_WINDOW sees to it that rsp is in the stack's window
  * before. window_stack chooses it anew. False: there is none, and the mode is another one.
