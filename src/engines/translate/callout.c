@@ -290,6 +290,8 @@ const void *translate_window(struct cpu *cpu, const struct words *words, uint64_
 
 	cpu->count_slot_misses++;
 	if (!window_fill_slot(cpu, slot, linear, words->at[2])) {
+		/* Operands behind this one may rely on the slot. */
+		window_empty_slot(slot);
 		code_window_missed(cpu->code, block_page(place.block));
 		return interpret_here(cpu, &place);
 	}

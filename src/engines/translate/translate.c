@@ -291,6 +291,8 @@ static bool loads_rsp(const struct step *step)
 
 static void write(struct translation *t)
 {
+	unsigned first;
+
 	emit_patchable(&t->emit);
 	t->reg_entry = t->start;
 	if (t->steps[0].live_before) {
@@ -305,9 +307,11 @@ static void write(struct translation *t)
 	for (t->current = 0; t->current < t->count; t->current++) {
 		translation_note(t, t->current, t->steps[t->current].offset);
 		t->ended = t->looked_up = false;
+		first = t->current;
 		if (t->stack)
 			stack_before_step(t);
 		write_step(t);
+		windows_forget(t, first);
 		if (t->stack && !t->ended)
 			stack_after_step(t);
 		t->other_stack |= loads_rsp(&t->steps[t->current]);
@@ -356,6 +360,8 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->start = t->emit.at = code->memory.write + code->code_used;
 	t->count = t->branches = t->stub_count = 0;
 	t->near_count[false] = t->near_count[true] = 0;
+	for (unsigned i = 0; i < 16; i++)
+		t->known[i].low = t->known[i].high = 0;
 	t->other_stack = false;
 	t->other_slots[false] = t->other_slots[true] = 0;
 	t->next = physical & 4095;

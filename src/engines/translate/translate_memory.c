@@ -232,7 +232,8 @@ void emit_recent_stub(struct translation *t, const struct stub *stub)
 
 /* Copies */
 
-/* The general registers that an instruction names (not those that it implies by its opcode). */
+/* The general registers that an instruction names (not those that it implies by its opcode: rax,
+ * rcx, rdx). */
 struct registers {
 	uint16_t used, read, written;
 	bool high_byte;
@@ -409,10 +410,11 @@ static bool copy_registers(struct translation *t, const struct insn *insn)
  * Operands that know their page have their slots. An x87 or MMX instruction may raise a pending #MF
  * before it reaches for memory: with a look-up, #PF comes first, as in the interpreter.
  */
-static bool uses_window(const struct translation *t, const struct insn *insn)
+bool uses_window(const struct translation *t, const struct step *step)
 {
-	return operand_page(insn) == PAGE_ANY && !(insn->op->attributes & (OP_X87 | OP_MMX)) &&
-	       !code_wanders(t->code, t->physical + t->steps[t->current].offset);
+	return t->windows && operand_page(&step->insn) == PAGE_ANY &&
+	       !(step->insn.op->attributes & (OP_X87 | OP_MMX)) &&
+	       !code_wanders(t->code, t->physical + step->offset);
 }
 
 static bool copy_stack(struct translation *t, const struct insn *insn, const struct plan *plan)
@@ -452,21 +454,44 @@ static bool copy_loaded(struct translation *t, const struct insn *insn)
 	plan.rename[loaded.rm] = T0;
 	if (!insn_encode(&loaded, bytes, plan.rename, 0))
 		return false;
-	flags_clobber(t, translation_step(t)->live_before);
-	if (t->windows && uses_window(t, insn)) {
-		if (!emit_window(t, insn, size, true, &address))
-			return false;
+	if (window_is_known(t, insn, size)) {
+		emit_window_known(t, insn, &address);
 	} else {
-		if (!emit_operand_address(t, insn, true))
-			return false;
-		emit_lookup(t, size, false, operand_page(insn));
+		flags_clobber(t, translation_step(t)->live_before);
+		if (uses_window(t, translation_step(t))) {
+			if (!emit_window(t, insn, size, true, &address))
+				return false;
+		} else {
+			if (!emit_operand_address(t, insn, true))
+				return false;
+			emit_lookup(t, size, false, operand_page(insn));
+		}
 	}
+	translation_note_flags(t);
 	emit_memory(&t->emit, EMIT_LOAD, size, T0, address.base, address.index, 1,
 		    address.displacement);
 	flags_before_copy(t, insn);
 	plan_load(t, &plan);
 	t->emit.at += insn_encode(&loaded, t->emit.at, plan.rename, 0);
 	plan_store(t, &plan);
+	flags_after_copy(t, insn);
+	return true;
+}
+
+/* Flags are left where they are, so they may have to be fetched first, by way of T1. */
+static bool copy_known(struct translation *t, const struct insn *insn, const struct plan *plan,
+		       unsigned size)
+{
+	struct insn_address address;
+
+	if (plan->registers.high_byte || !window_is_known(t, insn, size))
+		return false;
+	flags_before_copy(t, insn);
+	emit_window_known(t, insn, &address);
+	plan_load(t, plan);
+	translation_note_flags(t);
+	t->emit.at += insn_encode_at(insn, t->emit.at, plan->rename, &address);
+	plan_store(t, plan);
 	flags_after_copy(t, insn);
 	return true;
 }
@@ -494,8 +519,10 @@ static bool copy_memory(struct translation *t, const struct insn *insn)
 	address.base = exchanged ? RSI : T0;
 	if (!insn_encode_at(insn, bytes, plan.rename, &address))
 		return false;
+	if (copy_known(t, insn, &plan, size))
+		return true;
 	flags_clobber(t, translation_step(t)->live_before);
-	if (t->windows && !exchanged && uses_window(t, insn)) {
+	if (!exchanged && uses_window(t, translation_step(t))) {
 		bool t1 = !(plan.registers.used & SPILLED) && !wants_flags(t, insn);
 
 		if (!emit_window(t, insn, size, t1, &address))

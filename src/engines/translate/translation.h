@@ -53,6 +53,9 @@ struct stub {
 	uint8_t *back; /* STUB_RECENT, STUB_REST: where it goes on after a hit */
 	uint16_t slot;
 	bool write, again;
+	bool shared; /* STUB_WINDOW: others rely on it; the range that it checks: */
+	int32_t low;
+	uint16_t span;
 };
 
 #define TRANSLATION_STUBS (CODE_BLOCK_INSNS * 8)
@@ -85,6 +88,12 @@ struct translation {
 		uint16_t slot;
 	} near_slots[2][NEAR_SLOTS]; /* the recent_entry of PAGE_NEAR, by access */
 	unsigned near_count[2];
+	/* Displacements from a register, not written since, that a window's check covers: low to
+	 * high, and its slot; high is low if there are none. */
+	struct window_known {
+		int64_t low, high;
+		uint16_t slot;
+	} known[16];
 	bool other_stack; /* rsp has been loaded: */
 	uint16_t other_slots[2];
 	struct note notes[CODE_BLOCK_INSNS + 1];
@@ -181,6 +190,17 @@ void emit_recent_stub(struct translation *t, const struct stub *stub);
 bool emit_window(struct translation *t, const struct insn *insn, unsigned size, bool t1,
 		 struct insn_address *address);
 void emit_window_stub(struct translation *t, const struct stub *stub);
+
+/* Has an operand before it checked for this one as well? */
+bool window_is_known(const struct translation *t, const struct insn *insn, unsigned size);
+/* Then: makes *address its host address. Uses T0 alone, and leaves flags alone. */
+void emit_window_known(struct translation *t, const struct insn *insn,
+		       struct insn_address *address);
+/* Behind the steps from `first` to the current one: forgets the registers that they write. */
+void windows_forget(struct translation *t, unsigned first);
+
+/* May the step's memory operand, which it copies, go through a window? */
+bool uses_window(const struct translation *t, const struct step *step);
 
 /* translate_stack.c: only with t->stack */
 

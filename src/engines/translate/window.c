@@ -117,7 +117,13 @@ void window_force(struct cpu *cpu, unsigned views)
 
 /* Slots */
 
-static const struct window_place empty_place = {-WINDOW_SLOT_EMPTY, 0, WINDOW_SLOT_EMPTY};
+static const struct window_place empty_place = {-WINDOW_SLOT_EMPTY, WINDOW_SLOT_EMPTY / 2,
+						WINDOW_SLOT_EMPTY};
+
+void window_empty_slot(struct window_slot *slot)
+{
+	*slot = (struct window_slot){{empty_place, empty_place}, 0};
+}
 
 static void empty_slots(struct cpu *cpu)
 {
@@ -125,10 +131,8 @@ static void empty_slots(struct cpu *cpu)
 
 	for (unsigned word = 0; word < VIEW_COUNT * WINDOW_SLOTS / 64; word++) {
 		for (uint64_t bits = used[word]; bits; bits &= bits - 1) {
-			struct window_slot *slot =
-				&cpu->window_slot[0][word * 64 + (unsigned)__builtin_ctzll(bits)];
-
-			*slot = (struct window_slot){{empty_place, empty_place}, 0};
+			window_empty_slot(
+				&cpu->window_slot[0][word * 64 + (unsigned)__builtin_ctzll(bits)]);
 		}
 		used[word] = 0;
 	}

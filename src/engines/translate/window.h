@@ -32,7 +32,12 @@
 /* Where an access of size bytes in a window may begin at the last. */
 #define WINDOW_LIMIT(size) ((uint32_t)(WINDOW_BYTES - (size)))
 
-/* A slot that no address hits, but for some that are not canonical: as with recent_entry. */
+/*
+ * A slot that no address hits, but for some that are not canonical: as with recent_entry. Its
+ * delta, half of this, makes an address that is not canonical out of those and out of every
+ * canonical one: operands that rely on another's check (translate_window.c) find it where a slot
+ * has been emptied.
+ */
 #define WINDOW_SLOT_EMPTY (1ull << 63)
 
 /* cpu->windows. False if there is no memory; then (and where guest memory has no handle) nothing
@@ -55,6 +60,7 @@ void window_sample(struct cpu *cpu);
  * window for it.
  */
 bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear, unsigned size);
+void window_empty_slot(struct window_slot *slot);
 
 /*
  * Does the host address lie in one of the vcpu's windows, or in the guard of one? May be called in

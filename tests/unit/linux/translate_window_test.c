@@ -339,3 +339,132 @@ TEST(what_wanders_looks_into_the_tlb)
 	EXPECT(guest_cpu(&guest, 0)->code->count_dropped >= 1);
 	EXPECT(guest_cpu(&guest, 0)->code->count_dropped <= 4);
 }
+
+/*
+ * Operands of one register, of which the first checks for all. The flags live across them; the
+ * second page is met by the second for the first time.
+ */
+GUEST(chain, "mov $0x150ff8, %ebx; mov $-1, %rax; mov %rax, %rcx; mov %rax, %rdx;"
+	     "add (%rbx), %rax; adc 8(%rbx), %rcx; adc -8(%rbx), %rdx; setc %r8b;"
+	     "adc %r9, 16(%rbx); hlt");
+
+TEST(operands_share_a_check_and_keep_flags)
+{
+	struct vcpu_state *state;
+
+	create(1);
+	*(uint64_t *)guest_at(&guest, PAGE_A + 0xff8) = 1;
+	*(uint64_t *)guest_at(&guest, PAGE_B + 8) = 7;
+	guest.vm.vcpus[0]->state.gpr[R9] = 5;
+	state = run(chain, chain_end);
+	EXPECT_EQ(state->gpr[RAX], 0);
+	EXPECT_EQ(state->gpr[RCX], 0xbbbb); /* and carry */
+	EXPECT_EQ(state->gpr[RDX], 0);
+	EXPECT_EQ(state->gpr[R8] & 1, 1);
+	EXPECT_EQ(*(uint64_t *)guest_at(&guest, PAGE_B + 8), 13);
+	EXPECT_EQ(faults(), 3); /* A, B, B for writing */
+}
+
+/* A list whose nodes are in one window after the other: the register is another one each time. */
+GUEST(list, "mov $0x150000, %ebx; mov 8(%rbx), %rax; mov (%rbx), %rbx; add 8(%rbx), %rax;"
+	    "mov (%rbx), %rbx; add 8(%rbx), %rax; lea 0x1000(%rbx), %rbx; mov (%rbx), %rcx;"
+	    "mov 16(%rbx), %rdx; hlt");
+
+TEST(a_register_that_is_written_is_checked_anew)
+{
+	struct vcpu_state *state;
+	uint64_t *table;
+
+	create(1);
+	table = guest_at(&guest, GUEST_TABLES + 0x1000);
+	table[2] = table[4] = table[0];
+	*(uint64_t *)guest_at(&guest, PAGE_A) = 0x80151000;
+	*(uint64_t *)guest_at(&guest, PAGE_A + 8) = 1;
+	*(uint64_t *)guest_at(&guest, PAGE_B) = 0x100150000;
+	*(uint64_t *)guest_at(&guest, PAGE_B + 8) = 2;
+	*(uint64_t *)guest_at(&guest, PAGE_B + 16) = 4;
+	state = run(list, list_end);
+	EXPECT_EQ(state->gpr[RAX], 4);
+	EXPECT_EQ(state->gpr[RCX], 0x100150000);
+	EXPECT_EQ(state->gpr[RDX], 4);
+}
+
+/* The register goes to two windows in turn, and the check finds them in the slot's two places. */
+GUEST(turns, "mov $0x150000, %ebx; mov $0x200001000, %r10; mov $9, %ecx;"
+	     "1: add (%rbx), %rax; add 8(%rbx), %rdx; mov 16(%rbx), %rsi; xor %r10, %rbx;"
+	     "dec %ecx; jnz 1b; hlt");
+
+TEST(a_check_exchanges_the_places)
+{
+	struct vcpu_state *state;
+	uint64_t *table;
+
+	create(1);
+	table = guest_at(&guest, GUEST_TABLES + 0x1000);
+	table[8] = table[0];
+	*(uint64_t *)guest_at(&guest, PAGE_A + 8) = 0x1111;
+	*(uint64_t *)guest_at(&guest, PAGE_B + 8) = 0x2222;
+	state = run(turns, turns_end);
+	EXPECT_EQ(state->gpr[RAX], 5 * 0xaaaa + 4 * 0xbbbb);
+	EXPECT_EQ(state->gpr[RDX], 5 * 0x1111 + 4 * 0x2222);
+	EXPECT_EQ(guest_cpu(&guest, 0)->count_slot_misses, 3);
+}
+
+/*
+ * All windows are in use, so that the second operand, in yet another one, has one closed, and all
+ * slots emptied, between the check and the operand that relies on it.
+ */
+GUEST(between, "mov $0x80000000, %r10d; mov $0x150000, %esi; mov $15, %ecx;"
+	       "1: add %r10, %rsi; mov (%rsi), %rax; dec %ecx; jnz 1b; mov $0x150000, %ebx;"
+	       "lea (%rsi,%r10), %rdi; mov $4, %ecx;"
+	       "2: mov (%rbx), %rax; mov (%rdi), %rdx; add %rax, %r8; add %rdx, %r8;"
+	       "add 8(%rbx), %r9; mov 16(%rbx), %r11; add %r10, %rdi; xor %r10, %rbx; dec %ecx;"
+	       "jnz 2b; hlt");
+
+TEST(a_slot_is_emptied_behind_its_check)
+{
+	struct vcpu_state *state;
+	uint64_t *table;
+
+	create(1);
+	table = guest_at(&guest, GUEST_TABLES + 0x1000);
+	for (unsigned i = 2; i < 64; i += 2)
+		table[i] = table[0];
+	*(uint64_t *)guest_at(&guest, PAGE_A + 8) = 0x1111;
+	*(uint64_t *)guest_at(&guest, PAGE_A + 16) = 0x2222;
+	state = run(between, between_end);
+	EXPECT_EQ(state->gpr[R8], 8 * 0xaaaa);
+	EXPECT_EQ(state->gpr[R9], 4 * 0x1111);
+	EXPECT_EQ(state->gpr[R11], 0x2222);
+}
+
+/* What one check would have to cover lies in two windows, or in one and where no address is; before
+ * it, in one. */
+GUEST(two_windows, "mov %rbx, %r12; mov $0x150000, %ebx; mov $3, %ecx;"
+		   "1: mov (%rbx), %rax; mov 8(%rbx), %rdx; add %rdx, 16(%rbx);"
+		   "dec %ecx; cmp $1, %ecx; cmove %r12, %rbx; test %ecx, %ecx; jnz 1b; hlt");
+
+TEST(a_range_that_no_window_holds)
+{
+	struct vcpu_state *state;
+	uint64_t *table;
+
+	create(1);
+	table = guest_at(&guest, GUEST_TABLES + 0x1000);
+	table[1] = table[2] = table[0];
+	table[512 + 511] = table[512];
+	*(uint64_t *)guest_at(&guest, 0x1ffff8) = 0x3333;
+	*(uint64_t *)guest_at(&guest, 8) = 1;
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t rdx = *(uint64_t *)guest_at(&guest, 0);
+
+		EXPECT_EQ(vector_of(two_windows, two_windows_end, 0x7ffffff8, 0), 0xff);
+		state = &guest.vm.vcpus[0]->state;
+		EXPECT_EQ(state->gpr[RAX], 0x3333);
+		EXPECT_EQ(state->gpr[RDX], rdx);
+		EXPECT_EQ(*(uint64_t *)guest_at(&guest, 8), 1 + (i + 1) * rdx);
+	}
+	EXPECT_EQ(vector_of(two_windows, two_windows_end, 0x7ffffffffff8, 0), 14);
+	EXPECT_EQ(vector_of(two_windows, two_windows_end, 0xfffffffffffffff8, 0), 14);
+	EXPECT_EQ(vector_of(two_windows, two_windows_end, 1ull << 63, 0), 13);
+}
