@@ -50,7 +50,7 @@ function row_draw(y, label, figure, ratio, least, greatest, floor, goal, native,
 		mark_goal(x_of(goal), y)
 	if (floor != "")
 		mark_floor(x_of(floor), y)
-	text_at(left + width + 52, y + 4, class == "missed" ? "ratio warn" : "ratio", sprintf(ratio < 9.95 ? "%.2f" : "%.1f", ratio))
+	text_at(left + width + 52, y + 4, class == "missed" ? "ratio warn" : "ratio", sprintf(ratio + 0 < 9.95 ? "%.2f" : "%.1f", ratio))
 	text_at(left + width + 134, y + 4, "figure", figure)
 }
 
@@ -59,7 +59,7 @@ function result_draw(at, y,    native, class, is_ratio, figure) {
 	class = json[at ".floor.verdict"] == "missed" ? "missed" : "holds"
 	if (json[at ".steady"] == "false")
 		class = class " doubted"
-	figure = show(json[at ".lodge"], json[at ".unit"])
+	figure = json[at ".lodge"] == "" ? "" : show(json[at ".lodge"] + 0, json[at ".unit"])
 	native = json[at ".native"] > 0 ? json[at ".qemu"] / json[at ".native"] : ""
 	row_draw(y, json[at ".name"] (json[at ".steady"] == "false" ? " ?" : ""), figure, json[at ".ratio"],
 		json[at ".least"], json[at ".greatest"], is_ratio ? json[at ".floor.floor"] : "",
@@ -90,6 +90,7 @@ function collect(    i, at, section) {
 		if (json[at ".ratio"] == "" || !is_wanted(section))
 			continue
 		rows[section, ++row_count[section]] = at
+		any_doubted = any_doubted || json[at ".steady"] == "false"
 		widen(json[at ".least"])
 		widen(json[at ".greatest"])
 		if (json[at ".floor.what"] == "ratio") {
@@ -101,6 +102,13 @@ function collect(    i, at, section) {
 	}
 	low *= 0.95
 	high *= 1.1
+}
+
+# Without what the package says.
+function version_of(text) {
+	sub(/ emulator version/, "", text)
+	sub(/ *\(.*/, "", text)
+	return text
 }
 
 function style() {
@@ -144,6 +152,10 @@ function legend(y,    x) {
 	x = legend_entry(x, y, "native execution")
 	bar(x - 8, x + 8, y, "bar missed")
 	x = legend_entry(x, y, "below its floor")
+	if (any_doubted) {
+		bar(x - 8, x + 8, y, "bar holds doubted")
+		legend_entry(x, y, "? no pair held")
+	}
 }
 
 function axis(top, bottom,    count, ticks, i) {
@@ -197,7 +209,7 @@ function draw(    top, bottom, total) {
 	left = 216
 	width = 556
 	row_height = 22
-	top = 134
+	top = 152
 	bottom = top + height_of()
 	total = left + width + 154
 	printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n",
@@ -206,11 +218,11 @@ function draw(    top, bottom, total) {
 	style()
 	printf "<rect width=\"%d\" height=\"%d\" class=\"paper\"/>\n", total, bottom + 34
 	text_at(20, 32, "title", "Lodge's software engine against QEMU's TCG")
-	text_at(20, 54, "note", "QEMU's time / Lodge's, of memory size: above 1, Lodge is the faster or smaller. " \
-		json["lodge"] "; " json["qemu"])
-	text_at(20, 71, "note", json["processor"] ", " json["host"] ", " substr(json["date"], 1, 10) \
-		"; one processor, " json["memory"] " of memory, cpu model " json["lodge_cpu"])
-	legend(96)
+	text_at(20, 54, "note", "QEMU's time / Lodge's (memory: size): above 1, Lodge is the faster or the smaller")
+	text_at(20, 72, "note", json["lodge"] ", " version_of(json["qemu"]) "; guests of one processor, " json["memory"] \
+		", cpu model " json["lodge_cpu"])
+	text_at(20, 89, "note", json["processor"] ", " json["host"] ", " substr(json["date"], 1, 10))
+	legend(114)
 	axis(top, bottom)
 	sections_draw(top + 14)
 	print "</svg>"

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Says whether the floors hold: those of the file `floors`, of what was measured.
 
-# A figure of Lodge's own, in the unit of results: ns, KiB, or us/s of processor. Of one that can't be read, the
-# number 0, which nothing holds.
+# A figure of Lodge's own, in the unit of results: ns, ns for a MiB, KiB, or us/s of processor. Of one that can't
+# be read, the number 0, which nothing holds.
 function figure_of(text,    number) {
 	number = text + 0
 	sub(/^[0-9.]+/, "", text)
-	return number * figure_scale[text]
+	return text == "MiB/s" ? 1000000000 / number : number * figure_scale[text]
 }
 
 # Leaves reached ("" if it can't be judged) of a floor: of what, the row's own ratio, or Lodge's figure.
@@ -84,6 +84,9 @@ function floor_judge(i) {
 		floor_verdict[i] = "unknown"
 	} else if (meets(floor_reached[i], floor_what[i], floor_least[i])) {
 		floor_verdict[i] = "holds"
+		if (floor_what[i] ~ /^of:/) # which no table shows
+			printf "floor holds: %s %s is %s of %s, floor %s\n", floor_section[i], floor_name[i],
+				floor_shown(i), substr(floor_what[i], 4), floor_least[i]
 	} else {
 		floor_verdict[i] = "missed"
 		printf "floor missed: %s %s is %s%s, floor %s, goal %s\n", floor_section[i], floor_name[i],

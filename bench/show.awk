@@ -17,7 +17,7 @@ function show(number, what) {
 	if (what == "ns")
 		return show_time(number)
 	if (what == "MiB")
-		return sprintf("%.0f MiB/s", 1000000000 / number)
+		return sprintf(number > 10000000 ? "%.3g MiB/s" : "%.0f MiB/s", 1000000000 / number)
 	if (what == "KiB")
 		return sprintf("%.1f MiB", number / 1024)
 	return sprintf("%.2f %%", number / 10000)
