@@ -32,7 +32,7 @@ function section_print(section,    i) {
 	printf "%s\n", mean_header[section] ? "  times native: QEMU Lodge" : ""
 	for (i = 1; i <= name_count[section]; i++)
 		row(section, names[section, i])
-	if (section != "memory" && mean(section, "ratio") != "") {
+	if (section != "memory" && section != "machines" && mean(section, "ratio") != "") {
 		printf "  %-20s %35s %8.2f", "geometric mean", "", mean(section, "ratio")
 		if (mean(section, "qemu") != "")
 			printf "  %20s  %7.2f %7.2f", "", mean(section, "qemu"), mean(section, "lodge")
