@@ -11,6 +11,7 @@
 #include "engines/translate/fault.h"
 #include "engines/translate/interpret.h"
 #include "engines/translate/mmu.h"
+#include "engines/translate/return_stack.h"
 #include "engines/translate/translation.h"
 #include "engines/translate/translator.h"
 #include "engines/translate/window.h"
@@ -32,7 +33,7 @@ static struct block *make_block(struct cpu *cpu, uint64_t physical, const uint8_
 	code_lock(&code->lock);
 	full = !code_has_room(code);
 	if (!full && code_page_prepared(cpu, physical)) {
-		block = code_lookup(code, physical, cpu->mode);
+		block = code_lookup(code, physical, block_linear(cpu->rip, cpu->mode), cpu->mode);
 		if (!block)
 			block = translate_block(cpu, physical, page);
 	}
@@ -59,7 +60,8 @@ static struct block *find_block(struct cpu *cpu)
 
 		if (!entry->host)
 			return NULL;
-		block = code_lookup(cpu->code, physical, cpu->mode);
+		block = code_lookup(cpu->code, physical, block_linear(cpu->rip, cpu->mode),
+				    cpu->mode);
 		if (!block)
 			block = make_block(cpu, physical, entry->host);
 		if (!block)
@@ -80,8 +82,11 @@ static const void *go_on(struct cpu *cpu);
 /* On at code, which is in a block of cpu->mode and stands for cpu->rip. */
 static const void *resume(struct cpu *cpu, const void *code)
 {
-	if ((cpu->mode & MODE_WINDOW) && !window_has_stack(cpu) && !window_stack(cpu))
-		return go_on(cpu);
+	if (cpu->mode & MODE_WINDOW) {
+		if (!window_has_stack(cpu) && !window_stack(cpu))
+			return go_on(cpu);
+		return_stack_check(cpu);
+	}
 	if (!cpu->vector_live)
 		cpu_vector_load(cpu);
 	return code;
@@ -143,11 +148,19 @@ struct place {
 	uint32_t generation;
 };
 
+/* Blocks that know their page do not keep cpu->code_page. */
+static void set_page(struct cpu *cpu, const struct block *block)
+{
+	if (block->mode & MODE_WINDOW)
+		cpu->code_page = block->linear;
+}
+
 static void read_place(struct cpu *cpu, struct place *place, uint32_t block, uint32_t step)
 {
 	struct machine_code *code = cpu->code;
 
 	place->block = &code->blocks[block];
+	set_page(cpu, place->block);
 	note_read(&code->notes[place->block->notes], place->block->start, step, place->note);
 	place->rip = cpu->rip = cpu->code_page + place->note->guest;
 	place->generation = atomic_load_explicit(&code->generation, memory_order_relaxed);
@@ -168,6 +181,7 @@ static struct place find_call(struct cpu *cpu, const struct words *words)
 	struct machine_code *code = cpu->code;
 	uint32_t guest = words->at[2], host = words->at[3];
 
+	set_page(cpu, &code->blocks[words->at[0] >> 8]);
 	cpu->rip = cpu->code_page + (guest & 0xffff);
 	return (struct place){
 		.block = &code->blocks[words->at[0] >> 8],
@@ -365,6 +379,7 @@ const void *translate_link(struct cpu *cpu, const struct words *words)
 	const struct block *from = &code->blocks[words->at[0]];
 	struct block *block;
 
+	set_page(cpu, from);
 	cpu->rip = cpu->code_page + (entry & 0xffff);
 	if (is_kicked(cpu))
 		return leave();
@@ -373,7 +388,7 @@ const void *translate_link(struct cpu *cpu, const struct words *words)
 		return leave();
 	code_lock(&code->lock);
 	if (code->generation == generation && !block->dropped && block->mode == from->mode &&
-	    block->page == from->page) {
+	    block->page == from->page && block->linear == from->linear) {
 		emit_close(code->memory.write + place,
 			   code->memory.write + block->code + (entry >> 16 ? block->reg_entry : 0));
 		code->count_links++;
@@ -392,6 +407,7 @@ const void *translate_stale(struct cpu *cpu, const struct words *words)
 	uint8_t *write = code->memory.write;
 
 	CHECK(stale);
+	set_page(cpu, stale);
 	cpu->rip = cpu->code_page + stale->start;
 	if (is_kicked(cpu) || !translate_possible(cpu))
 		return leave();
@@ -400,7 +416,8 @@ const void *translate_stale(struct cpu *cpu, const struct words *words)
 		return leave();
 	code_lock(&code->lock);
 	if (code->generation == generation && !block->dropped &&
-	    block_physical(block) == block_physical(stale) && block->mode == stale->mode) {
+	    block_physical(block) == block_physical(stale) && block->mode == stale->mode &&
+	    block->linear == stale->linear) {
 		emit_patch(write + stale->code, 0xe9, write + block->code);
 		if (stale->reg_entry)
 			emit_patch(write + stale->code + stale->reg_entry, 0xe9,
@@ -462,6 +479,8 @@ bool fault_is_guest(struct cpu *cpu, const struct fault *fault, bool translated)
 	}
 	if (translated && !recover(cpu, fault))
 		return false;
+	if (translated)
+		cpu->returns = (uint64_t *)(uintptr_t)fault->gpr[RSP];
 	cpu->fault_vector = (uint8_t)fault->vector;
 	cpu->fault_empty =
 		translated && ((cpu->mode & MODE_WINDOW) || !paging_canonical(fault->gpr[T0]));

@@ -62,6 +62,7 @@ static uint32_t emit_trampolines(uint8_t *write)
 		[TRAMPOLINE_STALE] = thunk_stale,
 		[TRAMPOLINE_STALE_FLAGS] = thunk_stale_flags,
 		[TRAMPOLINE_JUMP] = thunk_jump,
+		[TRAMPOLINE_RETURN] = thunk_return,
 	};
 
 	for (unsigned i = 0; i < TRAMPOLINE_COUNT; i++) {
@@ -180,7 +181,8 @@ static _Atomic uint32_t *hash_slot(struct machine_code *code, uint64_t physical,
 	return &code->hash[((hash >> 32) + (physical & 4095)) & (code->hash_size - 1)];
 }
 
-struct block *code_lookup(struct machine_code *code, uint64_t physical, uint32_t mode)
+struct block *code_lookup(struct machine_code *code, uint64_t physical, uint64_t linear,
+			  uint32_t mode)
 {
 	uint32_t number =
 		atomic_load_explicit(hash_slot(code, physical, mode), memory_order_acquire);
@@ -188,7 +190,8 @@ struct block *code_lookup(struct machine_code *code, uint64_t physical, uint32_t
 	while (number) {
 		struct block *block = &code->blocks[number - 1];
 
-		if (block_physical(block) == physical && block->mode == mode && !block->dropped)
+		if (block_physical(block) == physical && block->mode == mode &&
+		    block->linear == linear && !block->dropped)
 			return block;
 		number = atomic_load_explicit(&block->hash_next, memory_order_acquire);
 	}
@@ -274,6 +277,7 @@ static void drop(struct machine_code *code, struct block *block)
 	uint8_t *write = code->memory.write;
 
 	block->dropped = 1;
+	atomic_fetch_add(&code->drops, 1);
 	hash_remove(code, block);
 	emit_patch(write + block->code, 0xe8, write + TRAMPOLINE_STALE * TRAMPOLINE_BYTES);
 	if (block->reg_entry)

@@ -28,9 +28,10 @@
 
 /* There are some hundred thousand: kept small. */
 struct block {
-	uint32_t page;		    /* guest-physical, its number */
-	uint32_t code;		    /* offset of its code in code memory: the mem entry */
-	uint32_t notes;		    /* index of the first word (note.h) */
+	uint64_t linear; /* page that it was translated for, with MODE_WINDOW; else 0: any */
+	uint32_t page;	 /* guest-physical, its number */
+	uint32_t code;	 /* offset of its code in code memory: the mem entry */
+	uint32_t notes;	 /* index of the first word (note.h) */
 	_Atomic uint32_t hash_next; /* block number + 1 */
 	uint32_t page_next;	    /* likewise; machine->lock */
 	uint16_t start, end;	    /* offsets in the page of its first byte, and behind its last */
@@ -42,7 +43,7 @@ struct block {
 	bool loops : 1;	   /* without passing its entries */
 	_Atomic bool dropped;
 };
-_Static_assert(sizeof(struct block) == 32, "two in a cache line");
+_Static_assert(sizeof(struct block) == 40, "small");
 
 static inline uint64_t block_page(const struct block *block)
 {
@@ -71,6 +72,7 @@ enum trampoline {
 	TRAMPOLINE_STALE,
 	TRAMPOLINE_STALE_FLAGS,
 	TRAMPOLINE_JUMP,
+	TRAMPOLINE_RETURN,
 	TRAMPOLINE_COUNT
 };
 #define TRAMPOLINE_BYTES 16u
@@ -91,6 +93,7 @@ struct machine_code {
 	struct code_lock lock;
 	struct exclusive exclusive;
 	_Atomic uint32_t generation; /* counts flushes */
+	_Atomic uint32_t drops;	     /* counts blocks that were dropped */
 
 	struct cpu *cpus[VM_VCPUS_MAX]; /* by vcpu id; set before any of them runs */
 
@@ -135,8 +138,15 @@ void code_destroy(struct machine_code *code);
  * cpu->vcpu is set. */
 void code_attach(struct machine_code *code, struct cpu *cpu);
 
-/* The mem entry of the block, or NULL. No lock; the caller is inside (exclusive.h). */
-struct block *code_lookup(struct machine_code *code, uint64_t physical, uint32_t mode);
+/* What block->linear is for an address. */
+static inline uint64_t block_linear(uint64_t linear, uint32_t mode)
+{
+	return mode & MODE_WINDOW ? linear & ~4095ull : 0;
+}
+
+/* The block, or NULL. linear: block->linear. No lock; the caller is inside (exclusive.h). */
+struct block *code_lookup(struct machine_code *code, uint64_t physical, uint64_t linear,
+			  uint32_t mode);
 
 static inline uint8_t *code_entry(const struct machine_code *code, const struct block *block)
 {

@@ -171,6 +171,9 @@ struct cpu {
 	 * reached without a check (window_stack). A window_place's members.
 	 */
 	uint64_t stack_minus_tag, stack_delta;
+	/* return_stack.h: the host's rsp while translated code runs, when it does not; and that of
+	 * an empty one. */
+	uint64_t *returns, *returns_top;
 
 	_Alignas(64) struct tlb_entry tlb[VIEW_COUNT][TLB_SIZE];
 	_Alignas(64) struct jump_entry jump[VIEW_COUNT][JUMP_SIZE];
@@ -202,6 +205,8 @@ struct cpu {
 
 	struct windows *windows; /* window.c */
 	uint8_t windows_on;	 /* by view: MODE_WINDOW */
+	uint32_t returns_mode;	 /* that the return stack is for, */
+	uint32_t returns_drops;	 /* and code->drops at that time */
 	uint8_t stack_view;	 /* of the window that stack_minus_tag names */
 
 	/* Cold. */

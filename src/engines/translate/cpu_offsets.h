@@ -6,8 +6,14 @@
 #define CPU_GPR	       0
 #define CPU_RIP	       136
 #define CPU_FLAGS      152
+#define CPU_VIEW       155
+#define CPU_KICK       160
 #define CPU_SELF       176
+#define CPU_SCRATCH    288
 #define CPU_HOST_STACK 352
+#define CPU_RETURNS    384
+
+#define CPU_RETURNS_TOP (CPU_RETURNS + 8)
 
 /* struct tlb_entry and how linear addresses find theirs. */
 #define TLB_READ	 0
@@ -16,5 +22,12 @@
 #define TLB_INDEX_SHIFT	 7
 #define TLB_INDEX_MASK	 (1023 << 5)
 #define RECENT_EMPTY_TAG 0x8000000000000000
+
+/* The user's jump cache, and which of its entries an address has: (a << 4 ^ a) & mask. */
+#define CPU_JUMP	98752
+#define JUMP_INDEX_MASK (4095 << 4)
+
+/* Where a return point has the address that it stands for. */
+#define RETURN_POINT_CONSTANT 2
 
 #endif

@@ -84,13 +84,23 @@ void emit_align(struct emit *emit, unsigned alignment)
 	align_ahead(emit, alignment, 0);
 }
 
-uint8_t *emit_jump_open(struct emit *emit, bool aligned)
+static uint8_t *emit_open(struct emit *emit, unsigned opcode, bool aligned)
 {
 	if (aligned)
 		align_ahead(emit, 4, 1);
-	emit_u8(emit, 0xe9);
+	emit_u8(emit, opcode);
 	emit_u32(emit, 0);
 	return emit->at - 4;
+}
+
+uint8_t *emit_jump_open(struct emit *emit, bool aligned)
+{
+	return emit_open(emit, 0xe9, aligned);
+}
+
+uint8_t *emit_call_open(struct emit *emit, bool aligned)
+{
+	return emit_open(emit, 0xe8, aligned);
 }
 
 uint8_t *emit_jcc_open(struct emit *emit, unsigned condition, bool aligned)

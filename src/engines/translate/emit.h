@@ -175,13 +175,21 @@ static inline void emit_cpu_test32(struct emit *emit, uint32_t offset)
 	emit_u8(emit, 0);
 }
 
-/* jmp gs:[base + offset]; base is not rsp or r12. */
-static inline void emit_cpu_jump(struct emit *emit, unsigned base, uint32_t offset)
+/* jmp or call gs:[base + offset]; base is not rsp or r12, but may be INSN_NO_REGISTER. */
+static inline void emit_cpu_jump(struct emit *emit, bool call, unsigned base, uint32_t offset)
 {
+	unsigned reg = call ? 2 : 4;
+
 	emit_u8(emit, 0x65);
-	emit_rex(emit, 4, 0, 0, base);
-	emit_u8(emit, 0xff);
-	emit_u8(emit, 0x80 | 4 << 3 | (base & 7));
+	if (base == INSN_NO_REGISTER) {
+		emit_u8(emit, 0xff);
+		emit_u8(emit, reg << 3 | 4);
+		emit_u8(emit, 0x25);
+	} else {
+		emit_rex(emit, 4, 0, 0, base);
+		emit_u8(emit, 0xff);
+		emit_u8(emit, 0x80 | reg << 3 | (base & 7));
+	}
 	emit_u32(emit, offset);
 }
 
@@ -253,13 +261,14 @@ void emit_store_constant(struct emit *emit, unsigned base, unsigned index, int32
 
 /*
  * jmp rel32, jcc rel32, call rel32. The target is an address in the same view of code memory as
- * emit->at. emit_jump_open and emit_jcc_open leave the target open and return where it belongs;
+ * emit->at. emit_..._open leave the target open and return where it belongs;
  * with aligned set, the place is 4-byte aligned, so that it can be changed in one store while
  * others run it.
  */
 void emit_jump(struct emit *emit, const uint8_t *target);
 void emit_call(struct emit *emit, const uint8_t *target);
 uint8_t *emit_jump_open(struct emit *emit, bool aligned);
+uint8_t *emit_call_open(struct emit *emit, bool aligned);
 uint8_t *emit_jcc_open(struct emit *emit, unsigned condition, bool aligned);
 
 /* Closes an open jump: the displacement at place leads to target. One store, atomic if aligned. */

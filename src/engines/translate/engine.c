@@ -18,6 +18,7 @@
 #include "engines/translate/interpret.h"
 #include "engines/translate/mmu.h"
 #include "engines/translate/probe.h"
+#include "engines/translate/return_stack.h"
 #include "engines/translate/translate.h"
 #include "engines/translate/translator.h"
 #include "engines/translate/window.h"
@@ -291,7 +292,13 @@ static int engine_vcpu_create(struct vcpu *vcpu)
 	private->cpu.vcpu = vcpu;
 	private->cpu.vm = vcpu->vm;
 	code_attach(vm->code, &private->cpu);
+	if (!return_stack_create(&private->cpu)) {
+		copy_destroy(&private->copy);
+		host_pages_free(private, sizeof(*private));
+		return -ENOMEM;
+	}
 	if (!window_create(&private->cpu)) {
+		return_stack_destroy(&private->cpu);
 		copy_destroy(&private->copy);
 		host_pages_free(private, sizeof(*private));
 		return -ENOMEM;
@@ -308,6 +315,7 @@ static void engine_vcpu_destroy(struct vcpu *vcpu)
 
 	log_vcpu_statistics(&private->cpu);
 	window_destroy(&private->cpu);
+	return_stack_destroy(&private->cpu);
 	copy_destroy(&private->copy);
 	host_pages_free(private, sizeof(*private));
 	vcpu->engine_private = NULL;

@@ -2,7 +2,7 @@
 /*
  * Into translated code, out of it, and from it into C.
  *
- * Inside, the host's rsp is a multiple of 16, gs:0 is struct cpu, and the guest's registers are where docs/translate.md says. A call-out
+ * Inside, the host's rsp is that of the return stack (return_stack.h), gs:0 is struct cpu, and the guest's registers are where docs/translate.md says. A call-out
  * is `call` of one of the thunks below (by way of code memory's trampolines), followed by words that tell the C function what is wanted. It
  * gets the cpu and the address of those words, with all of the guest's registers and flags in struct cpu, and returns the code address to
  * go on at: flags are then both in cpu->flags and in RFLAGS.
@@ -49,8 +49,23 @@
 /* rax: where to. */
 .macro resume
 	mov	%rax, %r14
+	mov	%gs:CPU_RETURNS, %rsp
 	load_flags_and_registers
 	jmp	*%r14
+.endm
+
+/* From the return stack to the dispatcher's. */
+.macro leave_stack
+	mov	%rsp, %gs:CPU_RETURNS
+	mov	%gs:CPU_HOST_STACK, %rsp
+.endm
+
+.macro save_flags
+	mov	%rax, %r15
+	seto	%al
+	lahf
+	movw	%ax, %gs:CPU_FLAGS
+	mov	%r15, %rax
 .endm
 
 .macro function name
@@ -91,6 +106,7 @@ function translate_leave
 function \name
 	save_registers
 	pop	%rsi
+	leave_stack
 	mov	%gs:CPU_SELF, %rdi
 	mov	%r14, %rdx
 	mov	%r15, %rcx
@@ -102,13 +118,10 @@ function \name
 /* Flags come in RFLAGS: into cpu->flags with them first. */
 .macro thunk_with_flags name, function
 function \name
-	mov	%rax, %r15
-	seto	%al
-	lahf
-	movw	%ax, %gs:CPU_FLAGS
-	mov	%r15, %rax
+	save_flags
 	save_registers
 	pop	%rsi
+	leave_stack
 	mov	%gs:CPU_SELF, %rdi
 	call	\function
 	resume
@@ -135,6 +148,7 @@ function \name
 .macro thunk_recent name, function, tag
 function \name
 	pop	%r15
+	leave_stack
 	push	%rax
 	push	%rcx
 	push	%rdx
@@ -160,6 +174,7 @@ function \name
 	pop	%rdx
 	pop	%rcx
 	pop	%rax
+	mov	%gs:CPU_RETURNS, %rsp
 	jmp	*%r15
 1:	mov	4(%r15), %eax
 	movabs	$RECENT_EMPTY_TAG, %rcx
@@ -180,9 +195,10 @@ function \name
 	thunk_recent		thunk_recent_read, translate_recent_read, TLB_READ
 	thunk_recent		thunk_recent_write, translate_recent_write, TLB_WRITE
 
-/* Jumped to: T0 is the linear address to go on at. */
+/* Jumped to, or by a call of the guest's called: T0 is the linear address to go on at. */
 function thunk_jump
 	save_registers
+	leave_stack
 	mov	%r14, %gs:CPU_RIP
 	mov	%gs:CPU_SELF, %rdi
 	call	translate_jump
@@ -190,8 +206,47 @@ function thunk_jump
 	.size	thunk_jump, . - thunk_jump
 
 /*
+ * The guest returns to T0, which is not where the last call came from: that is above the return address here. Goes there if one of the
+ * calls before came from there, which is the last one then; or comes back. Flags are in cpu->flags. The constant is that of
+ * emit_return_point.
+ */
+function thunk_return
+	mov	%rcx, %gs:CPU_SCRATCH
+	lea	8(%rsp), %r15
+	.rept	8
+	add	$8, %r15
+	cmp	%gs:CPU_RETURNS_TOP, %r15
+	jae	2f
+	mov	(%r15), %rcx
+	cmp	%r14, RETURN_POINT_CONSTANT(%rcx)
+	je	1f
+	.endr
+2:	mov	%gs:CPU_SCRATCH, %rcx
+	ret
+1:	mov	%r15, %rsp
+	mov	%gs:CPU_SCRATCH, %rcx
+	ret
+	.size	thunk_return, . - thunk_return
+
+/* Returned to from the end of the return stack: T0 is where to. */
+function thunk_return_empty
+	sub	$8, %rsp
+	cmpb	$0, %gs:CPU_VIEW
+	jne	thunk_jump
+	mov	%r14d, %r15d
+	shl	$4, %r15d
+	xor	%r14d, %r15d
+	and	$JUMP_INDEX_MASK, %r15d
+	cmp	%gs:CPU_JUMP(%r15), %r14
+	jne	thunk_jump
+	cmpl	$0, %gs:CPU_KICK
+	jne	thunk_jump
+	jmp	*%gs:CPU_JUMP+8(%r15)
+	.size	thunk_return_empty, . - thunk_return_empty
+
+/*
  * A signal handler sends us here after a fault of the host's processor that is the guest's: state is in struct cpu, the stack is
- * wherever the fault found it. fault_raise comes back only from translated code's, with where to go on.
+ * the dispatcher's, or wherever a fault in a stub found it. fault_raise comes back only from translated code's, with where to go on.
  */
 function fault_resume
 	and	$-16, %rsp

@@ -26,6 +26,8 @@ void thunk_link_flags(void);
 void thunk_stale(void);
 void thunk_stale_flags(void);
 void thunk_jump(void);
+void thunk_return(void);
+void thunk_return_empty(void);
 void fault_resume(void);
 
 /* What follows a call-out in translated code, at any alignment. */

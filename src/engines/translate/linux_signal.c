@@ -15,8 +15,11 @@
 
 #include "engines/translate/copy.h"
 #include "engines/translate/enter.h"
+#include "engines/translate/return_stack.h"
 
-#define AREAS_MAX 64
+#define AREAS_MAX	64
+#define TRAP_PAGE_FAULT 14u
+#define GS_PREFIX	0x65
 
 static struct area {
 	_Atomic uintptr_t start;
@@ -79,7 +82,21 @@ static struct cpu *current_cpu(void)
 	return cpu;
 }
 
-static bool take(const ucontext_t *context)
+/*
+ * The call is done once more, from an empty return stack. One through the jump cache (with a prefix
+ * for gs) is not, but C goes on where T0 says: it looks at kick.
+ */
+static void overflow(ucontext_t *context, const struct cpu *cpu)
+{
+	greg_t *rip = &context->uc_mcontext.gregs[REG_RIP];
+
+	context->uc_mcontext.gregs[REG_RSP] = (greg_t)(uintptr_t)cpu->returns_top;
+	if (*(const uint8_t *)(uintptr_t)*rip == GS_PREFIX)
+		*rip = (greg_t)(uintptr_t)thunk_jump;
+}
+
+/* Puts the context to where to go on. */
+static bool take(ucontext_t *context)
 {
 	struct fault fault = {
 		.rip = (uint64_t)context->uc_mcontext.gregs[REG_RIP],
@@ -90,12 +107,22 @@ static bool take(const ucontext_t *context)
 	};
 	struct machine_code *code = find_area(fault.rip);
 	struct cpu *cpu = current_cpu();
+	greg_t *rsp = &context->uc_mcontext.gregs[REG_RSP];
 
 	if (!cpu || (code ? cpu->code != code : !copy_owns(cpu, fault.rip)))
 		return false;
 	for (unsigned i = 0; i < 16; i++)
 		fault.gpr[i] = (uint64_t)context->uc_mcontext.gregs[gregs[i]];
-	return fault_is_guest(cpu, &fault, code != NULL);
+	if (code && fault.vector == TRAP_PAGE_FAULT && return_stack_overflows(cpu, fault.address)) {
+		overflow(context, cpu);
+		return true;
+	}
+	if (!fault_is_guest(cpu, &fault, code != NULL))
+		return false;
+	if (code)
+		*rsp = (greg_t)(uintptr_t)cpu->host_stack;
+	context->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)fault_resume;
+	return true;
 }
 
 /* The instruction faults again, and the program's own handler sees it. A signal that was sent, not
@@ -115,8 +142,6 @@ static void handle(int number, siginfo_t *info, void *pointer)
 
 	if (info->si_code <= 0 || !take(context))
 		give_up(number, info);
-	else
-		context->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)fault_resume;
 }
 
 int fault_handlers_install(void)

@@ -17,6 +17,7 @@
 #include "engines/translate/code_cache.h"
 #include "engines/translate/debug.h"
 #include "engines/translate/exception.h"
+#include "engines/translate/return_stack.h"
 #include "engines/translate/window.h"
 #include "lib/bytes.h"
 #include "lib/check.h"
@@ -563,6 +564,7 @@ static void jump_flush(struct cpu *cpu, unsigned scope)
 
 void mmu_jump_flush(struct cpu *cpu)
 {
+	return_stack_empty(cpu);
 	jump_flush(cpu, LOCAL);
 	jump_flush(cpu, GLOBAL);
 }
@@ -667,6 +669,7 @@ static void flush(struct cpu *cpu, unsigned scope)
 	recent_flush(cpu, true, 0);
 	tlb_flush(cpu, scope);
 	jump_flush(cpu, scope);
+	return_stack_empty(cpu);
 	fetch_flush(cpu, scope);
 }
 
@@ -728,6 +731,7 @@ static void code_flush_page(struct cpu *cpu, uint64_t linear)
 	for (unsigned i = 0; i < sizeof(sizes); i++) {
 		if (!was_fetched(cpu, linear, sizes[i]))
 			continue;
+		return_stack_empty(cpu);
 		for (unsigned f = 0; f < FETCH_SIZE; f++)
 			if ((cpu->fetch[f].page ^ linear) >> sizes[i] == 0)
 				cpu->fetch[f].page = 1;

@@ -29,6 +29,15 @@ _Static_assert(offsetof(struct cpu, gpr) == CPU_GPR && offsetof(struct cpu, rip)
 _Static_assert(offsetof(struct cpu, flags) == CPU_FLAGS && offsetof(struct cpu, self) == CPU_SELF,
 	       "cpu_offsets.h");
 _Static_assert(offsetof(struct cpu, host_stack) == CPU_HOST_STACK, "cpu_offsets.h");
+_Static_assert(offsetof(struct cpu, returns) == CPU_RETURNS &&
+		       offsetof(struct cpu, returns_top) == CPU_RETURNS_TOP &&
+		       offsetof(struct cpu, scratch) == CPU_SCRATCH,
+	       "cpu_offsets.h");
+
+_Static_assert(offsetof(struct cpu, view) == CPU_VIEW && offsetof(struct cpu, kick) == CPU_KICK &&
+		       offsetof(struct cpu, jump) == CPU_JUMP && VIEW_USER == 0 &&
+		       JUMP_INDEX_MASK == (JUMP_SIZE - 1) * sizeof(struct jump_entry),
+	       "cpu_offsets.h");
 
 _Static_assert(offsetof(struct tlb_entry, read) == TLB_READ &&
 		       offsetof(struct tlb_entry, write) == TLB_WRITE &&
@@ -93,6 +102,9 @@ static bool decode_step(struct translation *t)
 	case HANDLER_LOOP:
 	case HANDLER_JCXZ:
 		return ++t->branches < TRANSLATION_BRANCHES && step->insn.operand_size != 2;
+	case HANDLER_CALL_NEAR:
+	case HANDLER_CALL_INDIRECT:
+		return t->stack && ++t->calls < TRANSLATION_CALLS && step->insn.operand_size != 2;
 	default:
 		return false;
 	}
@@ -101,7 +113,8 @@ static bool decode_step(struct translation *t)
 static void decode(struct translation *t)
 {
 	while (decode_step(t) && t->next < 4096 && t->count < CODE_BLOCK_INSNS)
-		if (t->branches && code_lookup(t->code, t->physical + t->next, t->mode))
+		if (t->branches && code_lookup(t->code, t->physical + t->next,
+					       block_linear(t->linear, t->mode), t->mode))
 			break;
 }
 
@@ -114,9 +127,17 @@ static unsigned branch_target_flags(struct translation *t, const struct step *st
 	return scan_flags(t, step->insn.immediate + step->offset + step->insn.length);
 }
 
-/* Does the block go on behind its last step? */
-static bool falls_through(const struct step *step)
+static bool is_call(const struct step *step)
 {
+	return !step->interpret && (step->insn.op->handler == HANDLER_CALL_NEAR ||
+				    step->insn.op->handler == HANDLER_CALL_INDIRECT);
+}
+
+/* Does the block go on behind its last step? */
+static bool falls_through(const struct translation *t, const struct step *step)
+{
+	if (t->stack && is_call(step))
+		return true;
 	if (step->interpret || step->insn.op->class == CLASS_END)
 		return false;
 	return step->insn.op->class != CLASS_BRANCH || step->insn.op->handler == HANDLER_JCC ||
@@ -126,7 +147,7 @@ static bool falls_through(const struct step *step)
 static void find_flags(struct translation *t)
 {
 	const struct step *last = &t->steps[t->count - 1];
-	unsigned live = falls_through(last) ? scan_flags(t, t->next) : 0;
+	unsigned live = falls_through(t, last) ? scan_flags(t, t->next) : 0;
 
 	for (unsigned i = t->count; i-- > 0;) {
 		struct step *step = &t->steps[i];
@@ -138,6 +159,8 @@ static void find_flags(struct translation *t)
 		} else {
 			if (step->insn.op->class == CLASS_BRANCH)
 				step->live_target = (uint16_t)branch_target_flags(t, step);
+			if (is_call(step))
+				live = 0; /* what is called makes others */
 			live = (live & ~insn_flags_killed(&step->insn)) | step->live_target |
 			       (insn_flags_read(&step->insn) & FLAG_STATUS);
 		}
@@ -186,6 +209,7 @@ void translate_callout(struct translation *t, bool end)
 static void write_interpret(struct translation *t)
 {
 	flags_clobber(t, translation_step(t)->live_before);
+	translation_page(t);
 	emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_INTERPRET));
 	emit_u32(&t->emit, translation_step(t)->offset);
 	t->ended = true;
@@ -254,7 +278,15 @@ static void write_stub(struct translation *t, const struct stub *stub)
 	case STUB_BRANCH:
 		emit_branch_stub(t, stub);
 		break;
+	case STUB_RETURN:
+		emit_return_stub(t);
+		break;
+	case STUB_CALL_MISS:
+		emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_JUMP));
+		emit_jump(&t->emit, stub->back);
+		break;
 	case STUB_KICK:
+		translation_page(t);
 		emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_GOTO));
 		emit_u32(&t->emit, (uint32_t)stub->target);
 		break;
@@ -270,6 +302,14 @@ void translation_note(struct translation *t, unsigned step, unsigned offset)
 
 	CHECK(host <= UINT16_MAX);
 	t->notes[step] = (struct note){.host = (uint16_t)host, .guest = (uint16_t)offset};
+}
+
+void translation_page(struct translation *t)
+{
+	if (!t->stack)
+		return;
+	emit_cpu_set32(&t->emit, offsetof(struct cpu, code_page), (uint32_t)t->linear);
+	emit_cpu_set32(&t->emit, offsetof(struct cpu, code_page) + 4, (uint32_t)(t->linear >> 32));
 }
 
 void translation_note_flags(struct translation *t)
@@ -352,13 +392,14 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->cpu = cpu;
 	t->page = page;
 	t->physical = physical & ~4095ull;
+	t->linear = cpu->rip & ~4095ull;
 	t->mode = cpu->mode;
 	t->view = cpu->view;
 	t->windows = (t->mode & MODE_WINDOW) && code_uses_windows(code, t->physical);
 	t->stack = t->mode & MODE_WINDOW;
 	t->stack_moved = 0;
 	t->start = t->emit.at = code->memory.write + code->code_used;
-	t->count = t->branches = t->stub_count = 0;
+	t->count = t->branches = t->calls = t->stub_count = 0;
 	t->near_count[false] = t->near_count[true] = 0;
 	for (unsigned i = 0; i < 16; i++)
 		t->known[i].low = t->known[i].high = 0;
@@ -372,6 +413,7 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 		.page = (uint32_t)(physical >> 12),
 		.start = physical & 4095,
 		.mode = (uint8_t)cpu->mode,
+		.linear = block_linear(cpu->rip, cpu->mode),
 		.notes = code->note_count,
 		.code = code->code_used,
 	};

@@ -58,35 +58,68 @@ static uint32_t jump_offset(const struct translation *t, size_t member)
 #define ENTRY_BITS 4
 _Static_assert(sizeof(struct jump_entry) == 1 << ENTRY_BITS, "the look-up shifts by it");
 
-/*
- * jump_index() by hand; code_page is set for the block that is jumped to. Every way round in a
- * guest has something in it that leads backward, or where nobody knows: only that tests kick.
- */
-void emit_jump_cache(struct translation *t, bool test_kick)
+static void emit_miss(struct translation *t, enum jump_kind kind)
+{
+	uint8_t *place = emit_jcc_open(&t->emit, CONDITION_NZ, false);
+
+	if (kind == JUMP_CALL)
+		translation_stub(t, STUB_CALL_MISS, place);
+	else
+		emit_close(place, translation_trampoline(t, TRAMPOLINE_JUMP));
+}
+
+/* Goes to what the jump cache has for T0, if it is that in the entry at gs:[T1 + at]. T1 may be
+ * INSN_NO_REGISTER. */
+static void emit_through_cache(struct translation *t, enum jump_kind kind, unsigned index,
+			       uint32_t at)
 {
 	struct emit *emit = &t->emit;
-	uint8_t *miss = translation_trampoline(t, TRAMPOLINE_JUMP);
+	unsigned first = t->stub_count;
+
+	at += jump_offset(t, 0);
+	if (index == INSN_NO_REGISTER)
+		emit_cpu(emit, EMIT_CMP, 8, T0, at + offsetof(struct jump_entry, address));
+	else
+		emit_cpu_indexed(emit, EMIT_CMP, T0, index,
+				 at + offsetof(struct jump_entry, address));
+	emit_miss(t, kind);
+	if (kind == JUMP_ANYWHERE) {
+		emit_cpu_test32(emit, offsetof(struct cpu, kick));
+		emit_miss(t, kind);
+	}
+	if (!t->stack) {
+		emit_group(emit, GROUP_AND, 8, T0, -4096);
+		emit_cpu(emit, EMIT_STORE, 8, T0, offsetof(struct cpu, code_page));
+	}
+	emit_cpu_jump(emit, kind == JUMP_CALL, index, at + offsetof(struct jump_entry, code));
+	for (unsigned i = first; i < t->stub_count; i++)
+		t->stubs[i].back = emit->at;
+}
+
+/*
+ * jump_index() by hand; code_page is set for the block that is jumped to, unless it knows. Every
+ * way round in a guest has something in it that leads backward, or where nobody knows: only that
+ * tests kick. (Calls: see translate_call.)
+ */
+void emit_jump_cache(struct translation *t, enum jump_kind kind)
+{
+	struct emit *emit = &t->emit;
 
 	CHECK(!(t->state & FLAGS_IN_REG));
 	emit_registers(emit, EMIT_LOAD, 4, T1, T0);
 	emit_shift(emit, GROUP_SHL, 4, T1, ENTRY_BITS);
 	emit_registers(emit, EMIT_XOR, 4, T1, T0);
 	emit_group(emit, GROUP_AND, 4, T1, (JUMP_SIZE - 1) << ENTRY_BITS);
-	emit_cpu_indexed(emit, EMIT_CMP, T0, T1,
-			 jump_offset(t, offsetof(struct jump_entry, address)));
-	emit_close(emit_jcc_open(emit, CONDITION_NZ, false), miss);
-	if (test_kick) {
-		emit_cpu_test32(emit, offsetof(struct cpu, kick));
-		emit_close(emit_jcc_open(emit, CONDITION_NZ, false), miss);
-	}
-	emit_group(emit, GROUP_AND, 8, T0, -4096);
-	emit_cpu(emit, EMIT_STORE, 8, T0, offsetof(struct cpu, code_page));
-	emit_cpu_jump(emit, T1, jump_offset(t, offsetof(struct jump_entry, code)));
+	emit_through_cache(t, kind, T1, 0);
 }
 
 /* to = linear address of target, which is relative to the page. */
-static void emit_linear(struct translation *t, unsigned to, int64_t target)
+void emit_linear(struct translation *t, unsigned to, int64_t target)
 {
+	if (t->stack) {
+		emit_constant(&t->emit, to, t->linear + (uint64_t)target);
+		return;
+	}
 	emit_cpu(&t->emit, EMIT_LOAD, 8, to, offsetof(struct cpu, code_page));
 	/* A displacement of 32 bits from within the page may lead a little further than another one
 	 * can say. */
@@ -121,23 +154,31 @@ static uint8_t *find_entry(struct translation *t, int64_t target, bool reg)
 
 	if (physical == block_physical(t->block))
 		return reg ? t->reg_entry : t->start;
-	block = code_lookup(code, physical, t->mode);
+	block = code_lookup(code, physical, t->block->linear, t->mode);
 	if (!block)
 		return NULL;
 	return code->memory.write + block->code + (reg ? block->reg_entry : 0);
 }
 
 /*
- * jmp, or jcc with a condition, to target's block, now or once it is there. What will be changed
- * then has to be aligned.
+ * jmp, call, or jcc with a condition, to target's block, now or once it is there. What will be
+ * changed then has to be aligned.
  */
 #define ALWAYS 16u
+#define CALL   17u
+static uint8_t *emit_open(struct translation *t, unsigned condition, bool aligned)
+{
+	if (condition == CALL)
+		return emit_call_open(&t->emit, aligned);
+	return condition == ALWAYS ? emit_jump_open(&t->emit, aligned)
+				   : emit_jcc_open(&t->emit, condition, aligned);
+}
+
 static void emit_link(struct translation *t, unsigned condition, int64_t target, unsigned live)
 {
 	bool reg = (t->state & FLAGS_IN_REG) || !live;
 	uint8_t *entry = find_entry(t, target, reg);
-	uint8_t *place = condition == ALWAYS ? emit_jump_open(&t->emit, !entry)
-					     : emit_jcc_open(&t->emit, condition, !entry);
+	uint8_t *place = emit_open(t, condition, !entry);
 	struct stub *stub;
 
 	if (entry) {
@@ -160,7 +201,7 @@ static bool is_loop(const struct translation *t, int64_t target)
 	return t->loop_head && target == t->steps[0].offset;
 }
 
-static void emit_kick_test(struct translation *t, int64_t target)
+void emit_kick_test(struct translation *t, int64_t target)
 {
 	struct stub *stub;
 
@@ -169,12 +210,22 @@ static void emit_kick_test(struct translation *t, int64_t target)
 	stub->target = target;
 }
 
+/* To a target in another page, by way of its place in the jump cache. */
+static void emit_far(struct translation *t, int64_t target, enum jump_kind kind)
+{
+	emit_linear(t, T0, target);
+	if (t->stack)
+		emit_through_cache(t, kind, INSN_NO_REGISTER,
+				   jump_index(t->linear + (uint64_t)target) << ENTRY_BITS);
+	else
+		emit_jump_cache(t, kind);
+}
+
 void emit_goto(struct translation *t, int64_t target, unsigned live)
 {
 	if (!is_in_page(target)) {
 		flags_clobber(t, live);
-		emit_linear(t, T0, target);
-		emit_jump_cache(t, is_back(t, target));
+		emit_far(t, target, is_back(t, target) ? JUMP_ANYWHERE : JUMP_FORWARD);
 		return;
 	}
 	if (is_loop(t, target)) {
@@ -281,37 +332,6 @@ static bool translate_count(struct translation *t, const struct step *step)
 	return true;
 }
 
-/* push of the return address */
-static void emit_push_return(struct translation *t, const struct step *step)
-{
-	if (t->stack) {
-		emit_linear(t, T1, step->offset + step->insn.length);
-		emit_stack_store(t, T1, -8);
-	} else {
-		emit_add(&t->emit, T0, HOST_RSP, -8);
-		emit_lookup(t, 8, true, PAGE_STACK);
-		emit_linear(t, T1, step->offset + step->insn.length);
-		emit_based(&t->emit, EMIT_STORE, 8, T1, T0, 0);
-	}
-	emit_add(&t->emit, HOST_RSP, HOST_RSP, -8);
-}
-
-static void translate_ret(struct translation *t, const struct step *step)
-{
-	int32_t size = 8 + (int32_t)(uint16_t)step->insn.immediate;
-
-	if (t->stack)
-		emit_stack_load(t, T0, 0);
-	flags_clobber(t, step->live_before);
-	if (!t->stack) {
-		emit_move(&t->emit, T0, HOST_RSP);
-		emit_lookup(t, 8, false, PAGE_STACK);
-		emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
-	}
-	emit_add(&t->emit, HOST_RSP, HOST_RSP, size);
-	emit_jump_cache(t, true);
-}
-
 /* jmp and call r/m */
 static bool translate_indirect(struct translation *t, const struct step *step, bool call)
 {
@@ -340,8 +360,39 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
 		emit_cpu(&t->emit, EMIT_LOAD, 8, T0, offsetof(struct cpu, scratch));
 	}
 	flags_clobber(t, step->live_before);
-	emit_jump_cache(t, true);
+	emit_jump_cache(t, call && t->stack ? JUMP_CALL : JUMP_ANYWHERE);
+	if (call && t->stack)
+		emit_return_point(t, step);
 	return true;
+}
+
+/*
+ * With the return stack, kick is tested where a call comes back to, so that no tree of calls takes
+ * for ever. Calls that never come back fill the return stack, and linux_signal.c lets those out
+ * that go through the jump cache; others are tested if they lead backward.
+ */
+static void translate_call(struct translation *t, const struct step *step)
+{
+	int64_t target = relative_target(step);
+	bool back = is_back(t, target), in_page = is_in_page(target);
+
+	if (!t->stack) {
+		flags_clobber(t, step->live_before);
+		emit_push_return(t, step);
+		emit_goto(t, target, step->live_target);
+		return;
+	}
+	emit_push_return(t, step);
+	if (!in_page || back)
+		flags_clobber(t, step->live_target);
+	if (!in_page) {
+		emit_far(t, target, JUMP_CALL);
+	} else {
+		if (back)
+			emit_kick_test(t, target);
+		emit_link(t, CALL, target, step->live_target);
+	}
+	emit_return_point(t, step);
 }
 
 /*
@@ -372,7 +423,7 @@ bool translate_ac(struct translation *t, bool set)
 	emit_cpu_set32(emit, offsetof(struct cpu, mode), mode);
 	emit_linear(t, T0, t->next);
 	t->view = to;
-	emit_jump_cache(t, false);
+	emit_jump_cache(t, JUMP_FORWARD);
 	t->view = from;
 	/* Only the handler comes here, where the mode stays as it is (no SMAP). */
 	t->state = FLAGS_IN_MEM | FLAGS_IN_REG;
@@ -397,10 +448,9 @@ bool translate_branch(struct translation *t)
 		emit_goto(t, relative_target(step), step->live_target);
 		break;
 	case HANDLER_CALL_NEAR:
-		if (!t->stack)
-			flags_clobber(t, step->live_before);
-		emit_push_return(t, step);
-		emit_goto(t, relative_target(step), step->live_target);
+		translate_call(t, step);
+		if (t->stack)
+			return true;
 		break;
 	case HANDLER_RET_NEAR:
 		translate_ret(t, step);
@@ -412,6 +462,8 @@ bool translate_branch(struct translation *t)
 	case HANDLER_CALL_INDIRECT:
 		if (!translate_indirect(t, step, true))
 			return false;
+		if (t->stack)
+			return true;
 		break;
 	default:
 		return false;

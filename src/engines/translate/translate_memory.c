@@ -65,6 +65,12 @@ static bool emit_rip_relative(struct translation *t, const struct insn *insn)
 {
 	int64_t offset = insn->displacement + translation_step(t)->offset + insn->length;
 
+	if (t->stack) {
+		offset += (int64_t)t->linear;
+		emit_constant(&t->emit, T0,
+			      insn->address_size == 4 ? (uint32_t)offset : (uint64_t)offset);
+		return true;
+	}
 	if (offset != (int32_t)offset)
 		return false;
 	emit_cpu(&t->emit, EMIT_LOAD, 8, T0, offsetof(struct cpu, code_page));

@@ -17,6 +17,7 @@ enum { FLAGS_IN_REG = 1 /* RFLAGS */, FLAGS_IN_MEM = 2 /* cpu->flags */ };
 
 /* Side exits that a block may have before it ends. */
 #define TRANSLATION_BRANCHES 6
+#define TRANSLATION_CALLS    4 /* behind which it goes on */
 
 struct step {
 	struct insn insn;
@@ -41,8 +42,10 @@ enum stub_kind {
 	STUB_CALL,   /* the interpreter's handler, and on behind the instruction */
 	STUB_BRANCH, /* to target, with the flags where state says */
 	STUB_KICK,   /* cpu->kick was set before a jump to target */
-	STUB_LINK,   /* place is to be linked to the block at target; reg entry if state is
-			FLAGS_IN_REG */
+	STUB_CALL_MISS, /* the jump cache lacks what is called */
+	STUB_RETURN,	/* back from a call, but to another address */
+	STUB_LINK,	/* place is to be linked to the block at target; reg entry if state is
+			   FLAGS_IN_REG */
 };
 struct stub {
 	uint8_t *place;
@@ -68,6 +71,7 @@ struct translation {
 	struct block *block;
 	const uint8_t *page; /* guest's bytes */
 	uint64_t physical;   /* of the page */
+	uint64_t linear;     /* with t->stack: likewise, and the block is for no other */
 	uint32_t mode;
 	unsigned view;
 	struct emit emit;	    /* in the write view */
@@ -80,7 +84,7 @@ struct translation {
 	bool stack;		    /* so does the stack, without checks (translate_stack.c) */
 	unsigned stack_moved;	    /* rsp, since it was last known to be in its window */
 	bool ended;		    /* the last step has left the block by itself */
-	unsigned count, branches, stub_count;
+	unsigned count, branches, calls, stub_count;
 	unsigned next; /* offset in the page behind the last step */
 	unsigned scan_low, scan_high;
 	struct near_slot {
@@ -138,6 +142,8 @@ static inline unsigned host_register(unsigned number)
 struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t *page);
 
 /* translate.c */
+/* Before a call-out whose words do not tell the block. */
+void translation_page(struct translation *t);
 /* The handler of a fault at the current step finds the flags in RFLAGS, if they are there now. */
 void translation_note_flags(struct translation *t);
 struct stub *translation_stub(struct translation *t, enum stub_kind kind, uint8_t *place);
@@ -230,12 +236,27 @@ bool translate_ac(struct translation *t, bool set);
 void emit_loop_head(struct translation *t);
 /* Out of the block, to target (relative to the page), where the flags `live` are wanted. */
 void emit_goto(struct translation *t, int64_t target, unsigned live);
-/* Out of the block, to the linear address in T0; flags are clobbered already. */
-void emit_jump_cache(struct translation *t, bool test_kick);
+/* Out of the block, to the linear address in T0; flags are clobbered already. ANYWHERE tests kick;
+ * CALL calls it, to come back. */
+enum jump_kind { JUMP_FORWARD, JUMP_ANYWHERE, JUMP_CALL };
+void emit_jump_cache(struct translation *t, enum jump_kind kind);
+/* Leaves for target by way of C if cpu->kick is set. */
+void emit_kick_test(struct translation *t, int64_t target);
+/* to = linear address of target, which is relative to the page. */
+void emit_linear(struct translation *t, unsigned to, int64_t target);
 /* The stubs; may add more stubs. */
 void emit_branch_stub(struct translation *t, const struct stub *stub);
 /* Flags wanted at target by what is there (relative to the page). */
 unsigned scan_flags(struct translation *t, int64_t target);
+
+/* translate_return.c */
+
+/* The guest's push of the address behind the current step, a call. Then the call itself has to
+ * follow, and, with t->stack, emit_return_point: there the block goes on. */
+void emit_push_return(struct translation *t, const struct step *step);
+void emit_return_point(struct translation *t, const struct step *step);
+void translate_ret(struct translation *t, const struct step *step);
+void emit_return_stub(struct translation *t);
 
 /* translate_inline.c */
 bool translate_inline(struct translation *t);

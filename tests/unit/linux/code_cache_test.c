@@ -67,7 +67,7 @@ TEST(a_page_without_blocks_takes_stores_again)
 	vm_written(&guest.vm, gpa(GUEST_CODE), 4096);
 	code_note_writable(guest_cpu(&guest, 0), GUEST_CODE);
 	EXPECT(!code_on_page(guest_cpu(&guest, 0), GUEST_CODE + 4095));
-	EXPECT(!code_lookup(cache(), GUEST_CODE, guest_cpu(&guest, 0)->mode));
+	EXPECT(!code_lookup(cache(), GUEST_CODE, 0, guest_cpu(&guest, 0)->mode));
 }
 
 GUEST(spinning, "mov $5000, %ecx; mov $7, %edx; 1: pause; cmp $6, %edx; dec %ecx; jnz 1b; hlt");
