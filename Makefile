@@ -77,7 +77,7 @@ parallel = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: all run test check bench clean help install fuzz conformance FORCE
 
-all: $O/lodge
+all: $O/lodge $O/init
 
 $O/lodge: $(program_objects) tools/check-symbols
 	$(Q)tools/check-symbols $(quiet_objects) -- $(program_objects)
@@ -134,6 +134,9 @@ help:
 
 install: all
 	install -D -m 755 $O/lodge $(DESTDIR)$(PREFIX)/bin/lodge
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/lodge $O/init tools/build-image tools/import-image \
+		tools/unpack-packages
+	install -m 644 -t $(DESTDIR)$(PREFIX)/lib/lodge tools/guest.sh
 	$(Q)for page in $(wildcard docs/man/*.1 docs/*.1); do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}; done
 	$(Q)for page in $(wildcard docs/man/*.5 docs/*.5); do \

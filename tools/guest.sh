@@ -1,23 +1,64 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What the scripts share that make guests; sourced, not run. Whoever sources it has fail().
 
+# What reaches disk, network, host and entropy in Debian's kernels, and hears the power button.
+guest_modules="virtio_pci virtio_blk virtio_net virtio_console virtio_rng virtio_balloon vmw_vsock_virtio_transport button evdev"
+# What mounts a folder that the host shares; loaded only where there is one.
+guest_modules_share=virtiofs
+
+# unpack_vmlinux VMLINUZ VMLINUX SCRATCH : the kernel as it is when it is unpacked, which starts sooner.
+# The setup header (Documentation/x86/boot.rst) says where the compressed kernel lies: from the
+# end of the setup sectors, payload_offset (0x248) bytes on, payload_length (0x24c) long.
+unpack_vmlinux() {
+	local sectors offset length unpack
+	sectors=$(od -An -tu1 -j $((0x1f1)) -N 1 "$1" | tr -d ' ')
+	offset=$(od -An -tu4 -j $((0x248)) -N 4 "$1" | tr -d ' ')
+	length=$(od -An -tu4 -j $((0x24c)) -N 4 "$1" | tr -d ' ')
+	# The last four bytes are the unpacked size, which is no part of the stream.
+	tail -c +$(((sectors + 1) * 512 + offset + 1)) "$1" >"$3"
+	truncate -s $((length - 4)) "$3"
+	case $(od -An -tx1 -N 4 "$3" | tr -d ' ') in
+	02214c18) unpack=lz4 ;;
+	fd377a58) unpack=xz ;;
+	28b52ffd) unpack=zstd ;;
+	1f8b*) unpack=gzip ;;
+	*) fail "the kernel is compressed in a way that I don't know" ;;
+	esac
+	$unpack -dc <"$3" >"$2" || fail "$unpack can't unpack the kernel"
+}
+
 # add_module NAME FROM TO [BEFORE] : copies the kernel's module, after those that it says it depends on, and
 # notes the order in TO/order. A module's name has _ where its file may have -. What is built into the
 # kernel needs none, nor what is in BEFORE.
 add_module() {
-	local path name
-	path=$(find "$2" -name "${1//_/[-_]}.ko")
+	local path name file
+	path=$(find "$2" \( -name "${1//_/[-_]}.ko" -o -name "${1//_/[-_]}.ko.xz" \) -print -quit)
 	if [ -z "$path" ]; then
 		find "$2" -name modules.builtin -exec grep -q "/${1//_/[-_]}\.ko$" {} + ||
 			fail "this kernel has no module $1"
 		return 0
 	fi
-	[ ! -e "$3/${path##*/}" ] && [ -z "${4-}" -o ! -e "${4-}/${path##*/}" ] || return 0
-	for name in $(tr '\0' '\n' <"$path" | sed -n 's/^depends=//p' | tr ',' ' '); do
+	file=$3/$(basename "$path" .xz)
+	[ ! -e "$file" ] && [ -z "${4-}" -o ! -e "${4-}/${file##*/}" ] || return 0
+	# Compressed, it would need its unpacker before there is a system.
+	case $path in
+	*.xz) xz -dc "$path" >"$file.part" ;;
+	*) cp "$path" "$file.part" ;;
+	esac
+	for name in $(tr '\0' '\n' <"$file.part" | sed -n 's/^depends=//p' | tr ',' ' '); do
 		add_module "$name" "$2" "$3" "${4-}"
 	done
-	cp "$path" "$3"
-	echo "${path##*/}" >>"$3/order"
+	mv "$file.part" "$file"
+	echo "${file##*/}" >>"$3/order"
+}
+
+# add_share_modules FROM TREE : those that mount shared folders, into an initrd that has all the others.
+add_share_modules() {
+	local name
+	mkdir -p "$2/modules-share"
+	for name in $guest_modules_share; do
+		add_module "$name" "$1" "$2/modules-share" "$2/modules"
+	done
 }
 
 # add_program FILE TREE [FOLDER] : a program and the libraries that it is linked with, at their places;

@@ -14,7 +14,7 @@
 const struct command_line command_lines[] = {
 	{"run", COMMAND_RUN, "runs a guest", "[OPTION...] [-- COMMAND...]"},
 	{"image", COMMAND_IMAGE, "makes, shows, checks and changes disk images",
-	 "create|info|check|resize|convert"},
+	 "build|import|create|info|check|resize|convert"},
 	{"exec", COMMAND_EXEC, "runs a command in a machine", "NAME [OPTION...] -- COMMAND..."},
 	{"shell", COMMAND_SHELL, "a login shell in a machine", "NAME [OPTION...]"},
 	{"cp", COMMAND_CP, "copies files into a machine or out of it", "FROM TO"},

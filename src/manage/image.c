@@ -9,10 +9,11 @@
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
 #include "manage/help.h"
+#include "manage/image_make.h"
 #include "manage/image_verbs.h"
 #include "storage/qcow2_header.h"
 
-enum { CREATE = 1, INFO = 2, CHECK = 4, RESIZE = 8, CONVERT = 16 };
+enum { CREATE = 1, INFO = 2, CHECK = 4, RESIZE = 8, CONVERT = 16, BUILD = 32, IMPORT = 64 };
 
 static bool set_format(struct image_options *options, const char *value)
 {
@@ -21,7 +22,8 @@ static bool set_format(struct image_options *options, const char *value)
 
 static bool set_from(struct image_options *options, const char *value)
 {
-	return format_parse(value, &options->from);
+	options->from = FORMAT_VMDK;
+	return !strcmp(value, "vmdk") || format_parse(value, &options->from);
 }
 
 static bool set_backing(struct image_options *options, const char *value)
@@ -91,6 +93,18 @@ static bool set_json(struct image_options *options, const char *value)
 	return true;
 }
 
+static bool set_name(struct image_options *options, const char *value)
+{
+	options->name = value;
+	return *value;
+}
+
+static bool set_size(struct image_options *options, const char *value)
+{
+	options->size = value;
+	return *value;
+}
+
 static const struct option {
 	const char *name, *argument;
 	unsigned verbs;
@@ -100,7 +114,7 @@ static const struct option {
 	{"--format", "raw|qcow2", CREATE | INFO | CHECK | RESIZE | CONVERT, set_format,
 	 "the image's format, the new one's of convert (default: qcow2 if its name ends in "
 	 ".qcow2, else raw)"},
-	{"--from", "raw|qcow2", CONVERT, set_from, "the old image's format"},
+	{"--from", "raw|qcow2|vmdk", CONVERT, set_from, "the old image's format"},
 	{"--backing", "FILE", CREATE, set_backing,
 	 "what the new image is an overlay on, as seen from the new image's folder"},
 	{"--backing-format", "raw|qcow2", CREATE, set_backing_format, "of that file"},
@@ -115,6 +129,10 @@ static const struct option {
 	{"--compress", NULL, CONVERT, set_compress, "compresses the new qcow2 image"},
 	{"--repair", NULL, CHECK, set_repair, "mends what can be mended"},
 	{"--shrink", NULL, RESIZE, set_shrink, "allows to cut off what is behind the new size"},
+	{"--name", "NAME", BUILD | IMPORT, set_name,
+	 "of the image in the store (default: what it is built from, or the file's name)"},
+	{"--size", "SIZE", BUILD, set_size,
+	 "of its disk, which takes no more room than what is in it (default 4G)"},
 	{"--json", NULL, INFO | CHECK, set_json, "reports as JSON"},
 	{NULL, NULL, 0, NULL, NULL},
 };
@@ -134,6 +152,10 @@ static const struct verb {
 	 "makes a disk larger or smaller"},
 	{"convert", CONVERT, 2, 2, image_convert, "[OPTION...] FROM TO",
 	 "copies a disk into a new image"},
+	{"build", BUILD, 1, 1, image_build, "[OPTION...] debian:12|debian:13",
+	 "makes an image of the store out of Debian's packages"},
+	{"import", IMPORT, 1, 1, image_import, "[--name NAME] FILE|URL",
+	 "makes one out of a cloud image"},
 	{NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 

@@ -13,7 +13,8 @@ struct image_options {
 	enum format format, from;
 	struct qcow2_options qcow2;
 	bool compress, repair, shrink, json;
-	char *words[2]; /* files and sizes; NULL: not given */
+	const char *name, *size; /* of build and import */
+	char *words[2];		 /* files and sizes; NULL: not given */
 };
 
 /* Exit statuses; what is wrong has been said. */

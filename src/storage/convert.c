@@ -10,12 +10,14 @@
 
 #include "lib/bits.h"
 #include "storage/file.h"
+#include "storage/vmdk.h"
 
 enum { CHUNK = 2 << 20 /* no cluster is larger */ };
 
-/* A disk that is read or written: one of both. */
+/* A disk that is read or written: one of these. */
 struct end {
 	struct qcow2 *image;
+	struct vmdk *vmdk; /* read only */
 	struct file file;
 	uint64_t size;
 };
@@ -39,6 +41,8 @@ static int end_transfer(struct end *end, enum disk_operation operation, uint8_t 
 
 	if (end->image)
 		return qcow2_carry_out(end->image, &request);
+	if (end->vmdk)
+		return vmdk_read(end->vmdk, bytes, length, offset);
 	return operation == DISK_READ ? file_read(&end->file, bytes, length, offset)
 				      : file_write(&end->file, bytes, length, offset);
 }
@@ -49,6 +53,8 @@ static int end_close(struct end *end)
 
 	if (end->image)
 		error = qcow2_close(end->image);
+	else if (end->vmdk)
+		vmdk_close(end->vmdk);
 	else
 		file_close(&end->file);
 	*end = (struct end){.file.descriptor = -1};
@@ -64,6 +70,11 @@ static int end_open(struct end *end, const char *path, enum format format, bool 
 		error = qcow2_open(path, read_only ? QCOW2_READ_ONLY : 0, &end->image, reason,
 				   size);
 		end->size = error ? 0 : qcow2_size(end->image);
+		return error;
+	}
+	if (format == FORMAT_VMDK) {
+		error = vmdk_open(path, &end->vmdk, reason, size);
+		end->size = error ? 0 : vmdk_size(end->vmdk);
 		return error;
 	}
 	error = file_open(&end->file, path, read_only, reason, size);
@@ -85,6 +96,8 @@ static uint64_t skip_hole(struct end *end, bool overlay, uint64_t offset)
 			offset += same;
 		return offset;
 	}
+	if (end->vmdk)
+		return vmdk_skip_hole(end->vmdk, offset);
 	data = lseek(end->file.descriptor, (off_t)offset, SEEK_DATA);
 	if (data >= 0)
 		return (uint64_t)data < end->size ? (uint64_t)data : end->size;
@@ -239,7 +252,7 @@ int convert(const struct convert *what, char *reason, size_t size)
 		error = end_open(&copy.from, what->from, from, true, reason, size);
 		if (!error)
 			error = copy_to(&copy, to, reason, size);
-		if (copy.from.image || copy.from.file.descriptor >= 0)
+		if (copy.from.image || copy.from.vmdk || copy.from.file.descriptor >= 0)
 			end_close(&copy.from);
 	}
 	free(copy.bytes);

@@ -71,6 +71,13 @@ int format_decide(const char *path, enum format *format, char *reason, size_t si
 {
 	bool named = ends_with(path, ".qcow2"), magic = has_magic(path);
 
+	if (ends_with(path, ".vmdk")) {
+		snprintf(reason, size,
+			 "disk %s: is named as a vmdk image, which can be read once: lodge image "
+			 "import, or convert --from vmdk",
+			 path);
+		return -EINVAL;
+	}
 	*format = named ? FORMAT_QCOW2 : FORMAT_RAW;
 	if (named == magic || access(path, R_OK))
 		return 0;

@@ -8,7 +8,8 @@
 
 #include "core/plug.h"
 
-enum format { FORMAT_AUTO, FORMAT_RAW, FORMAT_QCOW2 };
+/* vmdk: what convert can read, and nothing else. */
+enum format { FORMAT_AUTO, FORMAT_RAW, FORMAT_QCOW2, FORMAT_VMDK };
 
 #define FORMAT_NAMES "raw and qcow2"
 
