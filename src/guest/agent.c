@@ -263,11 +263,17 @@ int agent_main(void)
 	int listener;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* Before anybody can call: who comes in finds it done. */
+	seed_apply();
 	signal(SIGCHLD, SIG_IGN); /* nobody waits for a connection's process */
 	listener = listen_at();
 	if (listener < 0) {
 		fprintf(stderr, "lodge-agent: can't listen: %s\n", strerror(-listener));
 		return 1;
+	}
+	if (fork() == 0) {
+		root_grow();
+		_exit(0);
 	}
 	for (;;) {
 		struct sockaddr_vm peer = {0};

@@ -18,6 +18,12 @@ int agent_main(void);
  * the guest's init is systemd. False if the machine has no sockets. */
 bool agent_install(const char *root, bool *systemd);
 
+/* Makes the root file system, if it is ext4, as large as what it is on. */
+void root_grow(void);
+
+/* Applies what a disk labelled cidata says of this machine, once for each machine. */
+void seed_apply(void);
+
 /* One connection's frames. */
 int agent_send(int connection, enum agent_frame type, const void *bytes, uint32_t length);
 /* *data is to be freed, and has a NUL behind its end. 0, or a negative errno; -ENOTCONN at the

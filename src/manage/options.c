@@ -10,6 +10,7 @@
 #include "core/host.h"
 #include "core/vm.h"
 #include "lib/word.h"
+#include "manage/seed.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -201,6 +202,33 @@ static bool set_control(struct options *options, const char *value, char *reason
 	return *value || wrong(reason, size, "needs the name of a socket");
 }
 
+static bool set_cloud_init(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->cloud_init = value;
+	return *value || wrong(reason, size, "needs a file");
+}
+
+static bool set_hostname(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->hostname = value;
+	return seed_hostname_ok(value) ||
+	       wrong(reason, size, "is no host name: letters, digits, - and ., at most 63 of them");
+}
+
+static bool set_user(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->user = value;
+	return seed_user_ok(value) ||
+	       wrong(reason, size,
+		     "is no user's name: small letters, digits, _ and -, at most 32 of them");
+}
+
+static bool set_ssh_key(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->ssh_key = value;
+	return *value || wrong(reason, size, "needs a file");
+}
+
 static bool set_test_devices(struct options *options, const char *value, char *reason, size_t size)
 {
 	options->test_devices = true;
@@ -271,6 +299,15 @@ const struct option options_table[] = {
 	 "where the serial port COM1 leads (default stdio; with COMMAND none)"},
 	{"--control", "SOCKET", COMMAND_RUN, false, set_control,
 	 "makes a socket there over which programs control the machine (docs/control-protocol.md)"},
+	{"--cloud-init", "FILE", COMMAND_MACHINE, false, set_cloud_init,
+	 "user-data for cloud-init, on a further disk that is never written (NoCloud)"},
+	{"--hostname", "NAME", COMMAND_MACHINE, false, set_hostname,
+	 "the guest's host name, by the same disk; with cloud-init, or with Lodge's agent"},
+	{"--user", "NAME", COMMAND_MACHINE, false, set_user,
+	 "a user who is made in the guest in this way, and may become root by sudo"},
+	{"--ssh-key", "FILE", COMMAND_MACHINE, false, set_ssh_key,
+	 "public keys that may log in as that user, or without one as root (or cloud-init's "
+	 "user)"},
 	{"--test-devices", NULL, COMMAND_MACHINE, false, set_test_devices,
 	 "the ports of test programs: exit at 0xf4, debug console at 0xe9, pc-testdev at 0xe0 and "
 	 "0xec"},

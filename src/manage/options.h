@@ -68,6 +68,7 @@ struct options {
 	const char *control;	 /* where the control socket is to be */
 	const char *name;	 /* the machine's, if it has one */
 	struct managed *managed; /* of a machine of the store; stays the caller's */
+	const char *cloud_init, *hostname, *user, *ssh_key; /* the seed's (seed.h); files, names */
 	bool test_devices;
 	int log_level; /* enum host_log_level */
 	bool json;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/vm.h"
 #include "engines/kvm/kvm.h"
@@ -26,6 +27,7 @@
 #include "manage/machine.h"
 #include "manage/managed.h"
 #include "manage/run_state.h"
+#include "manage/seed.h"
 #include "manage/watch.h"
 #include "network/user.h"
 #include "storage/format.h"
@@ -125,6 +127,25 @@ static int open_disk(struct run *run, const char *path, enum format format, bool
 	return LODGE_OK;
 }
 
+/* The seed's disk, in memory, behind all others. */
+static int open_seed(struct run *run)
+{
+	struct seed seed = {.hostname = run->options->hostname, .user = run->options->user};
+	char path[64], reason[REASON + PATH_MAX];
+	int file, status;
+
+	if (!run->options->cloud_init && !run->options->ssh_key && !seed.hostname && !seed.user)
+		return LODGE_OK;
+	file = seed_file(&seed, run->options->cloud_init, run->options->ssh_key, reason,
+			 sizeof(reason));
+	if (file < 0)
+		return complain_with(LODGE_BAD_INPUT, "%s", reason);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	status = open_disk(run, path, FORMAT_RAW, true);
+	close(file);
+	return status;
+}
+
 static int open_disks(struct run *run)
 {
 	const struct options *options = run->options;
@@ -135,7 +156,7 @@ static int open_disks(struct run *run)
 	for (unsigned i = 0; !status && i < options->disk_count; i++)
 		status = open_disk(run, options->disks[i].path, options->disks[i].format,
 				   options->disks[i].read_only);
-	return status;
+	return status ? status : open_seed(run);
 }
 
 static int open_shares(struct run *run)
