@@ -160,10 +160,10 @@ static int script_run(const char *what, char *const *arguments)
 /* What was made: the checksum of the disk, as SHA256SUMS has it. */
 static void show_sum(const struct image_place *place, const char *name)
 {
-	char path[PATH_MAX + 16], line[512];
+	char path[PATH_MAX + 128], line[512];
 	FILE *sums;
 
-	snprintf(path, sizeof(path), "%s/SHA256SUMS", place->folder);
+	snprintf(path, sizeof(path), "%s/%s/SHA256SUMS", place->parent, name);
 	sums = fopen(path, "re");
 	while (sums && fgets(line, sizeof(line), sums)) {
 		char *file = strchr(line, ' ');
@@ -193,7 +193,7 @@ static int make(struct image_options *options, const char *script_name, const ch
 				     "%s and init are missing in ../lib/lodge beside the program: "
 				     "was it installed by make install?",
 				     script_name);
-	if (image_place_begin(&place, reason, sizeof(reason)))
+	if (image_place_begin(&place, name, reason, sizeof(reason)))
 		return complain_with(LODGE_HOST_LACKS, "%s", reason);
 	/* The script asks the same program for what it needs. */
 	program_path(program, sizeof(program));
@@ -204,9 +204,9 @@ static int make(struct image_options *options, const char *script_name, const ch
 		image_place_abandon(&place);
 		return status;
 	}
-	show_sum(&place, name);
 	if (image_place_finish(&place, name, reason, sizeof(reason)))
 		return complain_with(LODGE_BAD_INPUT, "%s", reason);
+	show_sum(&place, name);
 	return LODGE_OK;
 }
 

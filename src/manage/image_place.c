@@ -54,12 +54,22 @@ static int parent_make(struct image_place *place)
 	return mkdir(place->parent, 0700) && errno != EEXIST ? -errno : 0;
 }
 
-int image_place_begin(struct image_place *place, char *reason, size_t size)
+static int is_there(const char *name, char *reason, size_t size)
+{
+	snprintf(reason, size,
+		 "there is an image %s already: take another name (--name), or remove it", name);
+	return -EEXIST;
+}
+
+int image_place_begin(struct image_place *place, const char *name, char *reason, size_t size)
 {
 	int error = parent_make(place);
 
 	if (error)
 		return fail(error, place->parent, reason, size);
+	snprintf(place->folder, sizeof(place->folder), "%s/%s", place->parent, name);
+	if (!access(place->folder, F_OK))
+		return is_there(name, reason, size);
 	snprintf(place->folder, sizeof(place->folder), "%s/.new-XXXXXX", place->parent);
 	if (!mkdtemp(place->folder))
 		return fail(-errno, place->parent, reason, size);

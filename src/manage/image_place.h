@@ -15,10 +15,11 @@ struct image_place {
 /* Whether this can be an image's name; if not, a line that says what can. */
 bool image_place_name(const char *name, char *reason, size_t size);
 
-/* A new folder. 0 or a negative errno, and a line. */
-int image_place_begin(struct image_place *place, char *reason, size_t size);
+/* A new folder for an image that is to have this name, which none has so far. 0 or a negative
+ * errno, and a line. */
+int image_place_begin(struct image_place *place, const char *name, char *reason, size_t size);
 
-/* Gives it its name; -EEXIST where there is one. It is gone if that fails. */
+/* Gives it its name; -EEXIST where there is one by now. It is gone if that fails. */
 int image_place_finish(struct image_place *place, const char *name, char *reason, size_t size);
 void image_place_abandon(struct image_place *place);
 

@@ -143,15 +143,19 @@ static void both16(uint8_t *to, uint16_t value)
 	to[1] = to[2] = (uint8_t)(value >> 8);
 }
 
-/* A folder's record (9.1); its length. Dates stay zero: not given. */
+/* A folder's record (9.1); its length. The same seed is the same bytes, so its dates are no true
+ * ones. */
 static size_t put_record(uint8_t *to, const char *name, size_t name_length, uint32_t block,
 			 uint32_t size, bool folder)
 {
 	size_t length = (RECORD + name_length + 1) & ~(size_t)1;
 
+	static const uint8_t date[7] = {80, 1, 1}; /* the years since 1900, month, day, ... */
+
 	to[0] = (uint8_t)length;
 	both32(to + 2, block);
 	both32(to + 10, size);
+	memcpy(to + 18, date, sizeof(date));
 	to[25] = folder ? 2 : 0;
 	both16(to + 28, 1);
 	to[32] = (uint8_t)name_length;
