@@ -25,6 +25,7 @@
 #include "manage/complain.h"
 #include "manage/control_client.h"
 #include "manage/exitcodes.h"
+#include "manage/verb_machine.h"
 
 #define OUTPUT_PIECE 4096 /* what a pipe that has room takes without waiting (PIPE_BUF) */
 #define REQUEST_MAX  (AGENT_FRAME_MAX - 4096)
@@ -48,34 +49,56 @@ struct client {
 	size_t received_size, taken;
 };
 
-int agent_connect(const char *control, const char *name, int *status)
+/* One end of a pair of sockets, the other of which the machine has. 0, or as control_ask. */
+static int join(struct control_client *client, int *stream, char *reason, size_t size)
 {
 	struct control_exchange exchange = {.command = "agent", .file_count = 1, .timeout = 10000};
-	struct control_client *client;
-	char reason[512], code[64];
-	int ends[2], error = control_connect(&client, control);
+	char code[64];
+	int ends[2], error;
 
-	*status = LODGE_HOST_LACKS;
-	if (error == -ENOENT || error == -ECONNREFUSED)
-		complain("%s: no such machine runs", name);
-	else if (error)
-		complain("%s: can't reach the machine: %s", name, strerror(-error));
-	if (error)
-		return -1;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
-		complain("%s: can't make a socket: %s", name, strerror(errno));
-		control_disconnect(client);
-		return -1;
+		error = -errno;
+		snprintf(reason, size, "can't make a socket: %s", strerror(errno));
+		return error;
 	}
 	exchange.files = &ends[1];
-	error = control_ask(client, &exchange, NULL, code, sizeof(code), reason, sizeof(reason));
+	error = control_ask(client, &exchange, NULL, code, sizeof(code), reason, size);
 	close(ends[1]);
+	if (error)
+		close(ends[0]);
+	else
+		*stream = ends[0];
+	return error;
+}
+
+/* Until its process is ready. */
+static void wait_for_start(const struct store_machine *machine, int timeout)
+{
+	static const struct timespec step = {.tv_nsec = 20000000};
+	struct state state;
+
+	for (long i = 0; !timeout || i < timeout * 50L; i++) {
+		state_read(machine, &state);
+		if (state.state != MACHINE_STARTING)
+			return;
+		nanosleep(&step, NULL);
+	}
+}
+
+int agent_connect(const struct store_machine *machine, int timeout, int *status)
+{
+	struct control_client *client;
+	char reason[1200];
+	int stream = -1;
+
+	wait_for_start(machine, timeout);
+	*status = verb_connect(machine, &client);
+	if (*status)
+		return -1;
+	if (join(client, &stream, reason, sizeof(reason)))
+		*status = complain_with(LODGE_BAD_STATE, "%s: %s", machine->name, reason);
 	control_disconnect(client);
-	if (!error)
-		return ends[0];
-	close(ends[0]);
-	complain("%s: %s", name, reason);
-	return -1;
+	return stream;
 }
 
 /* Frames to the guest */
@@ -441,20 +464,35 @@ static size_t no_output(void *context, bool errors, const uint8_t *bytes, size_t
 	return length;
 }
 
-int agent_ask(int stream, const char *name, enum agent_frame question, const void *bytes,
-	      uint32_t length, int timeout, char **text)
+/* -1: it can't be reached. */
+static int join_silently(const char *control)
+{
+	struct control_client *client;
+	char reason[1200];
+	int stream = -1;
+
+	if (control_connect(&client, control))
+		return -1;
+	if (join(client, &stream, reason, sizeof(reason)))
+		stream = -1;
+	control_disconnect(client);
+	return stream;
+}
+
+char *agent_info(const char *control, int milliseconds)
 {
 	static const struct agent_sink sink = {no_output, NULL};
-	const struct timeval limit = {.tv_sec = timeout};
+	static const uint8_t question[AGENT_FRAME_HEADER] = {AGENT_INFO};
+	const struct timeval limit = {.tv_sec = milliseconds / 1000,
+				      .tv_usec = milliseconds % 1000 * 1000};
 	struct agent_frames frames = {0};
-	uint8_t frame[AGENT_FRAME_HEADER + 64], answer[4096];
-	int status = LODGE_OK;
+	uint8_t answer[4096];
+	int stream = join_silently(control);
 
-	frame[0] = (uint8_t)question;
-	bytes_store32(frame + 1, length);
-	memcpy(frame + AGENT_FRAME_HEADER, bytes, length);
+	if (stream < 0)
+		return NULL;
 	setsockopt(stream, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	(void)!send(stream, frame, AGENT_FRAME_HEADER + length, MSG_NOSIGNAL);
+	(void)!send(stream, question, sizeof(question), MSG_NOSIGNAL);
 	while (!frames.ended && !frames.problem) {
 		ssize_t got = recv(stream, answer, sizeof(answer), 0);
 
@@ -463,20 +501,20 @@ int agent_ask(int stream, const char *name, enum agent_frame question, const voi
 		agent_frames_take(&frames, answer, (size_t)got, &sink);
 	}
 	close(stream);
+	if (!frames.ended || frames.failed || frames.problem)
+		agent_frames_free(&frames);
 	if (frames.text)
 		agent_text_clean(frames.text);
-	if (frames.failed)
-		status = complain_with(LODGE_NO_STATUS, "%s: %s", name,
-				       frames.text ? frames.text : "it can't");
-	else if (frames.problem)
-		status = complain_with(LODGE_NO_STATUS, "%s: the guest's agent makes no sense: %s",
-				       name, frames.problem);
-	else if (!frames.ended)
-		status = complain_with(LODGE_NO_STATUS, "%s: the guest's agent doesn't answer",
-				       name);
-	if (status || !text)
-		agent_frames_free(&frames);
-	else
-		*text = frames.text;
-	return status;
+	return frames.text;
+}
+
+int agent_shut_down(const char *control)
+{
+	uint8_t frame[AGENT_FRAME_HEADER + 4] = {AGENT_SHUTDOWN, 4};
+	int stream = join_silently(control);
+
+	bytes_store32(frame + AGENT_FRAME_HEADER, AGENT_POWER_OFF);
+	if (stream >= 0)
+		(void)!send(stream, frame, sizeof(frame), MSG_NOSIGNAL);
+	return stream;
 }

@@ -8,11 +8,14 @@
 
 #include "manage/agent_frames.h"
 
+struct store_machine;
+
 /*
- * A stream to the agent of the machine whose control socket this is. name: the machine's, for
- * messages. The file, or -1; then *status is how lodge is to end, and what is wrong has been said.
+ * A stream to the agent of a machine of the store. One that is only starting is waited for, so many
+ * seconds (0: no limit). The file, or -1; then *status is how lodge is to end, and what is wrong
+ * has been said.
  */
-int agent_connect(const char *control, const char *name, int *status);
+int agent_connect(const struct store_machine *machine, int timeout, int *status);
 
 enum agent_terminal { AGENT_TERMINAL_AUTO, AGENT_TERMINAL_YES, AGENT_TERMINAL_NO };
 
@@ -35,7 +38,12 @@ int agent_run(int stream, const struct agent_command *command);
 
 /* Asks something that is answered by a text, which is to be freed, or (AGENT_SHUTDOWN) by none. 0,
  * or how lodge is to end. The stream is closed. */
-int agent_ask(int stream, const char *name, enum agent_frame question, const void *bytes,
-	      uint32_t length, int timeout, char **text);
+/* The same without a word: what the agent knows of the guest, to be freed; NULL if it doesn't
+ * answer within so many milliseconds. */
+char *agent_info(const char *control, int milliseconds);
+
+/* Asks the guest's init to shut down, and doesn't wait for an answer: a file to be closed once the
+ * machine has ended, or -1. */
+int agent_shut_down(const char *control);
 
 #endif

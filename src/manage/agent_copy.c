@@ -52,7 +52,7 @@ static int run_script(const struct agent_copy *copy, const char *script, const c
 		      const char *second, const char *third, int in, int out)
 {
 	const char *arguments[] = {"sh", "-c", script, "sh", first, second, third, NULL};
-	const struct agent_command command = {.name = copy->machine,
+	const struct agent_command command = {.name = copy->machine->name,
 					      .arguments = (char *const *)arguments,
 					      .user = copy->options->user,
 					      .terminal = AGENT_TERMINAL_NO,
@@ -60,12 +60,8 @@ static int run_script(const struct agent_copy *copy, const char *script, const c
 					      .out = out,
 					      .err = STDERR_FILENO,
 					      .timeout = copy->options->timeout};
-	char path[PATH_MAX], reason[256];
-	int stream, status;
+	int status, stream = agent_connect(copy->machine, copy->options->timeout, &status);
 
-	if (!agent_control_path(copy->machine, path, sizeof(path), reason, sizeof(reason)))
-		return complain_with(LODGE_BAD_OPTION, "%s %s", copy->machine, reason);
-	stream = agent_connect(path, copy->machine, &status);
 	return stream < 0 ? status : agent_run(stream, &command);
 }
 
@@ -220,7 +216,7 @@ static int file_out(const struct agent_copy *copy, char *name, const char *targe
 	/* It may be anything that tar can make. */
 	if (!status && (!inside || lstat(inside, &stat_buffer) || !S_ISREG(stat_buffer.st_mode)))
 		status = complain_with(LODGE_BAD_INPUT, "cp: %s:%s: the guest sent no file",
-				       copy->machine, copy->from);
+				       copy->machine->name, copy->from);
 	else if (!status && rename(inside, target))
 		status = complain_with(LODGE_HOST_LACKS, "cp: %s: %s", target, strerror(errno));
 	if (inside)
@@ -248,12 +244,12 @@ static int copy_out(const struct agent_copy *copy)
 
 	if (kind == IS_NOTHING)
 		status = complain_with(LODGE_BAD_INPUT, "cp: %s:%s: there is no such file",
-				       copy->machine, copy->from);
+				       copy->machine->name, copy->from);
 	else if (kind != IS_TREE && kind != IS_FILE)
 		status = kind ? kind : LODGE_NO_STATUS;
 	else if (!name)
 		status = complain_with(LODGE_BAD_OPTION, "cp: %s:%s: say which file or folder",
-				       copy->machine, copy->from);
+				       copy->machine->name, copy->from);
 	else
 		status = LODGE_OK;
 	if (!status && stat(copy->to, &stat_buffer) == 0 && S_ISDIR(stat_buffer.st_mode)) {

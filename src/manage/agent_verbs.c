@@ -11,9 +11,9 @@
 #include "lib/word.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
+#include "manage/verb_machine.h"
 
 enum { EXEC = 1, SHELL = 2, CP = 4 };
-#define REASON 512
 
 static bool set_user(struct agent_options *options, const char *value)
 {
@@ -79,13 +79,13 @@ static bool set_timeout(struct agent_options *options, const char *value)
 	return isdigit((unsigned char)*value) && !*end && seconds <= 86400;
 }
 
-static const struct option {
+static const struct agent_option {
 	char letter; /* 0: none */
 	const char *name, *argument;
 	unsigned verbs;
 	bool (*set)(struct agent_options *options, const char *value);
 	const char *help; /* of a value that is no good as well */
-} options_table[] = {
+} agent_options_table[] = {
 	{'t', "--tty", NULL, EXEC, set_terminal,
 	 "gives the command a terminal (as it has anyway if input and output are one here)"},
 	{'T', "--no-tty", NULL, EXEC, set_no_terminal, "gives it none"},
@@ -102,7 +102,7 @@ static const struct option {
 	{0, NULL, NULL, 0, NULL, NULL},
 };
 
-static const struct verb {
+static const struct agent_verb {
 	const char *name;
 	unsigned bit;
 	const char *usage, *summary;
@@ -118,12 +118,12 @@ static const struct verb {
 
 const char *agent_option_name(unsigned i)
 {
-	return options_table[i].name;
+	return agent_options_table[i].name;
 }
 
-static const struct verb *verb_find(const char *name)
+static const struct agent_verb *agent_verb_find(const char *name)
 {
-	const struct verb *verb = verbs;
+	const struct agent_verb *verb = verbs;
 
 	while (strcmp(verb->name, name) != 0)
 		verb++;
@@ -132,10 +132,10 @@ static const struct verb *verb_find(const char *name)
 
 void agent_help(const char *name)
 {
-	const struct verb *verb = verb_find(name);
+	const struct agent_verb *verb = agent_verb_find(name);
 
 	printf("lodge %s %s: %s\n\noptions:\n", verb->name, verb->usage, verb->summary);
-	for (const struct option *option = options_table; option->name; option++)
+	for (const struct agent_option *option = agent_options_table; option->name; option++)
 		if (option->verbs & verb->bit)
 			printf("  %c%c %-13s %-13s %s\n", option->letter ? '-' : ' ',
 			       option->letter ? option->letter : ' ', option->name,
@@ -146,13 +146,13 @@ void agent_help(const char *name)
 		     "signals go to the command.");
 }
 
-static int unknown_option(const struct verb *verb, const char *word)
+static int unknown_option(const struct agent_verb *verb, const char *word)
 {
-	const char *names[ARRAY_LENGTH(options_table)] = {NULL};
+	const char *names[ARRAY_LENGTH(agent_options_table)] = {NULL};
 	const char *nearest;
 	unsigned count = 0;
 
-	for (const struct option *option = options_table; option->name; option++)
+	for (const struct agent_option *option = agent_options_table; option->name; option++)
 		if (option->verbs & verb->bit)
 			names[count++] = option->name;
 	nearest = word_nearest(word, names);
@@ -163,8 +163,8 @@ static int unknown_option(const struct verb *verb, const char *word)
 			     verb->name, word, verb->name);
 }
 
-static int option_set(const struct verb *verb, const struct option *option, const char *value,
-		      struct agent_options *options)
+static int option_set(const struct agent_verb *verb, const struct agent_option *option,
+		      const char *value, struct agent_options *options)
 {
 	if (option->argument && !value)
 		return complain_with(LODGE_BAD_OPTION, "%s: %s needs a value: %s %s", verb->name,
@@ -179,12 +179,12 @@ static int option_set(const struct verb *verb, const struct option *option, cons
 }
 
 /* Letters may stand together (-it); the value of the last may follow at once (-uroot). */
-static int take_letters(const struct verb *verb, char ***next, struct agent_options *options)
+static int take_letters(const struct agent_verb *verb, char ***next, struct agent_options *options)
 {
 	int status = LODGE_OK;
 
 	for (const char *letter = **next + 1; *letter && !status; letter++) {
-		const struct option *option = options_table;
+		const struct agent_option *option = agent_options_table;
 		const char *value = NULL;
 
 		while (option->name && !((option->verbs & verb->bit) && option->letter == *letter))
@@ -201,11 +201,11 @@ static int take_letters(const struct verb *verb, char ***next, struct agent_opti
 }
 
 /* One option, whose value may be in the next argument: *next moves on then. */
-static int take_option(const struct verb *verb, char ***next, struct agent_options *options)
+static int take_option(const struct agent_verb *verb, char ***next, struct agent_options *options)
 {
 	const char *argument = **next, *value = strchr(argument, '=');
 	size_t length = value ? (size_t)(value - argument) : strlen(argument);
-	const struct option *option = options_table;
+	const struct agent_option *option = agent_options_table;
 
 	if (argument[1] != '-')
 		return take_letters(verb, next, options);
@@ -222,7 +222,7 @@ static int take_option(const struct verb *verb, char ***next, struct agent_optio
 
 /* Words and options; of exec, the command begins behind -- or with the second word. rest: where it
  * begins. */
-static int parse(const struct verb *verb, char **arguments, struct agent_options *options,
+static int parse(const struct agent_verb *verb, char **arguments, struct agent_options *options,
 		 const char **words, unsigned words_wanted, char ***rest)
 {
 	unsigned count = 0;
@@ -255,29 +255,21 @@ static int parse(const struct verb *verb, char **arguments, struct agent_options
 	return status;
 }
 
-/* docs/control-protocol.md says where it is. A name with a slash is the socket itself, of `lodge
- * run
- * --control`. */
-bool agent_control_path(const char *machine, char *path, size_t size, char *reason,
-			size_t reason_size)
+/* The machine of the store; to be closed if LODGE_OK. */
+static int machine_find(const char *verb_name, const char *name, struct store_machine *machine)
 {
-	const char *folder = getenv("XDG_RUNTIME_DIR");
-	int length;
+	const struct verb verb = {.name = verb_name};
+	const struct verb_call call = {.verb = &verb};
+	struct store store;
+	int status = verb_store(&call, &store);
 
-	if (folder && *folder == '/')
-		length = snprintf(path, size, "%s/lodge/%s/control", folder, machine);
-	else
-		length = snprintf(path, size, "/tmp/lodge-%u/%s/control", (unsigned)getuid(),
-				  machine);
-	if (*machine && *machine != '.' && !strchr(machine, '/') && length < (int)size)
-		return true;
-	snprintf(reason, reason_size, "is no name of a machine");
-	return false;
+	return status ? status : verb_machine(&call, &store, name, machine);
 }
 
-static int run(const char *machine, char *const *arguments, struct agent_options *options)
+static int run(const struct store_machine *machine, char *const *arguments,
+	       struct agent_options *options)
 {
-	struct agent_command command = {.name = machine,
+	struct agent_command command = {.name = machine->name,
 					.arguments = arguments,
 					.user = options->user,
 					.folder = options->folder,
@@ -286,11 +278,8 @@ static int run(const char *machine, char *const *arguments, struct agent_options
 					.out = STDOUT_FILENO,
 					.err = STDERR_FILENO,
 					.timeout = options->timeout};
-	char path[4096], reason[REASON];
 	int stream, status;
 
-	if (!agent_control_path(machine, path, sizeof(path), reason, sizeof(reason)))
-		return complain_with(LODGE_BAD_OPTION, "%s %s", machine, reason);
 	/* What was given stands behind it, and so counts more. */
 	memmove(options->environment + 1, options->environment,
 		sizeof(options->environment) - sizeof(options->environment[0]));
@@ -299,8 +288,21 @@ static int run(const char *machine, char *const *arguments, struct agent_options
 	    asprintf((char **)&options->environment[0], "TERM=%s", getenv("TERM")) < 0)
 		return complain_with(LODGE_HOST_LACKS, "no memory");
 	command.environment = (char *const *)options->environment;
-	stream = agent_connect(path, machine, &status);
+	stream = agent_connect(machine, options->timeout, &status);
 	return stream < 0 ? status : agent_run(stream, &command);
+}
+
+static int find_and_run(const char *verb_name, const char *name, char *const *arguments,
+			struct agent_options *options)
+{
+	struct store_machine machine;
+	int status = machine_find(verb_name, name, &machine);
+
+	if (status)
+		return status;
+	status = run(&machine, arguments, options);
+	store_close(&machine);
+	return status;
 }
 
 int agent_exec(char **arguments)
@@ -308,9 +310,9 @@ int agent_exec(char **arguments)
 	struct agent_options options;
 	const char *machine;
 	char **command;
-	int status = parse(verb_find("exec"), arguments, &options, &machine, 1, &command);
+	int status = parse(agent_verb_find("exec"), arguments, &options, &machine, 1, &command);
 
-	return status ? status : run(machine, command, &options);
+	return status ? status : find_and_run("exec", machine, command, &options);
 }
 
 int agent_shell(char **arguments)
@@ -319,9 +321,9 @@ int agent_shell(char **arguments)
 	struct agent_options options;
 	const char *machine;
 	char **rest;
-	int status = parse(verb_find("shell"), arguments, &options, &machine, 1, &rest);
+	int status = parse(agent_verb_find("shell"), arguments, &options, &machine, 1, &rest);
 
-	return status ? status : run(machine, login, &options);
+	return status ? status : find_and_run("shell", machine, login, &options);
 }
 
 /* NAME:PATH, where no slash stands before the colon: the path, and the name's length. */
@@ -336,9 +338,10 @@ int agent_cp(char **arguments)
 	struct agent_options options;
 	struct agent_copy copy = {.options = &options};
 	const char *words[2], *from, *to;
+	struct store_machine machine;
 	size_t from_length, to_length;
-	char **rest, *machine;
-	int status = parse(verb_find("cp"), arguments, &options, words, 2, &rest);
+	char **rest, *name;
+	int status = parse(agent_verb_find("cp"), arguments, &options, words, 2, &rest);
 
 	if (status)
 		return status;
@@ -349,14 +352,18 @@ int agent_cp(char **arguments)
 				     "cp: one of %s and %s must be in a machine: NAME:PATH (and a "
 				     "file here whose name has a colon: ./FILE)",
 				     words[0], words[1]);
-	machine = from ? strndup(words[0], from_length) : strndup(words[1], to_length);
-	if (!machine)
+	name = from ? strndup(words[0], from_length) : strndup(words[1], to_length);
+	if (!name)
 		return complain_with(LODGE_HOST_LACKS, "no memory");
-	copy.machine = machine;
+	status = machine_find("cp", name, &machine);
+	free(name);
+	if (status)
+		return status;
+	copy.machine = &machine;
 	copy.out = from != NULL;
 	copy.from = from ? from : words[0];
 	copy.to = to ? to : words[1];
 	status = agent_copy(&copy);
-	free(machine);
+	store_close(&machine);
 	return status;
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "manage/agent_client.h"
+#include "manage/store.h"
 
 #define AGENT_ENVIRONMENT_MAX 64
 #define AGENT_TIMEOUT	      60 /* seconds, unless told */
@@ -31,13 +32,9 @@ void agent_help(const char *verb);
 /* One name of theirs after the other: option number i, or NULL. */
 const char *agent_option_name(unsigned i);
 
-/* Where the control socket of a machine is. False, with a reason, if there is no such place. */
-bool agent_control_path(const char *machine, char *path, size_t size, char *reason,
-			size_t reason_size);
-
 /* cp, when its words have been found: copies `from` to `to`; one of them is in the machine. */
 struct agent_copy {
-	const char *machine;
+	const struct store_machine *machine;
 	const char *from, *to;
 	bool out; /* of the machine */
 	const struct agent_options *options;

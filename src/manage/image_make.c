@@ -22,10 +22,9 @@
 #include "lib/word.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
-#include "manage/image_place.h"
+#include "manage/store.h"
 
-#define REASON 2048
-#define GRACE  20000 /* milliseconds that a script has to clean up */
+#define GRACE 20000 /* milliseconds that a script has to clean up */
 
 extern char **environ;
 
@@ -158,12 +157,12 @@ static int script_run(const char *what, char *const *arguments)
 }
 
 /* What was made: the checksum of the disk, as SHA256SUMS has it. */
-static void show_sum(const struct image_place *place, const char *name)
+static void show_sum(const struct store *store, const char *name)
 {
-	char path[PATH_MAX + 128], line[512];
+	char path[STORE_PATH + 128], line[512];
 	FILE *sums;
 
-	snprintf(path, sizeof(path), "%s/%s/SHA256SUMS", place->parent, name);
+	snprintf(path, sizeof(path), "%s/%s/SHA256SUMS", store->images, name);
 	sums = fopen(path, "re");
 	while (sums && fgets(line, sizeof(line), sums)) {
 		char *file = strchr(line, ' ');
@@ -181,11 +180,13 @@ static void show_sum(const struct image_place *place, const char *name)
 static int make(struct image_options *options, const char *script_name, const char *first,
 		const char *second, const char *name)
 {
-	char script[PATH_MAX], init[PATH_MAX], program[PATH_MAX], reason[REASON];
-	struct image_place place;
+	char script[PATH_MAX], init[PATH_MAX], program[PATH_MAX], path[STORE_PATH + 128];
+	char reason[STORE_PATH + 512];
+	struct store store;
+	struct store_new new;
 	int status;
 
-	if (!image_place_name(name, reason, sizeof(reason)))
+	if (!store_image_name_check(name, reason, sizeof(reason)))
 		return complain_with(LODGE_BAD_OPTION, "%s", reason);
 	if (!helper_find(script, sizeof(script), script_name) ||
 	    !helper_find(init, sizeof(init), "init"))
@@ -193,20 +194,31 @@ static int make(struct image_options *options, const char *script_name, const ch
 				     "%s and init are missing in ../lib/lodge beside the program: "
 				     "was it installed by make install?",
 				     script_name);
-	if (image_place_begin(&place, name, reason, sizeof(reason)))
+	if (store_open(&store, reason, sizeof(reason)))
+		return complain_with(LODGE_HOST_LACKS, "%s", reason);
+	/* Before minutes are spent on it. */
+	snprintf(path, sizeof(path), "%s/%s", store.images, name);
+	if (!access(path, F_OK))
+		return complain_with(LODGE_EXISTS,
+				     "there is an image %s already: take another name (--name), or "
+				     "remove it",
+				     name);
+	if (store_new_begin(store.images, &new, reason, sizeof(reason)))
 		return complain_with(LODGE_HOST_LACKS, "%s", reason);
 	/* The script asks the same program for what it needs. */
 	program_path(program, sizeof(program));
 	setenv("LODGE", program, 1);
-	status = script_run(name, (char *[]){"bash", script, (char *)first, place.folder, init,
+	status = script_run(name, (char *[]){"bash", script, (char *)first, new.folder, init,
 					     (char *)second, NULL});
 	if (status) {
-		image_place_abandon(&place);
+		store_new_abandon(&new);
 		return status;
 	}
-	if (image_place_finish(&place, name, reason, sizeof(reason)))
-		return complain_with(LODGE_BAD_INPUT, "%s", reason);
-	show_sum(&place, name);
+	status = store_new_finish(store.images, &new, name, reason, sizeof(reason));
+	if (status)
+		return complain_with(status == -EEXIST ? LODGE_EXISTS : LODGE_HOST_LACKS, "%s",
+				     reason);
+	show_sum(&store, name);
 	return LODGE_OK;
 }
 

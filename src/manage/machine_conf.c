@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/host.h"
+#include "manage/seed.h"
 
 void machine_conf_mac(uint8_t mac[6])
 {
@@ -80,6 +81,8 @@ static bool put_disks(FILE *out, const struct options *options, const char *root
 		if (!put_file(out, "disk", disk->path, rest))
 			return false;
 	}
+	if (options->seeded)
+		fputs("disk = " SEED_NAME ",format=raw,ro\n", out);
 	return true;
 }
 

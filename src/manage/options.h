@@ -69,6 +69,7 @@ struct options {
 	const char *name;	 /* the machine's, if it has one */
 	struct managed *managed; /* of a machine of the store; stays the caller's */
 	const char *cloud_init, *hostname, *user, *ssh_key; /* the seed's (seed.h); files, names */
+	bool seeded; /* of create: the machine's folder has a seed */
 	bool test_devices;
 	int log_level; /* enum host_log_level */
 	bool json;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SEED_NAME	   "seed.img" /* in a machine's folder */
 #define SEED_USER_DATA_MAX (1u << 20)
 #define SEED_KEYS_MAX	   (64u << 10)
 
@@ -28,6 +29,12 @@ bool seed_user_ok(const char *name);
 
 /* The whole disk, to be freed: its size into *size. NULL: no memory. */
 uint8_t *seed_make(const struct seed *seed, size_t *size);
+
+/*
+ * The public keys that ssh of the person who runs us would show, as a text to be freed:
+ * ~/.ssh/id_*.pub. NULL: none.
+ */
+char *seed_own_keys(void);
 
 /*
  * The same in memory, with user-data and keys from these files (NULL: none): a descriptor, or a

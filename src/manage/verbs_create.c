@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/host.h"
 #include "lib/word.h"
@@ -15,6 +16,7 @@
 #include "manage/layers.h"
 #include "manage/machine_conf.h"
 #include "manage/safe_file.h"
+#include "manage/seed.h"
 #include "manage/start.h"
 #include "manage/verb_wait.h"
 #include "manage/verbs.h"
@@ -87,6 +89,36 @@ static int make_disk(struct create *create)
 	return LODGE_OK;
 }
 
+/*
+ * Who the machine is: its name as host name, unless told otherwise, and the keys of whoever makes
+ * it. It is for guests that are made from an image.
+ */
+static int make_seed(struct create *create)
+{
+	struct options *options = create->call->machine;
+	struct seed seed = {.hostname = options->hostname, .user = options->user};
+	char path[STORE_PATH + 16], reason[REASON], *keys = NULL;
+	int file, error;
+
+	options->seeded = create->has_root || options->cloud_init || options->ssh_key ||
+			  options->hostname || options->user;
+	if (!options->seeded)
+		return LODGE_OK;
+	if (!seed.hostname && seed_hostname_ok(create->name))
+		seed.hostname = create->name;
+	if (!options->ssh_key)
+		seed.keys = keys = seed_own_keys();
+	file = seed_file(&seed, options->cloud_init, options->ssh_key, reason, sizeof(reason));
+	free(keys);
+	if (file < 0)
+		return fail(create, LODGE_BAD_INPUT, reason);
+	snprintf(path, sizeof(path), "%s/" SEED_NAME, create->new.folder);
+	snprintf(reason, sizeof(reason), "/proc/self/fd/%d", file);
+	error = safe_file_copy(reason, path, 0400);
+	close(file);
+	return error ? fail(create, LODGE_HOST_LACKS, strerror(-error)) : LODGE_OK;
+}
+
 static int write_conf(struct create *create)
 {
 	char path[STORE_PATH + 16], reason[REASON], *text;
@@ -111,6 +143,8 @@ static int make_machine(struct create *create)
 	if (error)
 		return fail(create, LODGE_HOST_LACKS, reason);
 	status = make_disk(create);
+	if (!status)
+		status = make_seed(create);
 	if (!status)
 		status = write_conf(create);
 	if (status) {

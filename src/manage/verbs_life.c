@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/host.h"
+#include "manage/agent_client.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
 #include "manage/start.h"
@@ -112,20 +113,22 @@ static int end_by_force(struct store *store, struct store_machine *machine)
 			     (int)state.pid);
 }
 
-/* Presses the power button, and again as long as the machine runs: a guest that was still starting
- * has not noticed. 0 once it has ended, -ETIMEDOUT; or an exit status after a complaint. */
+/* Asks the agent, for a guest may not hear of buttons; presses the power button, and again as long
+ * as the machine runs: a guest that was still starting has not noticed. 0 once it has ended,
+ * -ETIMEDOUT; or an exit status after a complaint. */
 static int press_until_end(struct store_machine *machine, unsigned patience)
 {
 	uint64_t until = host_now() + patience * UINT64_C(1000000);
 	struct control_client *client;
 	struct state state;
-	int status = verb_connect(machine, &client);
+	int status = verb_connect(machine, &client), agent;
 
 	if (status)
 		return status;
 	state_read(machine, &state);
 	if (state.state == MACHINE_PAUSED)
 		status = verb_ask(machine, client, "resume", NULL, NULL);
+	agent = status ? -1 : agent_shut_down(state.control);
 	while (!status) {
 		uint64_t now = host_now();
 		char reason[1200];
@@ -144,6 +147,8 @@ static int press_until_end(struct store_machine *machine, unsigned patience)
 			break;
 	}
 	control_disconnect(client);
+	if (agent >= 0)
+		close(agent);
 	return status;
 }
 

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "manage/agent_client.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
 #include "manage/json.h"
@@ -18,6 +19,9 @@
 #define CRASH_LINES 10
 
 /* One machine as ls shows it. */
+#define AGENT_PATIENCE                                                                             \
+	500 /* milliseconds: a guest that has no agent, or is busy, is shown without */
+
 struct row {
 	struct store_machine machine;
 	struct state state;
@@ -181,6 +185,55 @@ static void put_config(const struct row *row)
 		printf("%-12s%s\n", "port", config->ports[i]);
 }
 
+/* What the guest's agent says, line by line: the next one's name and value; false at the end. */
+static bool guest_line(char **text, const char **name, const char **value)
+{
+	char *line, *equals = NULL;
+
+	while (!equals && (line = strsep(text, "\n")))
+		equals = strchr(line, '=');
+	if (!equals)
+		return false;
+	*equals = '\0';
+	*name = line;
+	*value = equals + 1;
+	return true;
+}
+
+static char *guest_ask(const struct row *row)
+{
+	return row->state.state == MACHINE_RUNNING ? agent_info(row->state.control, AGENT_PATIENCE)
+						   : NULL;
+}
+
+static void put_guest(const struct row *row)
+{
+	char *text = guest_ask(row), *rest = text;
+	const char *name, *value;
+
+	while (guest_line(&rest, &name, &value))
+		printf("%-12s%.20s %s\n", "guest", name, value);
+	free(text);
+}
+
+static void put_guest_json(struct json *out, const struct row *row)
+{
+	char *text = guest_ask(row), *rest = text;
+	const char *name, *value;
+
+	if (!text)
+		return;
+	json_begin(out, "guest", '[');
+	while (guest_line(&rest, &name, &value)) {
+		json_begin(out, NULL, '{');
+		json_text(out, "name", name);
+		json_text(out, "value", value);
+		json_end(out, '}');
+	}
+	json_end(out, ']');
+	free(text);
+}
+
 static void put_info(const struct row *row, const json_t *live)
 {
 	const char *begin = colour(row), *end = *begin ? "\033[0m" : "";
@@ -205,6 +258,7 @@ static void put_info(const struct row *row, const json_t *live)
 		printf("%-12s%s\n", "cpu model",
 		       json_string_value(json_object_get(live, "cpu-model")));
 		printf("%-12s%s\n", "sandbox", json_string_value(json_object_get(live, "sandbox")));
+		put_guest(row);
 	}
 	printf("%-12s%s\n", "folder", row->machine.folder);
 	if (row->state.state == MACHINE_CRASHED) {
@@ -232,6 +286,8 @@ static void put_info_json(const struct row *row, const json_t *live)
 		json_text(&out, texts[i], json_string_value(json_object_get(live, texts[i])));
 	if (live)
 		json_text(&out, "control", row->state.control);
+	if (live)
+		put_guest_json(&out, row);
 	if (row->broken) {
 		json_text(&out, "error", row->why);
 	} else {
