@@ -23,8 +23,12 @@ enum {
 	FOLDER = 20,
 	FIRST_FILE = 21,
 	RECORD = 33, /* bytes of a folder's record without the name */
-	PATHS_SIZE = 10
+	PATHS_SIZE = 10,
+	NAME_ROOM = 16
 };
+
+#define META_DATA "META-DATA.;1"
+#define USER_DATA "USER-DATA.;1"
 
 static const char hostname_letters[] =
 	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
@@ -241,8 +245,8 @@ static uint8_t *disk_make(const struct text *texts, size_t *size)
 
 uint8_t *seed_make(const struct seed *seed, size_t *size)
 {
-	struct text texts[2] = {{.name = "META-DATA.;1", .put = put_meta_data},
-				{.name = "USER-DATA.;1", .put = put_user_data}};
+	struct text texts[2] = {{.name = META_DATA, .put = put_meta_data},
+				{.name = USER_DATA, .put = put_user_data}};
 	uint8_t *disk = NULL;
 
 	if (text_make(&texts[0], seed) && text_make(&texts[1], seed))
@@ -354,4 +358,87 @@ int seed_file(const struct seed *given, const char *user_data_path, const char *
 	free(user_data);
 	free(keys);
 	return error;
+}
+
+/* For another machine */
+
+/* A file of the folder, as we wrote it: a copy with a NUL behind it. */
+static char *file_take(const uint8_t *disk, size_t size, const char *name, size_t *length)
+{
+	const uint8_t *record = disk + FOLDER * BLOCK;
+	const uint8_t *end = record + BLOCK - RECORD - NAME_ROOM;
+
+	for (; record < end && record[0] >= RECORD; record += record[0]) {
+		uint64_t at = (uint64_t)(record[2] | record[3] << 8 | record[4] << 16) * BLOCK;
+
+		if (record[32] != strlen(name) || memcmp(record + RECORD, name, record[32]) != 0)
+			continue;
+		*length = record[10] | (size_t)record[11] << 8 | (size_t)record[12] << 16;
+		return at <= size && *length <= size - at
+			       ? strndup((const char *)disk + at, *length)
+			       : NULL;
+	}
+	return NULL;
+}
+
+/* What put_meta_data wrote, cut up in place. Keys become lines again where they stand. */
+static void meta_data_cut(struct seed *seed, char *text)
+{
+	char *line, *keys = text, *to = text;
+
+	while ((line = strsep(&text, "\n"))) {
+		if (!strncmp(line, "local-hostname: ", 16))
+			seed->hostname = line + 16;
+		else if (!strncmp(line, "lodge-user: ", 12))
+			seed->user = line + 12;
+		else if (!strncmp(line, "public-keys:", 12))
+			seed->keys = keys = to = line;
+		else if (seed->keys && !strncmp(line, "- \"", 3)) {
+			for (line += 3; *line && *line != '"'; line++) {
+				line += *line == '\\' && line[1];
+				*to++ = *line;
+			}
+			*to++ = '\n';
+		}
+	}
+	if (seed->keys)
+		keys[to - keys] = '\0';
+}
+
+static int renew(const uint8_t *disk, size_t size, const char *hostname)
+{
+	struct seed seed = {0};
+	size_t length, new_size;
+	char *meta = file_take(disk, size, META_DATA, &length);
+	char *user = file_take(disk, size, USER_DATA, &seed.user_data_size);
+	uint8_t *renewed = NULL;
+	int file = -EINVAL;
+
+	if (meta && user) {
+		meta_data_cut(&seed, meta);
+		seed.user_data = user;
+		if (hostname)
+			seed.hostname = hostname;
+		renewed = seed_make(&seed, &new_size);
+		file = renewed ? memory_file(renewed, new_size) : -ENOMEM;
+	}
+	free(renewed);
+	free(meta);
+	free(user);
+	return file;
+}
+
+int seed_renew(const char *path, const char *hostname)
+{
+	char *bytes;
+	size_t size;
+	int file =
+		text_read(path, SEED_USER_DATA_MAX + SEED_KEYS_MAX * 2 + 64 * BLOCK, &bytes, &size);
+
+	if (file)
+		return file;
+	file = size >= (FOLDER + 1) * BLOCK ? renew((const uint8_t *)bytes, size, hostname)
+					    : -EINVAL;
+	free(bytes);
+	return file;
 }

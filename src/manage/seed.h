@@ -43,4 +43,11 @@ char *seed_own_keys(void);
 int seed_file(const struct seed *seed, const char *user_data_path, const char *keys_path,
 	      char *reason, size_t size);
 
+/*
+ * The seed in the file at path once more, for another machine: with this host name (NULL: as it
+ * was), and so another instance. A descriptor of it, or a negative errno: -EINVAL if the file is
+ * none of ours.
+ */
+int seed_renew(const char *path, const char *hostname);
+
 #endif

@@ -12,6 +12,7 @@
 #include "manage/layers.h"
 #include "manage/machine_conf.h"
 #include "manage/safe_file.h"
+#include "manage/seed.h"
 #include "manage/verbs.h"
 #include "storage/qcow2.h"
 #include "storage/qcow2_header.h"
@@ -166,6 +167,26 @@ static int link_disks(struct clone *clone)
 	return LODGE_OK;
 }
 
+/* The clone is another machine: it has its own name, and its guest begins as a new instance. */
+static int copy_seed(struct clone *clone)
+{
+	char from[STORE_PATH], to[STORE_PATH + 16];
+	int file, error;
+
+	store_path(&clone->source, SEED_NAME, from);
+	if (access(from, F_OK))
+		return LODGE_OK;
+	file = seed_renew(from, seed_hostname_ok(clone->name) ? clone->name : NULL);
+	if (file < 0)
+		return complain_with(LODGE_HOST_LACKS, "clone: %s: %s", from, strerror(-file));
+	snprintf(from, sizeof(from), "/proc/self/fd/%d", file);
+	snprintf(to, sizeof(to), "%s/" SEED_NAME, clone->new.folder);
+	error = safe_file_copy(from, to, 0400);
+	close(file);
+	return error ? complain_with(LODGE_HOST_LACKS, "clone: %s: %s", to, strerror(-error))
+		     : LODGE_OK;
+}
+
 static int make(struct clone *clone)
 {
 	char reason[REASON];
@@ -175,6 +196,8 @@ static int make(struct clone *clone)
 	if (error)
 		return complain_with(LODGE_HOST_LACKS, "clone: %s", reason);
 	status = write_conf(clone);
+	if (!status)
+		status = copy_seed(clone);
 	if (!status)
 		status =
 			verb_given(clone->call, "--linked") ? link_disks(clone) : copy_disks(clone);

@@ -3,11 +3,11 @@
 
 "$lodge" image create base.qcow2 64M || bad "no base disk"
 layers() { ls "$machines/$1" | grep -c '\.qcow2$'; }
-chain() { "$lodge" image info "$machines/$1/$(sed -n 's/^disk = //p' "$machines/$1/machine.conf")" | sed -n 's/^backing file *//p'; }
+chain() { "$lodge" image info "$machines/$1/$(sed -n 's/^disk = root/root/p' "$machines/$1/machine.conf")" | sed -n 's/^backing file *//p'; }
 # write_disk NAME TEXT : into the disk as a guest would: at its beginning
 write_disk() {
 	local disk
-	disk=$machines/$1/$(sed -n 's/^disk = //p' "$machines/$1/machine.conf")
+	disk=$machines/$1/$(sed -n 's/^disk = root/root/p' "$machines/$1/machine.conf")
 	if command -v qemu-io >/dev/null; then
 		qemu-io -f qcow2 -c "write -P $2 0 64k" "$disk" >/dev/null || bad "qemu-io $disk"
 	fi
@@ -16,7 +16,7 @@ write_disk() {
 has_byte() {
 	local disk
 	command -v qemu-io >/dev/null || { skipped=$((skipped + 1)); return; }
-	disk=$machines/$1/$(sed -n 's/^disk = //p' "$machines/$1/machine.conf")
+	disk=$machines/$1/$(sed -n 's/^disk = root/root/p' "$machines/$1/machine.conf")
 	qemu-io -r -f qcow2 -c "read -P $2 0 64k" "$disk" 2>&1 | grep -q "verification failed" &&
 		bad "$1: the disk has not the bytes $2" || ok
 }

@@ -143,3 +143,40 @@ TEST(files_that_are_wrong_are_named)
 	close(descriptor);
 	unlink(path);
 }
+
+TEST(seed_is_renewed_for_another_machine)
+{
+	const struct seed seed = {.hostname = "old",
+				  .user = "anna",
+				  .keys = "ssh-x A\"B\\ c\nssh-y D\n",
+				  .user_data = "#cloud-config\n",
+				  .user_data_size = 14};
+	struct seed wanted = seed;
+	uint8_t *expected;
+	char path[64];
+	size_t expected_size;
+	int descriptor, renewed;
+
+	snprintf(path, sizeof(path), "/tmp/seed_test.%d", (int)getpid());
+	disk = seed_make(&seed, &size);
+	descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	REQUIRE(descriptor >= 0 && write(descriptor, disk, size) == (ssize_t)size);
+	renewed = seed_renew(path, "new");
+	REQUIRE(renewed >= 0);
+	wanted.hostname = "new";
+	expected = seed_make(&wanted, &expected_size);
+	EXPECT_EQ(expected_size, size);
+	EXPECT_EQ(pread(renewed, disk, size, 0), (ssize_t)size);
+	EXPECT_MEM(disk, expected, size);
+	close(renewed);
+	/* Cut off, and none at all. */
+	EXPECT_EQ(ftruncate(descriptor, 21 * BLOCK + 3), 0);
+	EXPECT_EQ(seed_renew(path, "new"), -EINVAL);
+	EXPECT_EQ(ftruncate(descriptor, 0), 0);
+	EXPECT_EQ(seed_renew(path, "new"), -EINVAL);
+	unlink(path);
+	EXPECT_EQ(seed_renew(path, "new"), -ENOENT);
+	close(descriptor);
+	free(disk);
+	free(expected);
+}
