@@ -99,11 +99,9 @@ static int wait_agent(const struct store_machine *machine, unsigned patience)
 					.in = -1,
 					.timeout = (int)(patience / 1000)};
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC), status = LODGE_OK, stream;
-	struct state state;
 
-	state_read(machine, &state);
 	command.out = command.err = null;
-	stream = agent_connect(state.control, machine->name, &status);
+	stream = agent_connect(machine, command.timeout, &status);
 	if (stream >= 0)
 		status = agent_run(stream, &command);
 	close(null);
