@@ -73,6 +73,8 @@ function meets(reached, what, wanted) {
 }
 
 function floor_shown(i) {
+	if (floor_least[i] ~ /MB$/) # as it is written there, not in MiB
+		return sprintf("%.2fMB", floor_reached[i] / figure_scale["MB"])
 	if (floor_what[i] == "value")
 		return show(floor_reached[i], unit[floor_section[i], floor_name[i]])
 	return sprintf("%.2f", floor_reached[i])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# What `make bench` (mk/test.mk) runs in the guests and natively beside them.
+# `make bench`, and what it runs in the guests and natively beside them.
 
 bench_sources := $(wildcard bench/guest/*.c)
 
@@ -19,11 +19,16 @@ $O/bench/source.c: bench/guest/compute.c bench/guest/bench.h
 	$(Q)mkdir -p $(@D)
 	$(Q)sed -e '/^#include "bench.h"/{r bench/guest/bench.h' -e 'd}' $< >$@
 
+# The root file system whose programs are measured.
+guest_bench := $(or $(LODGE_BENCH_DIR),$O/guest-bench)
+bench_wants_programs := $(filter programs,$(or $(BENCH_ONLY),programs))
+
 .PHONY: bench-build guest-bench
 bench-build: $O/bench/bench $O/bench/first.elf $O/bench/source.c
-guest_bench := $(or $(LODGE_BENCH_DIR),$O/guest-bench)
 guest-bench:
 	$(Q)LODGE_BENCH_DIR=$(guest_bench) tools/prepare-bench
-bench: bench-build $(if $(filter programs,$(or $(BENCH_ONLY),programs)),guest-bench)
-bench: export LODGE_BENCH_DIR := $(guest_bench)
-bench: export BENCH_BUILD := $O/bench
+
+bench:
+	$(Q)tools/install-packages run bench
+	$(Q)$(MAKE) --no-print-directory $(parallel) all guest bench-build $(if $(bench_wants_programs),guest-bench)
+	$(Q)LODGE=$O/lodge LODGE_GUEST_DIR=$(guest) LODGE_BENCH_DIR=$(guest_bench) BENCH_BUILD=$O/bench bench/run

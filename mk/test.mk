@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# `make test` and what else runs the program: boot tests, conformance, fuzzers, benchmarks.
+# `make test` and what else runs the program: boot tests, conformance, fuzzers.
 
 .PHONY: test-run test-boot
 test:
@@ -21,16 +21,6 @@ test-run:
 
 test-boot: $O/lodge guest
 	$(Q)LODGE=$O/lodge LODGE_GUEST_DIR=$(guest) tests/boot/run
-
-bench: all guest
-	$(Q)tools/install-packages bench
-	$(Q)if [ -x bench/run ]; then LODGE=$O/lodge LODGE_GUEST_DIR=$(guest) bench/run; \
-		else echo "there is no bench/run" >&2; exit 1; fi
-
-# What needs no comparison with another program: verbs about machines that are kept.
-.PHONY: bench-manage
-bench-manage: all guest
-	$(Q)LODGE=$O/lodge LODGE_GUEST_DIR=$(guest) bench/manage
 
 # mk/conformance.mk, where it is there, says what is built for tests/conformance/run.
 .PHONY: conformance-build
