@@ -129,6 +129,7 @@ help:
 	@echo 'make test-rigs  the tests of the engine kvm, on a computer in QEMU whose KVM works'
 	@echo 'make bench-metal  its measurements, in instructions; beside QEMU with KVM, and Xen'
 	@echo 'make install    into PREFIX ($(PREFIX)), below DESTDIR'
+	@echo 'make deb        $O/lodge_VERSION_amd64.deb, a Debian package'
 	@echo 'make clean      remove what was built; prepared guests are kept (make clean-guest)'
 	@echo 'Variables: V=1 shows commands, CC=clang, O=folder, WERROR=-Werror'
 
@@ -141,6 +142,18 @@ install: all
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}; done
 	$(Q)for page in $(wildcard docs/man/*.5 docs/*.5); do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/lib/systemd/user
+	$(Q)$O/lodge completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/lodge
+	$(Q)$O/lodge completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_lodge
+	$(Q)sed 's|/usr/bin/|$(PREFIX)/bin/|' tools/deb/lodge@.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/user/lodge@.service
+
+# A Debian package of what is built; as an ordinary user.
+.PHONY: deb
+deb: all
+	$(Q)tools/install-packages deb
+	$(Q)tools/make-deb $O/lodge $O
 
 clean:
 	$(Q)find $O -mindepth 1 -maxdepth 1 ! -name guest ! -name guest-metal ! -name guest-bench -exec rm -rf {} + 2>/dev/null || true

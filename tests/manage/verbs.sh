@@ -52,6 +52,26 @@ expect 0 "" start web
 expect 0 "" rm --force web
 expect 66 "there is no machine web" info web
 
+# In the foreground, for service managers: it stays, is there for the others, and ends with the machine.
+expect 0 "" create $tiny idle front
+"$lodge" start --foreground front >out 2>errors </dev/null &
+foreground=$!
+for _ in $(seq 100); do [ "$(state front)" = running ] && break; sleep 0.02; done
+is "pid of start --foreground" $foreground "$(pid front)"
+expect 0 "" pause front
+expect 0 "" kill front
+wait $foreground
+is "status of start --foreground" 83 $?
+"$lodge" start --foreground front >out 2>errors </dev/null &
+foreground=$!
+for _ in $(seq 100); do [ "$(state front)" = running ] && break; sleep 0.02; done
+kill -TERM $foreground
+wait $foreground
+is "status of start --foreground after SIGTERM" 143 $?
+is "state after SIGTERM" stopped "$(state front)"
+expect 64 "--foreground is for one machine" start --foreground front web
+expect 0 "" rm front
+
 # How it ends is kept.
 expect 0 "" launch $tiny tiny --test-devices --quiet quick
 for _ in $(seq 100); do [ "$(state quick)" = stopped ] && break; sleep 0.02; done
