@@ -69,6 +69,7 @@ static int make_disk(struct create *create)
 	const char *size_text = verb_value(create->call, "--disk-size", NULL);
 	char path[STORE_PATH + 16], backing[STORE_PATH + 32], reason[REASON];
 	const char *file = strrchr(create->image.disk, '/') + 1;
+	int error;
 
 	if (!create->has_root)
 		return size_text ? fail(create, LODGE_BAD_OPTION,
@@ -84,8 +85,12 @@ static int make_disk(struct create *create)
 		snprintf(backing, sizeof(backing), "%s", create->image.disk);
 	options.backing = backing;
 	snprintf(path, sizeof(path), "%s/" ROOT_DISK, create->new.folder);
-	if (qcow2_create(path, &options, reason, sizeof(reason)))
-		return fail(create, LODGE_BAD_INPUT, reason);
+	error = qcow2_create(path, &options, reason, sizeof(reason));
+	if (error)
+		return fail(create,
+			    error == -ENOSPC || error == -EDQUOT ? LODGE_HOST_LACKS
+								 : LODGE_BAD_INPUT,
+			    reason);
 	return LODGE_OK;
 }
 

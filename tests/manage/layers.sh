@@ -126,7 +126,8 @@ expect 0 "" image rm broken
 
 # top and events
 expect 0 "" create $tiny idle seen
-timeout 6 "$lodge" events --json --timeout 4 >events &
+timeout 60 "$lodge" events --json >events &
+watching=$!
 sleep 0.5
 expect 0 "" start seen
 expect 0 "" pause seen
@@ -134,9 +135,11 @@ expect 0 "" resume seen
 expect 0 seen top
 expect 0 '"name": "seen"' top --json
 kill -KILL "$(pid seen)"
-sleep 1
+for _ in $(seq 100); do grep -q crashed events && break; sleep 0.1; done
 expect 0 "" rm seen
-wait $!
+for _ in $(seq 100); do grep -q removed events && break; sleep 0.1; done
+kill $watching
+wait $watching 2>/dev/null
 is "events" "started paused resumed crashed removed" \
 	"$(sed -n 's/.*"event":"\([a-z-]*\)".*/\1/p' events | tr '\n' ' ' | sed 's/ $//')"
 
