@@ -60,6 +60,13 @@ struct disk_ops {
 	void (*drain)(struct disk *disk);
 	/* Drains, and releases the disk. Vm's lock not held. */
 	void (*close)(struct disk *disk);
+	/*
+	 * away: another process is to open it now, and to write to it; everything has been flushed,
+	 * and until it is back nothing is submitted (close may be called, and writes nothing). Not
+	 * away: it is back, and unchanged. 0, or a negative errno (-EBUSY: it is not). NULL where
+	 * nothing has to be done for that.
+	 */
+	int (*lend)(struct disk *disk, bool away);
 };
 struct disk {
 	const struct disk_ops *ops;

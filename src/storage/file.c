@@ -315,6 +315,18 @@ int file_open(struct file *file, const char *path, bool read_only, char *reason,
 	return error;
 }
 
+int file_lend(struct file *file, bool away)
+{
+	struct flock lock = {.l_type = away		 ? F_UNLCK
+				       : file->read_only ? F_RDLCK
+							 : F_WRLCK,
+			     .l_whence = SEEK_SET};
+
+	if (fcntl(file->descriptor, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : 0; /* no locks there: as file_open */
+}
+
 void file_close(struct file *file)
 {
 	if (file->descriptor >= 0)

@@ -33,6 +33,9 @@ struct file {
 int file_open(struct file *file, const char *path, bool read_only, char *reason, size_t size);
 void file_close(struct file *file);
 
+/* Gives up the lock that file_open has taken, and takes it again: 0 or -EBUSY. */
+int file_lend(struct file *file, bool away);
+
 /*
  * All of these carry on after a short or interrupted transfer, wait if they have to, and return 0
  * or a negative errno. What lies behind the file's end reads as zeroes. Any thread.

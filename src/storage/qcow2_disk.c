@@ -73,8 +73,16 @@ static void disk_close(struct disk *disk)
 	free(own);
 }
 
+/* Backing files are read-only, and their locks let others read as well. */
+static int disk_lend(struct disk *disk, bool away)
+{
+	struct qcow2_disk *own = container_of(disk, struct qcow2_disk, disk);
+
+	return file_lend(&own->image->file, away);
+}
+
 static const struct disk_ops ops = {
-	.submit = disk_submit, .drain = disk_drain, .close = disk_close};
+	.submit = disk_submit, .drain = disk_drain, .close = disk_close, .lend = disk_lend};
 
 int qcow2_disk_open(const char *path, bool read_only, struct disk **result, char *reason,
 		    size_t size)

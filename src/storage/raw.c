@@ -89,8 +89,15 @@ static void raw_close(struct disk *disk)
 	free(raw);
 }
 
+static int raw_lend(struct disk *disk, bool away)
+{
+	struct raw *raw = container_of(disk, struct raw, disk);
+
+	return file_lend(&raw->file, away);
+}
+
 static const struct disk_ops raw_ops = {
-	.submit = raw_submit, .drain = raw_drain, .close = raw_close};
+	.submit = raw_submit, .drain = raw_drain, .close = raw_close, .lend = raw_lend};
 
 /* A size that a disk can have. */
 static int check_size(const struct file *file, const char *path, char *reason, size_t size)
