@@ -33,7 +33,7 @@ size_t dirty_words(const struct vm *vm);
 /*
  * Begins to log, with all pages clean. 0; -ENOTSUP if the engine can't; another negative errno,
  * with nothing begun. Of dirty_start, dirty_collect and dirty_stop one runs at a time; on any
- * thread but a vcpu's; vm's lock not held; vcpus may run.
+ * thread but a vcpu's; vcpus may run; vm's lock not held, but when the vm is paused it may be.
  */
 int dirty_start(struct vm *vm);
 

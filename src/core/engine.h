@@ -98,6 +98,9 @@ struct engine {
 	 * PENDING_NMI, for who saves the machine; the next run delivers it.
 	 */
 	const struct engine_apics *apics;
+	/* It asks memory_fetch before it looks at RAM that may be absent (core/memory.h). Without
+	 * it, all has to be there before the first vcpu runs. */
+	bool fetches;
 	/* NULL where there is no dirty log. */
 	const struct engine_dirty *dirty;
 };

@@ -38,10 +38,49 @@ int memory_init(struct memory *memory, uint64_t size, uint64_t hole_base)
 	return 0;
 }
 
+/* Chunks, in whole words. */
+static size_t absent_bytes(const struct memory *memory)
+{
+	return (size_t)((memory->size / MEMORY_CHUNK + 63) / 64 * sizeof(uint64_t));
+}
+
+int memory_await(struct memory *memory, struct memory_source *source)
+{
+	const uint64_t chunks = memory->size / MEMORY_CHUNK;
+	_Atomic uint64_t *absent = host_pages(absent_bytes(memory));
+
+	if (!absent)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < chunks; i++)
+		absent[i / 64] |= BIT(i % 64);
+	memory->source = source;
+	memory->absent = absent;
+	return 0;
+}
+
+void memory_arrived(struct memory *memory, uint64_t offset)
+{
+	uint64_t chunk = offset / MEMORY_CHUNK;
+
+	atomic_fetch_and_explicit(&memory->absent[chunk / 64], ~BIT(chunk % 64),
+				  memory_order_release);
+}
+
+void memory_fetch(struct memory *memory, uint64_t offset, uint64_t length)
+{
+	if (!memory->absent || length == 0)
+		return;
+	for (uint64_t chunk = offset / MEMORY_CHUNK; chunk <= (offset + length - 1) / MEMORY_CHUNK;
+	     chunk++)
+		if (memory_is_absent(memory, chunk * MEMORY_CHUNK))
+			memory->source->fetch(memory->source, chunk * MEMORY_CHUNK);
+}
+
 void memory_destroy(struct memory *memory)
 {
 	if (memory->base)
 		host_guest_memory_free(memory->base, memory->size, memory->handle);
+	host_pages_free((void *)memory->absent, absent_bytes(memory));
 	*memory = (struct memory){.handle = -1};
 }
 
@@ -62,13 +101,16 @@ uint64_t memory_offset(const struct memory *memory, uint64_t address)
 
 void *vm_slice(struct vm *vm, gpa_t address, uint64_t length)
 {
-	const struct memory *memory = &vm->memory;
+	struct memory *memory = &vm->memory;
 	const struct memory_range *range = range_find(memory, address.value);
+	uint64_t offset;
 
 	if (!range || length == 0 ||
 	    !range_within(address.value - range->base, length, range->size))
 		return NULL;
-	return memory->base + range->offset + (address.value - range->base);
+	offset = range->offset + (address.value - range->base);
+	memory_fetch(memory, offset, length);
+	return memory->base + offset;
 }
 
 /* Whether all of it is RAM; neighbouring ranges count as one. */
@@ -97,6 +139,7 @@ static void copy(struct vm *vm, uint64_t address, uint8_t *bytes, uint64_t lengt
 		uint64_t here = range->size - inside < length ? range->size - inside : length;
 		uint8_t *ram = vm->memory.base + range->offset + inside;
 
+		memory_fetch(&vm->memory, range->offset + inside, here);
 		bytes_copy(write ? ram : bytes, write ? bytes : ram, here);
 		address += here;
 		bytes += here;
@@ -141,8 +184,10 @@ static uint64_t discard_in(struct vm *vm, const struct memory_range *range, uint
 
 	from = from > range->base ? align_up(from < last ? from : last, page) : range->base;
 	to = align_down(to < last ? to : last, page);
-	if (from >= to ||
-	    host_guest_memory_discard(memory->base, memory->handle,
+	if (from >= to)
+		return 0;
+	memory_fetch(&vm->memory, range->offset + (from - range->base), to - from);
+	if (host_guest_memory_discard(memory->base, memory->handle,
 				      range->offset + (from - range->base), to - from))
 		return 0;
 	/* Afterwards: what was translated meanwhile may be of what was there before. */

@@ -139,6 +139,10 @@ void vm_stop(struct vm *vm, enum vm_stop why, int code)
 
 void vm_pause(struct vm *vm)
 {
+	if (vm->paused) {
+		vm->pauses++;
+		host_vm_notify(vm);
+	}
 	if (vm->pausing)
 		return;
 	vm->pausing = true;

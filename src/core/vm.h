@@ -51,11 +51,11 @@ struct vm {
 	_Atomic int stop;     /* enum vm_stop */
 	int stop_code; /* with VM_TEST_EXIT: the value written; valid once the vcpus' threads have
 			  ended */
-	const char *stop_reason;	/* with VM_FAILED */
-	uint64_t time_offset;		/* guest time = host_now() + time_offset (wrapping) */
-	bool pausing;			/* between vm_pause and vm_resume */
-	bool paused;			/* all vcpus are parked: guest time stands still */
-	uint32_t pauses;		/* how often it became paused */
+	const char *stop_reason; /* with VM_FAILED */
+	uint64_t time_offset;	 /* guest time = host_now() + time_offset (wrapping) */
+	bool pausing;		 /* between vm_pause and vm_resume */
+	bool paused;		 /* all vcpus are parked: guest time stands still */
+	uint32_t pauses; /* how often it became paused, or was to be paused when it was already */
 	uint64_t paused_at, paused_tsc; /* host_now() and host_tsc() when it became paused */
 };
 
@@ -89,8 +89,8 @@ uint64_t vm_time(const struct vm *vm);
 
 /*
  * Asks every vcpu to park; once all have, guest time (and the TSC, as they see it) stands still,
- * vm_paused() is true and host_vm_notify is called. vm_resume lets them go on as if no time had
- * passed. Vm's lock held.
+ * vm_paused() is true and host_vm_notify is called; at once if it is paused already. vm_resume lets
+ * them go on as if no time had passed. Vm's lock held.
  */
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);

@@ -60,6 +60,7 @@ struct paging_page {
 	bool user, writable, executable; /* rights of all levels combined */
 	bool dirty;			 /* already, or set by this walk */
 	bool global;
+	bool marked;	/* an entry was changed, also if it ended in a fault */
 	uint32_t error; /* after a fault */
 };
 
@@ -135,7 +136,8 @@ struct paging_trail {
 };
 
 /* Sets accessed and dirty bits; false if an entry changed meanwhile. */
-PAGING_INLINE bool paging_mark(const struct paging_trail *trail, bool wide, unsigned access)
+PAGING_INLINE bool paging_mark(const struct paging_trail *trail, bool wide, unsigned access,
+			       struct paging_page *page)
 {
 	for (unsigned i = 0; i < trail->count; i++) {
 		uint64_t old = trail->value[i], new = old | PAGE_ACCESSED;
@@ -155,6 +157,7 @@ PAGING_INLINE bool paging_mark(const struct paging_trail *trail, bool wide, unsi
 							 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 				return false;
 		}
+		page->marked = true;
 	}
 	return true;
 }
@@ -174,7 +177,7 @@ PAGING_INLINE enum paging_step paging_finish(const struct paging *paging, unsign
 		paging_fault(paging, page, access, PAGE_FAULT_PRESENT);
 		return PAGING_FAULT;
 	}
-	if (!(access & PAGING_QUIET) && !paging_mark(trail, wide, access))
+	if (!(access & PAGING_QUIET) && !paging_mark(trail, wide, access, page))
 		return PAGING_AGAIN;
 	return PAGING_OK;
 }
@@ -291,6 +294,7 @@ PAGING_INLINE bool paging_walk_with(const struct paging *paging, uint64_t linear
 	enum paging_step step;
 
 	page->error = 0;
+	page->marked = false;
 	if (paging->mode == PAGING_NONE) {
 		*page = (struct paging_page){.physical = linear & 0xfffff000,
 					     .bits = 12,

@@ -16,6 +16,7 @@
 #include "engines/translate/code_cache.h"
 
 #include "core/host.h"
+#include "engines/translate/dirty_log.h"
 #include "engines/translate/emit.h"
 #include "engines/translate/enter.h"
 #include "engines/translate/fault.h"
@@ -157,6 +158,7 @@ void code_destroy(struct machine_code *code)
 	if (!code)
 		return;
 	fault_area_remove(code->memory.run);
+	dirty_log_destroy(code);
 	free_tables(code);
 	code_memory_destroy(&code->memory);
 	host_pages_free(code, sizeof(*code));
@@ -419,6 +421,7 @@ void code_written_by_device(struct machine_code *code, uint64_t physical, uint64
 void code_written(struct cpu *cpu, uint64_t physical, unsigned size)
 {
 	cpu->count_invalidations++;
+	dirty_log_note(cpu, physical);
 	code_written_by_device(cpu->code, physical, size);
 }
 

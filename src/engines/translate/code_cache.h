@@ -116,6 +116,13 @@ struct machine_code {
 	_Atomic uint32_t *hash; /* block number + 1 */
 	uint32_t hash_size;	/* a power of 2 */
 
+	/*
+	 * The dirty log (dirty_log.h), a bit for each page: those that vcpus have written to, or
+	 * may write to without being noticed, since the last collection. NULL: nobody wants to
+	 * know.
+	 */
+	_Atomic(_Atomic uint64_t *) written;
+
 	uint64_t page_count;
 	_Atomic uint8_t *page_flags; /* PAGE_* */
 	uint8_t *page_writes;  /* stores to a page with code since its last block was made; lock */

@@ -11,6 +11,7 @@
 #include "core/vm.h"
 #include "engines/translate/code_cache.h"
 #include "engines/translate/debug.h"
+#include "engines/translate/dirty_log.h"
 #include "engines/translate/exception.h"
 #include "engines/translate/exclusive.h"
 #include "engines/translate/fault.h"
@@ -321,6 +322,11 @@ static void engine_vcpu_destroy(struct vcpu *vcpu)
 	vcpu->engine_private = NULL;
 }
 
+struct machine_code *engine_code(struct vm *vm)
+{
+	return ((struct translate_vm *)vm->engine_private)->code;
+}
+
 void engine_interpret_only(struct vm *vm, bool only)
 {
 	struct translate_vm *private = vm->engine_private;
@@ -345,4 +351,6 @@ const struct engine engine_translate = {
 	.kick = engine_kick,
 	.written = engine_written,
 	.reset = engine_reset,
+	.fetches = true,
+	.dirty = &dirty_log,
 };

@@ -16,6 +16,9 @@ enum engine_log { ENGINE_LOG_INSTRUCTION, ENGINE_LOG_MSR, ENGINE_LOG_OTHER, ENGI
 void engine_log_once(struct cpu *cpu, enum engine_log kind, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* What all vcpus of the vm share. */
+struct machine_code *engine_code(struct vm *vm);
+
 /* For tests: never uses translated code (true), or as it pleases (false). No vcpu runs. */
 void engine_interpret_only(struct vm *vm, bool only);
 

@@ -66,6 +66,22 @@ void exclusive_poll(struct cpu *cpu)
 	exclusive_enter(cpu);
 }
 
+/* All but `self`, which may be NULL. */
+static void wait_for_others(struct machine_code *code, const struct cpu *self)
+{
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++) {
+		struct cpu *other = code->cpus[i];
+		unsigned looks = 0;
+
+		if (!other || other == self)
+			continue;
+		while (__atomic_load_n(&other->inside, __ATOMIC_SEQ_CST)) {
+			atomic_store(&other->kick, 1);
+			wait_a_little(&looks);
+		}
+	}
+}
+
 void exclusive_begin(struct cpu *cpu)
 {
 	struct exclusive *exclusive = &cpu->code->exclusive;
@@ -74,17 +90,7 @@ void exclusive_begin(struct cpu *cpu)
 	atomic_fetch_add(&exclusive->wanted, 1);
 	set_inside(cpu, 0);
 	code_lock(&exclusive->lock);
-	for (unsigned i = 0; i < VM_VCPUS_MAX; i++) {
-		struct cpu *other = cpu->code->cpus[i];
-		unsigned looks = 0;
-
-		if (!other || other == cpu)
-			continue;
-		while (__atomic_load_n(&other->inside, __ATOMIC_SEQ_CST)) {
-			atomic_store(&other->kick, 1);
-			wait_a_little(&looks);
-		}
-	}
+	wait_for_others(cpu->code, cpu);
 	set_inside(cpu, 1);
 	cpu->exclusive = true;
 }
@@ -97,4 +103,17 @@ void exclusive_end(struct cpu *cpu)
 	cpu->exclusive = false;
 	code_unlock(&exclusive->lock);
 	atomic_fetch_sub(&exclusive->wanted, 1);
+}
+
+void exclusive_begin_outside(struct machine_code *code)
+{
+	atomic_fetch_add(&code->exclusive.wanted, 1);
+	code_lock(&code->exclusive.lock);
+	wait_for_others(code, NULL);
+}
+
+void exclusive_end_outside(struct machine_code *code)
+{
+	code_unlock(&code->exclusive.lock);
+	atomic_fetch_sub(&code->exclusive.wanted, 1);
 }

@@ -54,6 +54,10 @@ void exclusive_poll(struct cpu *cpu);
 void exclusive_begin(struct cpu *cpu);
 void exclusive_end(struct cpu *cpu);
 
+/* The same for a thread that is no vcpu's: all vcpus are outside. The caller holds no lock. */
+void exclusive_begin_outside(struct machine_code *code);
+void exclusive_end_outside(struct machine_code *code);
+
 /* After an exception has unwound the stack: ends the section that the vcpu was in, if any. */
 static inline void exclusive_unwind(struct cpu *cpu)
 {

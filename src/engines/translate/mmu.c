@@ -16,6 +16,7 @@
 #include "core/vm.h"
 #include "engines/translate/code_cache.h"
 #include "engines/translate/debug.h"
+#include "engines/translate/dirty_log.h"
 #include "engines/translate/exception.h"
 #include "engines/translate/return_stack.h"
 #include "engines/translate/window.h"
@@ -34,15 +35,28 @@ enum { LOCAL, GLOBAL };
 
 /* Physical memory */
 
-static inline uint8_t *ram_host(const struct vm *vm, uint64_t physical)
+/* What is still with its source (core/memory.h) is fetched here: no TLB has anything of it yet. */
+__attribute__((noinline)) static void fetch_absent(struct cpu *cpu, uint64_t offset)
 {
-	const struct memory *memory = &vm->memory;
+	bool live = cpu_outside_begin(cpu);
+
+	memory_fetch(&cpu->vm->memory, offset, 1);
+	cpu_outside_end(cpu, live);
+}
+
+static inline uint8_t *ram_host(struct cpu *cpu, uint64_t physical)
+{
+	const struct memory *memory = &cpu->vm->memory;
 
 	for (unsigned i = 0; i < memory->count; i++) {
 		uint64_t offset = physical - memory->range[i].base;
 
-		if (offset < memory->range[i].size)
-			return memory->base + memory->range[i].offset + offset;
+		if (offset >= memory->range[i].size)
+			continue;
+		offset += memory->range[i].offset;
+		if (unlikely(memory_is_absent(memory, offset)))
+			fetch_absent(cpu, offset);
+		return memory->base + offset;
 	}
 	return NULL;
 }
@@ -138,10 +152,31 @@ static inline unsigned walk_access(unsigned view, unsigned access)
 	return walk;
 }
 
+static void *table_entry_note(void *context, uint64_t physical)
+{
+	void *entry = ram_host(context, physical);
+
+	if (entry)
+		dirty_log_note(context, physical);
+	return entry;
+}
+
+/* The tables of linear have been written to: which they are, a second walk tells. */
+__attribute__((noinline)) static void note_tables(struct cpu *cpu, uint64_t linear)
+{
+	struct paging_page page;
+
+	paging_walk(&cpu->paging, linear, PAGING_QUIET, table_entry_note, cpu, &page);
+}
+
 static inline bool walk(struct cpu *cpu, uint64_t linear, unsigned walk_flags,
 			struct paging_page *page)
 {
-	return paging_walk_with(&cpu->paging, linear, walk_flags, table_entry, cpu->vm, page);
+	bool good = paging_walk_with(&cpu->paging, linear, walk_flags, table_entry, cpu, page);
+
+	if (unlikely(page->marked) && dirty_log_is_on(cpu->code))
+		note_tables(cpu, linear);
+	return good;
 }
 
 static void walk_or_raise(struct cpu *cpu, uint64_t linear, unsigned walk_flags,
@@ -178,6 +213,7 @@ static bool enter_write_tag(struct cpu *cpu, struct tlb_entry *entry, uint64_t t
 	uint64_t physical = entry->physical & ~PAGE_MASK;
 
 	code_note_writable(cpu, physical);
+	dirty_log_note(cpu, physical);
 	__atomic_store_n(&entry->write, tag, __ATOMIC_RELEASE);
 	if (likely(!code_on_page(cpu, physical)))
 		return true;
@@ -199,7 +235,7 @@ __attribute__((noinline)) static void fill(struct cpu *cpu, uint64_t linear, uns
 
 	walk_or_raise(cpu, linear, walk_access(view, access), &page);
 	place->physical = page.physical;
-	place->host = ram_host(cpu->vm, page.physical);
+	place->host = ram_host(cpu, page.physical);
 	place->code = false;
 	if (unlikely(!place->host))
 		return;
@@ -448,7 +484,7 @@ static void fetch_enter(struct cpu *cpu, struct fetch_entry *entry, uint64_t lin
 
 	entry->page = linear & ~PAGE_MASK;
 	entry->physical = page->physical | page->global;
-	entry->host = ram_host(cpu->vm, page->physical);
+	entry->host = ram_host(cpu, page->physical);
 	entry->view = cpu->view;
 	index = (unsigned)(entry - cpu->fetch);
 	map_set(&cpu->fetch_used[page->global], index);
@@ -773,6 +809,24 @@ void mmu_protect_physical(struct cpu *cpu, uint64_t physical)
 	}
 }
 
+void mmu_forget_writes(struct cpu *cpu)
+{
+	recent_flush(cpu, true, 0);
+	window_flush(cpu);
+	for (unsigned view = 0; view < VIEW_COUNT; view++) {
+		for (unsigned word = 0; word < TLB_SIZE / 64; word++) {
+			uint64_t used = cpu->tlb_used[LOCAL][view][word] |
+					cpu->tlb_used[GLOBAL][view][word];
+
+			for (; used; used &= used - 1) {
+				unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
+
+				cpu->tlb[view][index].write = tlb_invalid_tag(index);
+			}
+		}
+	}
+}
+
 /*
  * Another vcpu's entries, which may change meanwhile. It changes physical only while the tag is
  * invalid, and notes the page in `evicted` before it makes the tag so; hence tags are read first.
@@ -825,7 +879,7 @@ bool mmu_load_pdpte(struct cpu *cpu)
 	if (cpu->paging.mode != PAGING_PAE)
 		return true;
 	for (unsigned i = 0; i < 4; i++) {
-		const uint8_t *host = ram_host(cpu->vm, cpu->paging.root + i * 8);
+		const uint8_t *host = ram_host(cpu, cpu->paging.root + i * 8);
 
 		entries[i] = host ? ram_load(host, 8) : ~0ull;
 	}

@@ -93,6 +93,10 @@ void mmu_flush_page(struct cpu *cpu, uint64_t linear); /* invlpg: global too */
  * code). The vcpu is not in translated code. */
 void mmu_protect_physical(struct cpu *cpu, uint64_t physical);
 
+/* All write tags go, in recent entries and windows as well: each first store comes through the TLB
+ * again. Also for other vcpus' in an exclusive section. */
+void mmu_forget_writes(struct cpu *cpu);
+
 /*
  * Whether another vcpu, which may be running, might be about to store to the guest-physical page
  * without looking at its flags again. Sees all that cpu had entered before it last called

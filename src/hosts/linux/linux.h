@@ -64,6 +64,9 @@ void linux_vm_join(struct vm *vm);
  */
 void linux_loop_run(struct vm *vm);
 
+/* Puts the terminal back as it was found, for who ends the process without clearing up. */
+void linux_terminal_restore(void);
+
 /* Whether the processor says that its TSC runs at one speed always (CPUID 80000007h EDX bit 8). */
 bool linux_tsc_is_invariant(void);
 

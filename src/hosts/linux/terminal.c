@@ -51,6 +51,11 @@ void terminal_restore(void)
 		tcsetattr(STDIN_FILENO, TCSANOW, &found);
 }
 
+void linux_terminal_restore(void)
+{
+	terminal_restore();
+}
+
 bool terminal_is_raw(void)
 {
 	return atomic_load(&raw);
