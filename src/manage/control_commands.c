@@ -99,7 +99,9 @@ void run_restarted(struct run *run)
 {
 	if (!run->control)
 		return;
+	migrate_abandon(run, "the machine has reset itself meanwhile");
 	vm_lock(&run->vm);
+	save_abandon(run, "the machine has reset itself meanwhile");
 	pause_answer(run, "the machine has reset itself meanwhile");
 	control_event(run->control, "reset", NULL);
 	vm_unlock(&run->vm);
@@ -113,14 +115,16 @@ const char *run_stop_reason(const struct run *run)
 		[VM_SHUTDOWN] = "died",	      [VM_TEST_EXIT] = "test-exit",
 		[VM_KILLED] = "killed",	      [VM_FAILED] = "failed"};
 
-	return names[atomic_load(&run->vm.stop)];
+	return run->left ? run->left : names[atomic_load(&run->vm.stop)];
 }
 
 void run_stopped(struct run *run)
 {
 	if (!run->control)
 		return;
+	migrate_abandon(run, "the machine has stopped");
 	vm_lock(&run->vm);
+	save_abandon(run, "the machine has stopped");
 	pause_answer(run, "the machine has stopped");
 	control_event(run->control, "stopped", json_pack("{s:s}", "reason", run_stop_reason(run)));
 	vm_unlock(&run->vm);
@@ -130,6 +134,15 @@ static void resume_vm(struct run *run, struct control_call *call)
 {
 	bool was = run->vm.pausing;
 
+	if (run->save.begun || (run->migrate.call && run->vm.pausing)) {
+		control_fail(call, CONTROL_BUSY, "the machine is being saved or migrated");
+		return;
+	}
+	if (!migrate_resume(run)) {
+		control_fail(call, CONTROL_BAD_STATE,
+			     "another process has its disks: the machine runs there");
+		return;
+	}
 	vm_resume(&run->vm);
 	pause_answer(run, "the machine has been resumed meanwhile");
 	if (was)
@@ -226,6 +239,15 @@ const struct control_command control_commands[] = {
 	 control_port_add,
 	 "forwards one: [IP:]HOST:GUEST[/udp]"},
 	{"port-remove", {{"port", 's', true}, {NULL, 0, false}}, control_port_remove, "ends that"},
+	{"save",
+	 {{"stop", 'b', false}, {NULL, 0, false}},
+	 save_command,
+	 "saves the machine to the file that comes with it"},
+	{"migrate",
+	 {{"downtime", 'i', false}, {NULL, 0, false}},
+	 migrate_command,
+	 "moves the machine over the connected socket that comes with it"},
+	{"migrate-cancel", {{NULL, 0, false}}, migrate_cancel_command, "the machine stays here"},
 	{"memory",
 	 {{"size", 'i', false}, {NULL, 0, false}},
 	 control_memory,

@@ -6,7 +6,9 @@
 #include "manage/agent_verbs.h"
 #include "manage/exitcodes.h"
 #include "manage/image.h"
+#include "manage/migrate_verb.h"
 #include "manage/options.h"
+#include "manage/save_verb.h"
 #include "manage/verb.h"
 
 #define WIDTH 96 /* of a line */
@@ -18,6 +20,9 @@ const struct command_line command_lines[] = {
 	{"exec", COMMAND_EXEC, "runs a command in a machine", "NAME [OPTION...] -- COMMAND..."},
 	{"shell", COMMAND_SHELL, "a login shell in a machine", "NAME [OPTION...]"},
 	{"cp", COMMAND_CP, "copies files into a machine or out of it", "FROM TO"},
+	{"save", COMMAND_SAVE, "saves a machine that runs to a file", "[--stop] MACHINE FILE"},
+	{"migrate", COMMAND_MIGRATE, "moves a machine to another lodge while it runs",
+	 "[--downtime MS] MACHINE ADDRESS"},
 	{"doctor", COMMAND_DOCTOR,
 	 "says what this host offers to guests, and which engine would run them", "[--json]"},
 	{"version", COMMAND_VERSION, "says which Lodge this is", "[--json]"},
@@ -142,6 +147,14 @@ void help_command(const struct command_line *command)
 	}
 	if (command->bit & (COMMAND_EXEC | COMMAND_SHELL | COMMAND_CP)) {
 		agent_help(command->name);
+		return;
+	}
+	if (command->bit == COMMAND_MIGRATE) {
+		migrate_help();
+		return;
+	}
+	if (command->bit == COMMAND_SAVE) {
+		save_help();
 		return;
 	}
 	printf("lodge %s %s: %s\n", command->name, command->usage, command->summary);

@@ -12,8 +12,10 @@
 #include "manage/help.h"
 #include "manage/image.h"
 #include "manage/json.h"
+#include "manage/migrate_verb.h"
 #include "manage/options.h"
 #include "manage/run.h"
+#include "manage/save_verb.h"
 #include "manage/verb.h"
 #include "manage/version.h"
 
@@ -134,6 +136,10 @@ static int parse_and_carry_out(unsigned command, char **arguments)
 		return agent_shell(arguments);
 	if (command == COMMAND_CP)
 		return agent_cp(arguments);
+	if (command == COMMAND_SAVE)
+		return save_verb(arguments);
+	if (command == COMMAND_MIGRATE)
+		return migrate_verb(arguments);
 	options_init(&options);
 	if (!options_parse(&options, command, arguments, reason, sizeof(reason)))
 		status = complain_with(LODGE_BAD_OPTION, "%s", reason);

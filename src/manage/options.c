@@ -202,6 +202,18 @@ static bool set_control(struct options *options, const char *value, char *reason
 	return *value || wrong(reason, size, "needs the name of a socket");
 }
 
+static bool set_restore(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->restore = value;
+	return *value || wrong(reason, size, "needs a file");
+}
+
+static bool set_incoming(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->incoming = value;
+	return *value || wrong(reason, size, "needs an address: HOST:PORT or unix:PATH");
+}
+
 static bool set_cloud_init(struct options *options, const char *value, char *reason, size_t size)
 {
 	options->cloud_init = value;
@@ -299,6 +311,13 @@ const struct option options_table[] = {
 	 "where the serial port COM1 leads (default stdio; with COMMAND none)"},
 	{"--control", "SOCKET", COMMAND_RUN, false, set_control,
 	 "makes a socket there over which programs control the machine (docs/control-protocol.md)"},
+	{"--restore", "FILE", COMMAND_RUN, false, set_restore,
+	 "goes on with a machine that `lodge save` has saved; of the options that make a machine "
+	 "only --disk (all of them) and -p may be given"},
+	{"--incoming", "ADDRESS", COMMAND_RUN, false, set_incoming,
+	 "waits at HOST:PORT or unix:PATH for a machine that `lodge migrate` sends, and goes on "
+	 "with "
+	 "it; options as with --restore"},
 	{"--cloud-init", "FILE", COMMAND_MACHINE, false, set_cloud_init,
 	 "user-data for cloud-init, on a further disk that is never written (NoCloud)"},
 	{"--hostname", "NAME", COMMAND_MACHINE, false, set_hostname,
@@ -370,6 +389,8 @@ bool options_check(const struct options *options, char *reason, size_t size)
 		return wrong(reason, size,
 			     "--console stdio: standard input and output are the command's: take "
 			     "file:NAME or none");
+	if (options->restore && options->incoming)
+		return wrong(reason, size, "--restore and --incoming: it is one or the other");
 	return true;
 }
 

@@ -26,7 +26,9 @@ enum {
 	COMMAND_EXEC = 32,
 	COMMAND_SHELL = 64,
 	COMMAND_CP = 128,
-	COMMAND_CREATE = 256 /* a machine of the store: what its machine.conf can say */
+	COMMAND_CREATE = 256, /* a machine of the store: what its machine.conf can say */
+	COMMAND_SAVE = 512,
+	COMMAND_MIGRATE = 1024
 };
 
 struct managed;
@@ -68,6 +70,8 @@ struct options {
 	const char *control;	 /* where the control socket is to be */
 	const char *name;	 /* the machine's, if it has one */
 	struct managed *managed; /* of a machine of the store; stays the caller's */
+	const char *restore;	 /* the file of a saved machine */
+	const char *incoming;	 /* where a machine is to come from */
 	const char *cloud_init, *hostname, *user, *ssh_key; /* the seed's (seed.h); files, names */
 	bool seeded; /* of create: the machine's folder has a seed */
 	bool test_devices;

@@ -306,12 +306,15 @@ static int make_command(struct run *run)
 	return LODGE_OK;
 }
 
-/* Without a control socket nobody could ask for the agent. */
+/* Without a control socket nobody could ask for the agent; but a device that a saved machine has
+ * stays. */
 static int make_agent_link(struct run *run)
 {
+	bool wanted =
+		run->restore.path ? run->restore.config->sockets : run->options->control != NULL;
 	int error;
 
-	if (!run->options->control)
+	if (!wanted)
 		return LODGE_OK;
 	error = agent_link_create(&run->agent, &run->vm);
 	if (error)
@@ -378,18 +381,27 @@ static int prepare(struct run *run)
 	char reason[REASON + PATH_MAX];
 	int status;
 
+	run->save.fd = run->save.lifeline = -1;
 	if (!guest_choose(&run->guest, run->options, reason, sizeof(reason)))
 		return complain_with(LODGE_BAD_OPTION, "%s", reason);
 	status = choose_engine(run);
 	if (!status)
 		status = choose_cpu_model(run);
 	if (!status)
+		status = restore_cpu_model(run);
+	if (!status)
 		status = open_images(run);
+	if (!status && run->incoming.address)
+		status = make_vm(run);
+	if (!status)
+		status = incoming_memory(run);
 	if (!status)
 		status = open_disks(run);
 	if (!status)
-		status = open_shares(run);
+		status = restore_check_disks(run);
 	if (!status)
+		status = open_shares(run);
+	if (!status && !run->vm_made)
 		status = make_vm(run);
 	if (!status)
 		status = open_network(run);
@@ -400,10 +412,12 @@ static int prepare(struct run *run)
 	if (!status)
 		status = make_pc(run);
 	if (!status)
+		status = describe_machine(run);
+	if (!status && !run->restore.path)
 		status = boot(run);
 	/* Late, for how fast it is takes some milliseconds to measure, and those have passed by
 	 * now. No processor has run yet that could ask. */
-	if (!status)
+	if (!status && !run->restore.path)
 		run->cpu_model.tsc_frequency = host_tsc_frequency();
 	if (!status)
 		status = open_control(run);
@@ -480,6 +494,8 @@ static int outcome(struct run *run)
 	case VM_TEST_EXIT:
 		return (int)(((unsigned)code << 1 | 1) & 0xff);
 	case VM_KILLED:
+		if (run->left)
+			return LODGE_OK;
 		if (run->command && command_broken(run->command))
 			return LODGE_NO_STATUS;
 		return code ? LODGE_SIGNAL + code : LODGE_LEFT;
@@ -492,16 +508,26 @@ static int outcome(struct run *run)
 
 static int run_once(struct run *run)
 {
-	int error = linux_vm_start(&run->vm);
+	int error;
 
+	vm_lock(&run->vm);
+	vm_resume(&run->vm); /* a restored one is paused */
+	if (run->incoming.paused)
+		vm_pause(&run->vm);
+	run->incoming.paused = false;
+	vm_unlock(&run->vm);
+	error = linux_vm_start(&run->vm);
 	if (error)
 		return complain_with(LODGE_HOST_LACKS,
 				     "can't start a thread for each processor: %s",
 				     strerror(-error));
+	restore_started(run);
 	/* The loop returns for each pause, too. */
 	do {
 		linux_loop_run(&run->vm);
 		run_paused(run);
+		save_paused(run);
+		migrate_paused(run);
 	} while (atomic_load(&run->vm.stop) == VM_RUNNING);
 	linux_vm_join(&run->vm);
 	return outcome(run);
@@ -545,6 +571,8 @@ static void clean_up(struct run *run)
 		linux_vm_detach(&run->vm);
 	if (run->vm_made)
 		vm_destroy(&run->vm);
+	restore_end(run);
+	incoming_end(run);
 	pc_destroy(run->pc);
 	if (run->images.kernel.name)
 		images_close(&run->images);
@@ -560,11 +588,17 @@ int run(struct options *options)
 	run->options = options;
 	run->started = host_now();
 	linux_log_level((enum host_log_level)options->log_level);
-	status = machine_apply(options);
+	status = restore_begin(run, options);
+	if (!status)
+		status = incoming_begin(run, options);
+	if (!status)
+		status = machine_apply(options);
 	if (!status)
 		status = prepare(run);
 	if (!status)
 		status = enter_sandbox(run);
+	if (!status && run->restore.path)
+		status = restore_machine(run);
 	if (!status && options->managed)
 		managed_ready(options->managed);
 	if (!status)

@@ -12,7 +12,11 @@
 #include "manage/console_hub.h"
 #include "manage/guest.h"
 #include "manage/images.h"
+#include "manage/incoming.h"
+#include "manage/migrate.h"
 #include "manage/options.h"
+#include "manage/restore.h"
+#include "manage/save.h"
 #include "manage/shares.h"
 #include "manage/watch.h"
 #include "network/user.h"
@@ -53,6 +57,13 @@ struct run {
 		*pausing[RUN_PAUSING_MAX]; /* to be answered once all vcpus are parked */
 	unsigned pausing_count;
 	struct command *command;
+	struct saved_config *description; /* of the machine, for who saves it */
+	struct restore restore;
+	struct save save;
+	struct incoming incoming;
+	struct migrate migrate;
+	bool in_doubt;	  /* it stands, for it may run elsewhere */
+	const char *left; /* it goes on elsewhere: "saved", "migrated" */
 };
 
 /* The vm has become paused: whoever waits for that is told. Vm's lock not held. */

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Until the machine is ours, whatever goes wrong ends this process: the machine is the other's. It
+ * becomes ours by GO, and by one thing else: the other side has sent all of it and its process has
+ * ended without having cancelled (the end of the stream; a process that lives says CANCEL first).
+ * Silence is no end.
+ */
+#include "manage/incoming.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "manage/complain.h"
+#include "manage/exitcodes.h"
+#include "manage/run_state.h"
+
+#define REASON 1024
+
+/* The process's signals are taken by the event loop, which doesn't run yet: now they end it. */
+static void let_signals(bool through)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGQUIT);
+	pthread_sigmask(through ? SIG_UNBLOCK : SIG_BLOCK, &signals, NULL);
+}
+
+static int failed(const struct run *run, int error)
+{
+	return complain_with(error == -EPROTO ? LODGE_BAD_INPUT : LODGE_HOST_LACKS,
+			     "--incoming %s: %s: the machine has not come", run->incoming.address,
+			     wire_error(error));
+}
+
+/* Somebody else's process has no machine for us. */
+static bool is_own(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+	       (peer.uid == geteuid() || peer.uid == 0);
+}
+
+/* Sends the reason why not, and ends the connection. */
+static void refuse(struct incoming *incoming, const char *reason)
+{
+	wire_send(&incoming->wire, WIRE_REFUSE, 0, reason, strlen(reason));
+	close(incoming->wire.fd);
+	incoming->wire.fd = -1;
+}
+
+static bool greet(struct run *run, int fd, struct saved_config *config, char *reason)
+{
+	struct incoming *incoming = &run->incoming;
+	int error = wire_init(&incoming->wire, fd, NULL);
+
+	if (!error && incoming->wire.local && !is_own(fd)) {
+		snprintf(reason, REASON, "another user's process is no peer");
+		return false;
+	}
+	if (!error)
+		error = wire_receive(&incoming->wire, &incoming->message, WIRE_PATIENCE);
+	if (!error && incoming->message.type != WIRE_HELLO)
+		error = -EPROTO;
+	if (error) {
+		snprintf(reason, REASON, "%s", wire_error(error));
+		return false;
+	}
+	if (incoming->message.argument != WIRE_VERSION) {
+		snprintf(reason, REASON, "it speaks version %llu of the protocol, this Lodge %u",
+			 (unsigned long long)incoming->message.argument, WIRE_VERSION);
+		return false;
+	}
+	return saved_config_read(config, incoming->message.payload, incoming->message.length,
+				 reason) == 0;
+}
+
+/* Takes peers until one has a machine to give. */
+static int await_peer(struct run *run, int listener, struct saved_config *config)
+{
+	char reason[REASON];
+
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0)
+			return -errno;
+		if (greet(run, fd, config, reason))
+			return 0;
+		complain("--incoming %s: a peer was refused: %s", run->incoming.address, reason);
+		if (run->incoming.wire.fd >= 0)
+			refuse(&run->incoming, reason);
+		else
+			close(fd);
+	}
+}
+
+int incoming_begin(struct run *run, struct options *options)
+{
+	struct incoming *incoming = &run->incoming;
+	char reason[REASON];
+	int listener, error;
+
+	incoming->wire.fd = -1;
+	if (!options->incoming)
+		return LODGE_OK;
+	incoming->address = options->incoming;
+	run->restore.config = malloc(sizeof(*run->restore.config));
+	incoming->message.payload = malloc(WIRE_PAYLOAD_MAX);
+	if (!run->restore.config || !incoming->message.payload)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	listener = wire_listen(options->incoming, reason, sizeof(reason));
+	if (listener < 0)
+		return complain_with(LODGE_HOST_LACKS, "--incoming %s", reason);
+	let_signals(true);
+	error = await_peer(run, listener, run->restore.config);
+	close(listener);
+	if (error)
+		return failed(run, error);
+	run->restore.path = options->incoming;
+	return restore_take(run, options, incoming->wire.local);
+}
+
+int incoming_memory(struct run *run)
+{
+	struct incoming *incoming = &run->incoming;
+	struct wire_message *message = &incoming->message;
+	int error;
+
+	if (!incoming->address)
+		return LODGE_OK;
+	error = wire_send(&incoming->wire, WIRE_READY, 0, NULL, 0);
+	while (!error) {
+		error = wire_receive(&incoming->wire, message, WIRE_PATIENCE);
+		if (error || message->type == WIRE_STATE)
+			break;
+		if (message->type == WIRE_MEMORY)
+			error = wire_take_chunk(message, run->vm.memory.base, run->vm.memory.size);
+		else
+			error = message->type == WIRE_CANCEL ? -ECANCELED : -EPROTO;
+	}
+	let_signals(false);
+	if (error)
+		return failed(run, error);
+	run->restore.file.state = malloc(message->length + 1);
+	if (!run->restore.file.state)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	memcpy(run->restore.file.state, message->payload, message->length);
+	run->restore.file.state_length = message->length;
+	return LODGE_OK;
+}
+
+int incoming_commit(struct run *run)
+{
+	struct incoming *incoming = &run->incoming;
+	struct wire *wire = &incoming->wire;
+	int error = wire_send(wire, WIRE_LOADED, 0, NULL, 0);
+
+	/* What it said before it went is still there to be read. */
+	if (!error || error == -ENODATA)
+		error = wire_receive(wire, &incoming->message, 2 * WIRE_PATIENCE);
+	if (error == -ENODATA || (error == -ECONNRESET && wire->local)) {
+		complain("--incoming %s: the other side has ended, and leaves the machine to this "
+			 "one",
+			 incoming->address);
+		error = 0;
+	} else if (!error && incoming->message.type == WIRE_GO) {
+		incoming->paused = incoming->message.argument;
+		/* Before the first instruction: who hears nothing of it and sees us end has it
+		 * back. */
+		wire_send(wire, WIRE_RUNNING, 0, NULL, 0);
+	} else if (!error) {
+		error = incoming->message.type == WIRE_CANCEL ? -ECANCELED : -EPROTO;
+	}
+	if (error)
+		return failed(run, error);
+	close(wire->fd);
+	wire->fd = -1;
+	return LODGE_OK;
+}
+
+void incoming_end(struct run *run)
+{
+	if (run->incoming.address && run->incoming.wire.fd >= 0)
+		refuse(&run->incoming, "it can't have this machine: it says there why");
+	free(run->incoming.message.payload);
+}

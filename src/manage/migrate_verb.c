@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "manage/migrate_verb.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "manage/complain.h"
+#include "manage/control_client.h"
+#include "manage/exitcodes.h"
+#include "manage/migrate_wire.h"
+#include "manage/save_verb.h"
+
+#define REASON 1024
+
+static const char usage[] = "lodge migrate [--downtime MS] MACHINE ADDRESS";
+
+struct moving {
+	const char *machine, *address;
+	long downtime; /* 0: the usual one */
+	struct control_client *client;
+	int fd;
+	bool terminal; /* standard error is one */
+};
+
+static double number(json_t *data, const char *name)
+{
+	return json_number_value(json_object_get(data, name));
+}
+
+/* One line, on a terminal always the same one. */
+static void on_event(void *context, const char *event, json_t *data)
+{
+	const struct moving *moving = context;
+
+	if (strcmp(event, "migrate-progress") != 0 || !moving->terminal)
+		return;
+	fprintf(stderr, "\rround %.0f: %.1f MiB sent, %.2f MiB left, %.0f MiB/s   ",
+		number(data, "round"), number(data, "sent") / (1 << 20),
+		number(data, "left") / (1 << 20), number(data, "bandwidth") / (1 << 20));
+}
+
+static int begin(struct moving *moving)
+{
+	char socket[PATH_MAX], reason[REASON];
+	int error;
+
+	if (!machine_socket(moving->machine, socket, sizeof(socket)))
+		return complain_with(LODGE_BAD_OPTION, "migrate: %s is too long a name",
+				     moving->machine);
+	error = control_connect(&moving->client, socket);
+	if (error)
+		return complain_with(LODGE_BAD_INPUT, "migrate: no machine %s runs (%s: %s)",
+				     moving->machine, socket, strerror(-error));
+	moving->fd = wire_connect(moving->address, reason, sizeof(reason));
+	if (moving->fd < 0)
+		return complain_with(LODGE_BAD_INPUT,
+				     "migrate: nothing waits at %s (lodge run --incoming)", reason);
+	return LODGE_OK;
+}
+
+/* Ctrl-C: the machine's process sees that nobody waits any more, and keeps the machine. */
+static int ask(struct moving *moving)
+{
+	const struct control_exchange exchange = {
+		.command = "migrate",
+		.arguments = moving->downtime
+				     ? json_pack("{s:i}", "downtime", (int)moving->downtime)
+				     : NULL,
+		.files = &moving->fd,
+		.file_count = 1,
+		.timeout = -1,
+		.event = on_event,
+		.context = moving,
+	};
+	char code[64], reason[REASON];
+	json_t *result = NULL;
+	int error = control_ask(moving->client, &exchange, &result, code, sizeof(code), reason,
+				sizeof(reason));
+
+	if (moving->terminal)
+		fputs("\r\033[K", stderr);
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "machine %s: %s", moving->machine, reason);
+	printf("%s: at %s after %.1f s, %.0f rounds and %.1f MiB; it stood for %.1f ms\n",
+	       moving->machine, moving->address, number(result, "milliseconds") / 1000,
+	       number(result, "rounds"), number(result, "sent") / (1 << 20),
+	       number(result, "downtime"));
+	json_decref(result);
+	return LODGE_OK;
+}
+
+static int parse(struct moving *moving, char **arguments)
+{
+	for (; *arguments; arguments++) {
+		const char *word = *arguments;
+		char *end;
+
+		if (!strncmp(word, "--downtime", 10) && (word[10] == '=' || arguments[1])) {
+			const char *value = word[10] == '=' ? word + 11 : *++arguments;
+
+			moving->downtime = strtol(value, &end, 10);
+			if (*end || moving->downtime < 1 || moving->downtime > 60000)
+				return complain_with(LODGE_BAD_OPTION,
+						     "--downtime %s: must be 1 to 60000 "
+						     "milliseconds",
+						     value);
+		} else if (word[0] == '-' || moving->address) {
+			return complain_with(LODGE_BAD_OPTION, "migrate: what is %s? It is: %s",
+					     word, usage);
+		} else if (!moving->machine) {
+			moving->machine = word;
+		} else {
+			moving->address = word;
+		}
+	}
+	if (!moving->address)
+		return complain_with(LODGE_BAD_OPTION, "migrate: say what and whereto: %s", usage);
+	return LODGE_OK;
+}
+
+int migrate_verb(char **arguments)
+{
+	struct moving moving = {.fd = -1, .terminal = isatty(STDERR_FILENO)};
+	sigset_t signals;
+	int status;
+
+	/* linux_init has blocked what a machine's event loop takes; here they end us. */
+	sigfillset(&signals);
+	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+	status = parse(&moving, arguments);
+	if (!status)
+		status = begin(&moving);
+	if (!status)
+		status = ask(&moving);
+	if (moving.fd >= 0)
+		close(moving.fd);
+	if (moving.client)
+		control_disconnect(moving.client);
+	return status;
+}
+
+void migrate_help(void)
+{
+	printf("%s: moves a machine that runs to another lodge\n\n"
+	       "That one was started with `lodge run --incoming ADDRESS`, ADDRESS being HOST:PORT "
+	       "or "
+	       "unix:PATH,\n"
+	       "and sees the same disks. The machine stands for --downtime milliseconds (30) or so "
+	       "at the end.\n"
+	       "Ctrl-C keeps it where it is.\n",
+	       usage);
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "manage/migrate_wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/host.h"
+#include "lib/bytes.h"
+#include "lib/checked.h"
+#include "lib/checksum.h"
+
+#define MAGIC	     0x45474d4cu /* "LMGE" */
+#define HEAD_BYTES   24
+#define LOOK	     100 /* milliseconds between looks at `cancel` */
+#define MILLISECOND  UINT64_C(1000000)
+#define CHUNK_PREFIX 4 /* two masks */
+
+int wire_init(struct wire *wire, int fd, const atomic_bool *cancel)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+	int one = 1, flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+		return -errno;
+	*wire = (struct wire){.fd = fd, .cancel = cancel, .local = address.ss_family == AF_UNIX};
+	if (!wire->local)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return 0;
+}
+
+static bool is_cancelled(const struct wire *wire)
+{
+	return wire->cancel && atomic_load(wire->cancel);
+}
+
+static int await(const struct wire *wire, short events, int timeout)
+{
+	uint64_t until = host_now() + (uint64_t)timeout * MILLISECOND;
+
+	for (;;) {
+		struct pollfd one = {.fd = wire->fd, .events = events};
+		int ready = poll(&one, 1, LOOK);
+
+		if (is_cancelled(wire))
+			return -ECANCELED;
+		if (ready > 0)
+			return 0;
+		if (ready < 0 && errno != EINTR)
+			return -errno;
+		if (host_now() >= until)
+			return -ETIMEDOUT;
+	}
+}
+
+static int broken(void)
+{
+	return errno == EPIPE ? -ENODATA : errno == ECONNRESET ? -ECONNRESET : -errno;
+}
+
+static int send_all(struct wire *wire, struct iovec *pieces, unsigned count)
+{
+	while (count > 0) {
+		struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
+		ssize_t sent = sendmsg(wire->fd, &message, MSG_NOSIGNAL);
+		int error;
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0 && errno != EAGAIN)
+			return broken();
+		if (sent < 0) {
+			error = await(wire, POLLOUT, WIRE_PATIENCE);
+			if (error)
+				return error;
+			continue;
+		}
+		wire->bytes += (uint64_t)sent;
+		for (; count > 0 && (size_t)sent >= pieces->iov_len; pieces++, count--)
+			sent -= (ssize_t)pieces->iov_len;
+		if (count > 0) {
+			pieces->iov_base = (char *)pieces->iov_base + sent;
+			pieces->iov_len -= (size_t)sent;
+		}
+	}
+	return 0;
+}
+
+int wire_send(struct wire *wire, enum wire_type type, uint64_t argument, const void *payload,
+	      size_t length)
+{
+	uint8_t head[HEAD_BYTES];
+	struct iovec pieces[2] = {{head, HEAD_BYTES}, {(void *)(uintptr_t)payload, length}};
+
+	bytes_store32(head, MAGIC);
+	bytes_store32(head + 4, type);
+	bytes_store64(head + 8, argument);
+	bytes_store32(head + 16, (uint32_t)length);
+	bytes_store32(head + 20, checksum_crc32c(checksum_crc32c(0, head, 20), payload, length));
+	return send_all(wire, pieces, length ? 2 : 1);
+}
+
+static int receive_all(struct wire *wire, uint8_t *bytes, size_t length, int timeout)
+{
+	while (length > 0) {
+		ssize_t got = recv(wire->fd, bytes, length, 0);
+		int error;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno != EAGAIN)
+			return broken();
+		if (got == 0)
+			return -ENODATA;
+		if (got < 0) {
+			error = await(wire, POLLIN, timeout);
+			if (error)
+				return error;
+			continue;
+		}
+		bytes += got;
+		length -= (size_t)got;
+		timeout = WIRE_PATIENCE;
+	}
+	return 0;
+}
+
+int wire_receive(struct wire *wire, struct wire_message *message, int timeout)
+{
+	uint8_t head[HEAD_BYTES];
+	int error = receive_all(wire, head, HEAD_BYTES, timeout);
+
+	if (error)
+		return error;
+	message->type = bytes_load32(head + 4);
+	message->argument = bytes_load64(head + 8);
+	message->length = bytes_load32(head + 16);
+	if (bytes_load32(head) != MAGIC || message->length > WIRE_PAYLOAD_MAX)
+		return -EPROTO;
+	error = receive_all(wire, message->payload, message->length, WIRE_PATIENCE);
+	if (error)
+		return error;
+	if (bytes_load32(head + 20) !=
+	    checksum_crc32c(checksum_crc32c(0, head, 20), message->payload, message->length))
+		return -EPROTO;
+	return 0;
+}
+
+/* A copy, for the guest may write to the pages while they are looked at and sent. */
+int wire_send_chunk(struct wire *wire, uint64_t offset, const uint8_t *chunk, uint16_t pages)
+{
+	uint8_t bytes[CHUNK_PREFIX + SAVED_CHUNK];
+	size_t length = CHUNK_PREFIX;
+	uint16_t used = 0;
+
+	for (unsigned i = 0; i < SAVED_CHUNK_PAGES; i++) {
+		const uint64_t *word = (const uint64_t *)(const void *)(bytes + length);
+		uint64_t any = 0;
+
+		if (!(pages >> i & 1))
+			continue;
+		memcpy(bytes + length, chunk + i * SAVED_PAGE, SAVED_PAGE);
+		for (unsigned j = 0; j < SAVED_PAGE / 8; j++)
+			any |= bytes_load64((const uint8_t *)(word + j));
+		if (!any)
+			continue;
+		used |= (uint16_t)(1u << i);
+		length += SAVED_PAGE;
+	}
+	bytes_store16(bytes, pages);
+	bytes_store16(bytes + 2, used);
+	return wire_send(wire, WIRE_MEMORY, offset, bytes, length);
+}
+
+int wire_take_chunk(const struct wire_message *message, uint8_t *memory, uint64_t size)
+{
+	const uint8_t *from = message->payload + CHUNK_PREFIX;
+	uint16_t pages, used;
+
+	if (message->length < CHUNK_PREFIX || message->argument % SAVED_CHUNK ||
+	    !range_within(message->argument, SAVED_CHUNK, size))
+		return -EPROTO;
+	pages = bytes_load16(message->payload);
+	used = bytes_load16(message->payload + 2);
+	if ((used & ~pages) ||
+	    message->length != CHUNK_PREFIX + (uint32_t)__builtin_popcount(used) * SAVED_PAGE)
+		return -EPROTO;
+	for (unsigned i = 0; i < SAVED_CHUNK_PAGES; i++) {
+		uint8_t *to = memory + message->argument + i * SAVED_PAGE;
+
+		if (used >> i & 1) {
+			memcpy(to, from, SAVED_PAGE);
+			from += SAVED_PAGE;
+		} else if (pages >> i & 1) {
+			memset(to, 0, SAVED_PAGE);
+		}
+	}
+	return 0;
+}
+
+const char *wire_error(int error)
+{
+	switch (error) {
+	case -ETIMEDOUT:
+		return "the other side doesn't answer";
+	case -ECANCELED:
+		return "it was cancelled";
+	case -ENODATA:
+	case -ECONNRESET:
+		return "the other side has gone";
+	case -EPROTO:
+		return "the other side doesn't speak this protocol";
+	default:
+		return strerror(-error);
+	}
+}
+
+/* Addresses */
+
+static int fail(int error, char *reason, size_t size, const char *address, const char *text)
+{
+	snprintf(reason, size, "%s: %s", address, text);
+	return error;
+}
+
+/* The path of a Unix socket; NULL: it is another address. */
+static const char *unix_path(const char *address)
+{
+	if (!strncmp(address, "unix:", 5))
+		return address + 5;
+	return strchr(address, '/') ? address : NULL;
+}
+
+static int unix_socket(const char *address, const char *path, bool listens, char *reason,
+		       size_t size)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	struct stat status;
+	int fd, error;
+
+	if (strlen(path) >= sizeof(name.sun_path))
+		return fail(-ENAMETOOLONG, reason, size, address, "is too long for a socket");
+	memcpy(name.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fail(-errno, reason, size, address, strerror(errno));
+	if (listens && lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+		unlink(path);
+	if (listens) {
+		mode_t mask = umask(0177);
+
+		error = bind(fd, (struct sockaddr *)&name, sizeof(name)) || listen(fd, 1) ? -errno
+											  : 0;
+		umask(mask);
+	} else {
+		error = connect(fd, (struct sockaddr *)&name, sizeof(name)) ? -errno : 0;
+	}
+	if (!error)
+		return fd;
+	close(fd);
+	return fail(error, reason, size, address, strerror(-error));
+}
+
+/* HOST:PORT in its parts. */
+static bool split(const char *address, char *host, size_t size, const char **port)
+{
+	const char *colon = strrchr(address, ':');
+	size_t length = colon ? (size_t)(colon - address) : 0;
+
+	if (!colon || !colon[1] || length >= size)
+		return false;
+	if (length >= 2 && address[0] == '[' && address[length - 1] == ']') {
+		address++;
+		length -= 2;
+	}
+	memcpy(host, address, length);
+	host[length] = '\0';
+	*port = colon + 1;
+	return true;
+}
+
+static int try_address(const struct addrinfo *info, bool listens)
+{
+	int one = 1, error, fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (listens) {
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		error = bind(fd, info->ai_addr, info->ai_addrlen) || listen(fd, 1) ? -errno : 0;
+	} else {
+		error = connect(fd, info->ai_addr, info->ai_addrlen) ? -errno : 0;
+	}
+	if (!error)
+		return fd;
+	close(fd);
+	return error;
+}
+
+static int tcp_socket(const char *address, bool listens, char *reason, size_t size)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	struct addrinfo *list;
+	char host[256];
+	const char *port;
+	int result = -EADDRNOTAVAIL;
+
+	if (!split(address, host, sizeof(host), &port) || !host[0])
+		return fail(-EINVAL, reason, size, address,
+			    "is no address: write HOST:PORT, or unix:PATH");
+	result = getaddrinfo(host, port, &hints, &list);
+	if (result)
+		return fail(-EINVAL, reason, size, address, gai_strerror(result));
+	result = -EADDRNOTAVAIL;
+	for (const struct addrinfo *one = list; one && result < 0; one = one->ai_next)
+		result = try_address(one, listens);
+	freeaddrinfo(list);
+	return result < 0 ? fail(result, reason, size, address, strerror(-result)) : result;
+}
+
+int wire_connect(const char *address, char *reason, size_t size)
+{
+	const char *path = unix_path(address);
+
+	return path ? unix_socket(address, path, false, reason, size)
+		    : tcp_socket(address, false, reason, size);
+}
+
+int wire_listen(const char *address, char *reason, size_t size)
+{
+	const char *path = unix_path(address);
+
+	return path ? unix_socket(address, path, true, reason, size)
+		    : tcp_socket(address, true, reason, size);
+}

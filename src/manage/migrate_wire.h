@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What two Lodges say to each other while a machine moves: messages on a stream (docs/migration.md
+ * has the protocol). Everything that comes in is hostile, and everything has a time limit.
+ */
+#ifndef MANAGE_MIGRATE_WIRE_H
+#define MANAGE_MIGRATE_WIRE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "machines/saved.h"
+#include "machines/saved_state.h"
+
+#define WIRE_VERSION  1
+#define WIRE_PATIENCE 10000 /* milliseconds without a byte: the peer has stalled */
+
+/* From the machine's old process (>) or its new one (<). */
+enum wire_type {
+	WIRE_HELLO = 1,	  /* > argument: WIRE_VERSION; payload: the description */
+	WIRE_READY = 2,	  /* < memory may come */
+	WIRE_REFUSE = 3,  /* < payload: why, a line; the connection ends */
+	WIRE_MEMORY = 4,  /* > argument: offset of a chunk; payload: see wire_send_chunk */
+	WIRE_STATE = 5,	  /* > payload: clock, vcpus, devices; the machine stands */
+	WIRE_LOADED = 6,  /* < the new process has all it needs */
+	WIRE_GO = 7,	  /* > the machine is the new process's */
+	WIRE_RUNNING = 8, /* < it has it */
+	WIRE_CANCEL = 9,  /* > the machine stays; the connection ends */
+};
+
+#define WIRE_PAYLOAD_MAX SAVED_STATE_MAX
+
+struct wire {
+	int fd;			   /* not blocking */
+	bool local;		   /* a Unix socket: its peer can't be out of reach */
+	const atomic_bool *cancel; /* NULL: nobody can; looked at while waiting */
+	uint64_t bytes;		   /* sent */
+};
+
+struct wire_message {
+	uint32_t type; /* enum wire_type */
+	uint64_t argument;
+	uint32_t length;
+	uint8_t *payload; /* of the wire's owner, WIRE_PAYLOAD_MAX bytes */
+};
+
+/* Makes fd a wire. 0 or a negative errno. */
+int wire_init(struct wire *wire, int fd, const atomic_bool *cancel);
+
+/*
+ * 0; -ETIMEDOUT: the peer has taken nothing for WIRE_PATIENCE; -ECANCELED; -ENODATA: the peer has
+ * closed its end (its process has ended); -ECONNRESET; -EPROTO: what came is no message.
+ */
+int wire_send(struct wire *wire, enum wire_type type, uint64_t argument, const void *payload,
+	      size_t length);
+int wire_receive(struct wire *wire, struct wire_message *message, int timeout);
+
+/* Sends the pages of a mask in a chunk of memory as they are now; zero ones cost nothing. */
+int wire_send_chunk(struct wire *wire, uint64_t offset, const uint8_t *chunk, uint16_t pages);
+
+/* Puts what a WIRE_MEMORY message says into memory of `size` bytes. 0 or -EPROTO. */
+int wire_take_chunk(const struct wire_message *message, uint8_t *memory, uint64_t size);
+
+/* One line for what went wrong. */
+const char *wire_error(int error);
+
+/*
+ * "unix:PATH", a path with a slash, or HOST:PORT ("[::1]:4444" for IPv6). A connected or listening
+ * socket, or a negative errno with a line in reason. What listens at a path is for its owner only.
+ */
+int wire_connect(const char *address, char *reason, size_t size);
+int wire_listen(const char *address, char *reason, size_t size);
+
+#endif

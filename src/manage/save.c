@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A save takes place while the vm is paused, on the main thread, with the vm's lock held: no vcpu
+ * runs, no disk has anything to do, and the network's thread can't deliver. What it needs of host
+ * and disk (room, above all) may fail at any point: then the machine goes on as if nothing had
+ * been.
+ *
+ * With `stop` the machine ends only when its asker says that the file is safe, by a byte in a pipe:
+ * until then it is paused, and goes on if the pipe is closed without it.
+ */
+#include "manage/save.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/device.h"
+#include "lib/check.h"
+#include "hosts/linux/linux.h"
+#include "machines/saved_state.h"
+#include "manage/control.h"
+#include "manage/restore.h"
+#include "manage/run_state.h"
+#include "manage/saved_file.h"
+
+#define MILLISECOND 1000000
+#define FLUSHES	    3 /* what a flush gives up is written by the next */
+
+const char *save_obstacle(const struct run *run)
+{
+	if (run->command)
+		return "it runs a COMMAND, whose other end is this process";
+	if (run->description->disk_count != run->disk_count)
+		return "its seed (--hostname and the like) is a disk without a file";
+	return run->shares.count ? "it shares folders (-v), in which it has files open" : NULL;
+}
+
+/* Disks */
+
+struct waiting {
+	struct disk_request request;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool done;
+	int result;
+};
+
+static void flush_done(struct disk_request *request, int result)
+{
+	struct waiting *waiting = container_of(request, struct waiting, request);
+
+	pthread_mutex_lock(&waiting->lock);
+	waiting->done = true;
+	waiting->result = result;
+	pthread_cond_signal(&waiting->changed);
+	pthread_mutex_unlock(&waiting->lock);
+}
+
+static int flush(struct disk *disk)
+{
+	struct waiting waiting = {
+		.request = {.operation = DISK_FLUSH, .done = flush_done},
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.changed = PTHREAD_COND_INITIALIZER,
+	};
+	int result = disk->ops->submit(disk, &waiting.request);
+
+	if (result != DISK_PENDING)
+		return result;
+	pthread_mutex_lock(&waiting.lock);
+	while (!waiting.done)
+		pthread_cond_wait(&waiting.changed, &waiting.lock);
+	pthread_mutex_unlock(&waiting.lock);
+	disk->ops->drain(disk); /* the call of done has returned */
+	return waiting.result;
+}
+
+int save_settle_disks(struct run *run)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < run->disk_count; i++)
+		run->disks[i]->ops->drain(run->disks[i]);
+	for (unsigned i = 0; i < run->disk_count && !error; i++)
+		for (unsigned time = 0; time < FLUSHES && !error && !run->disks[i]->read_only;
+		     time++)
+			error = flush(run->disks[i]);
+	return error;
+}
+
+/* The state */
+
+uint8_t *save_state(struct run *run, size_t *length)
+{
+	uint8_t *bytes = malloc(SAVED_STATE_MAX);
+
+	if (!bytes)
+		return NULL;
+	CHECK(saved_state_write(&run->vm, bytes, SAVED_STATE_MAX, length) == 0);
+	return bytes;
+}
+
+/* Vm's lock held. */
+static int write_file(struct run *run, uint64_t *memory_bytes)
+{
+	struct saved_writer writer;
+	size_t length = 0;
+	uint8_t *state;
+	int error = saved_writer_begin(&writer, run->save.fd, &run->vm);
+
+	if (error)
+		return error;
+	state = save_state(run, &length);
+	describe_again(run);
+	error = state ? saved_writer_memory(&writer) : -ENOMEM;
+	if (!error)
+		error = saved_writer_finish(&writer, run->description, state, length);
+	*memory_bytes = writer.memory_bytes;
+	free(state);
+	saved_writer_end(&writer);
+	return error;
+}
+
+/* The end of a save, one way or the other. Vm's lock held. */
+
+static void forget(struct run *run)
+{
+	struct save *save = &run->save;
+
+	if (save->waits)
+		loop_remove(linux_loop(&run->vm), &save->watch);
+	if (save->lifeline >= 0)
+		close(save->lifeline);
+	close(save->fd);
+	*save = (struct save){.fd = -1, .lifeline = -1};
+}
+
+static void go_on(struct run *run)
+{
+	if (run->save.was_paused)
+		return;
+	vm_resume(&run->vm);
+	control_event(run->control, "resumed", NULL);
+}
+
+void save_abandon(struct run *run, const char *why)
+{
+	if (!run->save.begun || run->migrate.call || run->in_doubt)
+		return;
+	if (run->save.call)
+		control_fail(run->save.call, CONTROL_BAD_STATE, "%s", why);
+	forget(run);
+}
+
+static void fail(struct run *run, int error)
+{
+	go_on(run);
+	control_fail(run->save.call, CONTROL_HOST, "save: the file can't be written: %s",
+		     strerror(-error));
+	forget(run);
+}
+
+/* One byte says that the file is safe. Without it, nobody has the file, and the machine goes on. */
+static void lifeline_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct run *run = watch->context;
+	char word;
+	ssize_t got = read(watch->fd, &word, 1);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got == 1) {
+		run->left = "saved";
+		vm_stop(&run->vm, VM_KILLED, 0);
+	} else {
+		host_log(LOG_WARNING, "save: whoever asked for it has gone: the machine goes on");
+		go_on(run);
+	}
+	forget(run);
+}
+
+static int await_word(struct run *run)
+{
+	struct save *save = &run->save;
+	int error;
+
+	save->watch =
+		(struct loop_watch){.fd = save->lifeline, .ready = lifeline_ready, .context = run};
+	error = loop_add(linux_loop(&run->vm), &save->watch, EPOLLIN);
+	save->waits = !error;
+	return error;
+}
+
+static json_t *figures(const struct run *run, uint64_t memory_bytes)
+{
+	return json_pack("{s:I, s:f}", "memory", (json_int_t)memory_bytes, "milliseconds",
+			 (double)(host_now() - run->save.began) / MILLISECOND);
+}
+
+/* The file is written. */
+static void written(struct run *run, uint64_t memory_bytes)
+{
+	json_t *result = figures(run, memory_bytes);
+	struct control_call *call = run->save.call;
+
+	run->save.call = NULL;
+	if (!run->save.waits) {
+		go_on(run);
+		forget(run);
+	}
+	control_answer(call, result);
+}
+
+void save_paused(struct run *run)
+{
+	uint64_t memory_bytes = 0;
+	int error;
+
+	if (!run->save.call || !vm_paused(&run->vm))
+		return;
+	error = save_settle_disks(run);
+	vm_lock(&run->vm);
+	if (!error)
+		error = write_file(run, &memory_bytes);
+	if (!error && run->save.lifeline >= 0)
+		error = await_word(run);
+	if (error)
+		fail(run, error);
+	else
+		written(run, memory_bytes);
+	vm_unlock(&run->vm);
+}
+
+/* The command */
+
+/* A file to be written from its beginning, and nothing else. */
+static bool file_is_good(int fd)
+{
+	struct stat status;
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_APPEND) &&
+	       fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0;
+}
+
+static bool lifeline_is_good(int fd)
+{
+	struct stat status;
+
+	return fd >= 0 && fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) &&
+	       fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+}
+
+static void begin(struct run *run, struct control_call *call, int fd, int lifeline)
+{
+	run->save = (struct save){.begun = true,
+				  .call = call,
+				  .fd = fd,
+				  .lifeline = lifeline,
+				  .was_paused = run->vm.pausing,
+				  .began = host_now()};
+	vm_pause(&run->vm);
+}
+
+void save_command(struct run *run, struct control_call *call)
+{
+	const char *obstacle = save_obstacle(run);
+	bool stop = control_bool(call, "stop", false);
+	int fd = control_take_file(call), lifeline = stop ? control_take_file(call) : -1;
+
+	if (obstacle) {
+		control_fail(call, CONTROL_BAD_STATE, "this machine can't be saved: %s", obstacle);
+	} else if (fd < 0 || !file_is_good(fd)) {
+		control_fail(call, CONTROL_BAD_ARGUMENT,
+			     "save needs an empty file, open for writing, sent along with it");
+	} else if (stop && !lifeline_is_good(lifeline)) {
+		control_fail(call, CONTROL_BAD_ARGUMENT,
+			     "save with stop needs the reading end of a pipe behind the file");
+	} else if (run->save.begun) {
+		control_fail(call, CONTROL_BUSY, "the machine is being saved or migrated already");
+	} else if (atomic_load(&run->vm.stop) != VM_RUNNING) {
+		control_fail(call, CONTROL_BAD_STATE, "the machine has stopped");
+	} else {
+		begin(run, call, fd, lifeline);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (lifeline >= 0)
+		close(lifeline);
+}

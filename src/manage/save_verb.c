@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The file has no name until it is whole and on stable storage (O_TMPFILE): whatever ends before
+ * that leaves nothing behind, and what had the name before stays. Where the file system can't do
+ * that, it has a name of its own meanwhile.
+ */
+#include "manage/save_verb.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "manage/complain.h"
+#include "manage/control_client.h"
+#include "manage/exitcodes.h"
+
+#define REASON 1024
+#define TRIES  16
+
+struct target {
+	const char *path;
+	char folder[PATH_MAX], other[PATH_MAX]; /* other: the name meanwhile; empty: none */
+	int fd, folder_fd;
+};
+
+bool machine_socket(const char *name, char *path, size_t size)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	int length;
+
+	if (strchr(name, '/'))
+		length = snprintf(path, size, "%s", name);
+	else if (runtime && *runtime)
+		length = snprintf(path, size, "%s/lodge/%s/control", runtime, name);
+	else
+		length = snprintf(path, size, "/tmp/lodge-%u/%s/control", (unsigned)getuid(), name);
+	return length > 0 && (size_t)length < size;
+}
+
+/* The file */
+
+static int other_name(struct target *target)
+{
+	static unsigned count;
+	int length = snprintf(target->other, sizeof(target->other), "%s.%d-%u", target->path,
+			      (int)getpid(), count++);
+
+	return length < (int)sizeof(target->other) ? 0 : -ENAMETOOLONG;
+}
+
+static int open_named(struct target *target)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < TRIES; i++) {
+		error = other_name(target);
+		if (error)
+			break;
+		target->fd = open(target->other, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (target->fd >= 0)
+			return 0;
+		error = -errno;
+		if (error != -EEXIST)
+			break;
+	}
+	target->other[0] = '\0';
+	return error;
+}
+
+static int target_open(struct target *target, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct stat status;
+
+	*target = (struct target){.path = path, .fd = -1, .folder_fd = -1};
+	snprintf(target->folder, sizeof(target->folder), "%.*s",
+		 slash ? (int)(slash - path + (slash == path)) : 1, slash ? path : ".");
+	/* A device, say, can't be replaced. */
+	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+		return S_ISDIR(status.st_mode) ? -EISDIR : -EEXIST;
+	target->folder_fd = open(target->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (target->folder_fd < 0)
+		return -errno;
+	target->fd = open(target->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return target->fd >= 0 ? 0 : open_named(target);
+}
+
+/* It gets its name, and that is safe as well. */
+static int target_finish(struct target *target)
+{
+	char self[64];
+	int error;
+
+	if (fsync(target->fd) < 0)
+		return -errno;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", target->fd);
+	if (!target->other[0]) {
+		error = other_name(target);
+		if (!error &&
+		    linkat(AT_FDCWD, self, AT_FDCWD, target->other, AT_SYMLINK_FOLLOW) < 0)
+			error = -errno;
+		if (error) {
+			target->other[0] = '\0';
+			return error;
+		}
+	}
+	if (rename(target->other, target->path) < 0)
+		return -errno;
+	target->other[0] = '\0';
+	return fsync(target->folder_fd) < 0 ? -errno : 0;
+}
+
+static void target_close(struct target *target)
+{
+	if (target->other[0])
+		unlink(target->other);
+	if (target->fd >= 0)
+		close(target->fd);
+	if (target->folder_fd >= 0)
+		close(target->folder_fd);
+}
+
+/* The exchange */
+
+struct saving {
+	const char *machine;
+	struct control_client *client;
+	struct target target;
+	int lifeline[2]; /* a pipe: what is written there lets the machine end */
+	bool stop;
+	json_t *result;
+};
+
+static int cant_write(const struct saving *saving, int error)
+{
+	return complain_with(LODGE_HOST_LACKS, "save %s: %s", saving->target.path,
+			     strerror(-error));
+}
+
+static int begin(struct saving *saving, const char *path)
+{
+	char socket[PATH_MAX];
+	int error = target_open(&saving->target, path);
+
+	if (error)
+		return cant_write(saving, error);
+	if (saving->stop && pipe2(saving->lifeline, O_CLOEXEC) < 0)
+		return complain_with(LODGE_HOST_LACKS, "save: %s", strerror(errno));
+	error = machine_socket(saving->machine, socket, sizeof(socket))
+			? control_connect(&saving->client, socket)
+			: -ENAMETOOLONG;
+	if (error == -ENOENT || error == -ECONNREFUSED)
+		return complain_with(LODGE_BAD_INPUT,
+				     "save: no machine %s runs (no one listens at %s)",
+				     saving->machine, socket);
+	if (error)
+		return complain_with(LODGE_BAD_INPUT, "save: machine %s: %s", saving->machine,
+				     strerror(-error));
+	return LODGE_OK;
+}
+
+static int ask(struct saving *saving)
+{
+	const int files[2] = {saving->target.fd, saving->lifeline[0]};
+	const struct control_exchange exchange = {
+		.command = "save",
+		.arguments = json_pack("{s:b}", "stop", saving->stop),
+		.files = files,
+		.file_count = saving->stop ? 2 : 1,
+		.timeout = -1,
+	};
+	char code[64], reason[REASON];
+
+	if (control_ask(saving->client, &exchange, &saving->result, code, sizeof(code), reason,
+			sizeof(reason)))
+		return complain_with(LODGE_HOST_LACKS, "save: machine %s: %s", saving->machine,
+				     reason);
+	return LODGE_OK;
+}
+
+static int finish(struct saving *saving)
+{
+	int error = target_finish(&saving->target);
+
+	if (error)
+		return cant_write(saving, error);
+	if (saving->stop && write(saving->lifeline[1], "", 1) != 1)
+		return complain_with(LODGE_HOST_LACKS,
+				     "save: machine %s has ended before it was told to",
+				     saving->machine);
+	return LODGE_OK;
+}
+
+static int save(struct saving *saving, const char *path)
+{
+	int status = begin(saving, path);
+
+	if (!status)
+		status = ask(saving);
+	if (!status)
+		status = finish(saving);
+	if (!status)
+		printf("%s: %.1f MiB of memory; the machine stood for %.0f ms%s\n", path,
+		       json_number_value(json_object_get(saving->result, "memory")) / (1 << 20),
+		       json_number_value(json_object_get(saving->result, "milliseconds")),
+		       saving->stop ? ", and has ended" : "");
+	return status;
+}
+
+int save_verb(char **arguments)
+{
+	struct saving saving = {.lifeline = {-1, -1}};
+	const char *words[2] = {NULL, NULL};
+	unsigned count = 0;
+	sigset_t signals;
+	int status;
+
+	/* linux_init has blocked what a machine's event loop takes; here they end us. */
+	sigfillset(&signals);
+	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+
+	for (; *arguments; arguments++) {
+		if (!strcmp(*arguments, "--stop"))
+			saving.stop = true;
+		else if ((*arguments)[0] == '-' || count == 2)
+			return complain_with(LODGE_BAD_OPTION,
+					     "save: what is %s? It is: lodge save [--stop] MACHINE "
+					     "FILE",
+					     *arguments);
+		else
+			words[count++] = *arguments;
+	}
+	if (count < 2)
+		return complain_with(LODGE_BAD_OPTION,
+				     "save: say what and where: lodge save [--stop] MACHINE FILE");
+	saving.machine = words[0];
+	saving.target.fd = saving.target.folder_fd = -1;
+	status = save(&saving, words[1]);
+	/* A pipe that is closed lets the machine go on. */
+	for (unsigned i = 0; i < 2; i++)
+		if (saving.lifeline[i] >= 0)
+			close(saving.lifeline[i]);
+	if (saving.client)
+		control_disconnect(saving.client);
+	json_decref(saving.result);
+	target_close(&saving.target);
+	return status;
+}
+
+void save_help(void)
+{
+	puts("lodge save [--stop] MACHINE FILE: saves a machine that runs\n\n"
+	     "MACHINE is a name of `lodge start`, or the socket of `lodge run --control SOCKET`. "
+	     "The "
+	     "machine\n"
+	     "goes on; with --stop it ends once FILE is whole and safe. `lodge run --restore FILE` "
+	     "goes on with it.");
+}

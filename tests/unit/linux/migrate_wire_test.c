@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "test.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/bytes.h"
+#include "manage/migrate_wire.h"
+
+static struct wire left, right;
+static struct wire_message message;
+static uint8_t payload[WIRE_PAYLOAD_MAX];
+
+static void connect_wires(void)
+{
+	int ends[2];
+
+	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+	REQUIRE(wire_init(&left, ends[0], NULL) == 0 && wire_init(&right, ends[1], NULL) == 0);
+	EXPECT(left.local);
+	message.payload = payload;
+}
+
+TEST(messages_arrive)
+{
+	connect_wires();
+	REQUIRE(wire_send(&left, WIRE_HELLO, 77, "words", 5) == 0);
+	REQUIRE(wire_send(&left, WIRE_GO, 0, NULL, 0) == 0);
+	REQUIRE(wire_receive(&right, &message, 1000) == 0);
+	EXPECT(message.type == WIRE_HELLO && message.argument == 77 && message.length == 5);
+	EXPECT(!memcmp(payload, "words", 5));
+	REQUIRE(wire_receive(&right, &message, 1000) == 0);
+	EXPECT(message.type == WIRE_GO && message.length == 0);
+}
+
+TEST(silence_and_the_end_are_told_apart)
+{
+	connect_wires();
+	EXPECT_EQ(wire_receive(&right, &message, 150), -ETIMEDOUT);
+	close(left.fd);
+	EXPECT_EQ(wire_receive(&right, &message, 150), -ENODATA);
+	EXPECT_EQ(wire_send(&right, WIRE_GO, 0, NULL, 0), -ENODATA);
+}
+
+TEST(waiting_can_be_cancelled)
+{
+	static atomic_bool cancel = true;
+
+	connect_wires();
+	right.cancel = &cancel;
+	EXPECT_EQ(wire_receive(&right, &message, 100000), -ECANCELED);
+}
+
+/* A peer that takes nothing ends a send. */
+TEST(a_full_wire_can_be_cancelled)
+{
+	static atomic_bool cancel = true;
+	int error = 0;
+
+	connect_wires();
+	left.cancel = &cancel;
+	for (unsigned i = 0; i < 100 && !error; i++)
+		error = wire_send(&left, WIRE_MEMORY, 0, payload, sizeof(payload));
+	EXPECT_EQ(error, -ECANCELED);
+}
+
+TEST(nonsense_is_noticed)
+{
+	static const char words[] = "GET / HTTP/1.0\r\nHost: somewhere\r\n\r\n";
+	uint8_t raw[64];
+	ssize_t length;
+
+	connect_wires();
+	REQUIRE(write(left.fd, words, sizeof(words)) == sizeof(words));
+	EXPECT_EQ(wire_receive(&right, &message, 1000), -EPROTO);
+
+	/* Each byte of a good one made wrong. */
+	connect_wires();
+	REQUIRE(wire_send(&left, WIRE_HELLO, 1, "x", 1) == 0);
+	length = read(right.fd, raw, sizeof(raw));
+	REQUIRE(length == 25);
+	for (ssize_t i = 0; i < length; i++) {
+		int error;
+
+		connect_wires();
+		raw[i] ^= 1;
+		REQUIRE(write(left.fd, raw, (size_t)length) == length);
+		raw[i] ^= 1;
+		close(left.fd);
+		error = wire_receive(&right, &message, 1000);
+		EXPECT(error == -EPROTO || error == -ENODATA);
+		close(right.fd);
+	}
+	/* A length that is too much. */
+	connect_wires();
+	bytes_store32(raw + 16, WIRE_PAYLOAD_MAX + 1);
+	REQUIRE(write(left.fd, raw, (size_t)length) == length);
+	EXPECT_EQ(wire_receive(&right, &message, 1000), -EPROTO);
+}
+
+TEST(chunks_arrive)
+{
+	static uint8_t from[2 * SAVED_CHUNK], to[2 * SAVED_CHUNK];
+
+	for (unsigned i = 0; i < sizeof(from); i++) {
+		from[i] = (uint8_t)(i * 7 + i / 4096);
+		to[i] = 0xee;
+	}
+	memset(from + SAVED_CHUNK + 3 * SAVED_PAGE, 0, SAVED_PAGE);
+	connect_wires();
+	REQUIRE(wire_send_chunk(&left, SAVED_CHUNK, from + SAVED_CHUNK, 0x801a) == 0);
+	REQUIRE(wire_receive(&right, &message, 1000) == 0);
+	EXPECT_EQ(message.length, 4 + 3 * SAVED_PAGE); /* the zero one costs nothing */
+	REQUIRE(wire_take_chunk(&message, to, sizeof(to)) == 0);
+	for (unsigned page = 0; page < 32; page++) {
+		bool sent = page >= 16 && (0x801a >> (page - 16) & 1);
+
+		EXPECT_EQ(memcmp(from + page * SAVED_PAGE, to + page * SAVED_PAGE, SAVED_PAGE) == 0,
+			  sent);
+	}
+}
+
+TEST(hostile_chunks_are_refused)
+{
+	static uint8_t ram[2 * SAVED_CHUNK];
+
+	message = (struct wire_message){.type = WIRE_MEMORY, .payload = payload};
+	bytes_store32(payload, 0x00010001);
+	message.length = 4 + SAVED_PAGE;
+	EXPECT_EQ(wire_take_chunk(&message, ram, sizeof(ram)), 0);
+	message.argument = 4096;
+	EXPECT_EQ(wire_take_chunk(&message, ram, sizeof(ram)), -EPROTO);
+	message.argument = 2 * SAVED_CHUNK;
+	EXPECT_EQ(wire_take_chunk(&message, ram, sizeof(ram)), -EPROTO);
+	message.argument = UINT64_MAX - SAVED_CHUNK + 1;
+	EXPECT_EQ(wire_take_chunk(&message, ram, sizeof(ram)), -EPROTO);
+	message.argument = 0;
+	message.length = 4 + SAVED_PAGE - 1;
+	EXPECT_EQ(wire_take_chunk(&message, ram, sizeof(ram)), -EPROTO);
+	message.length = 3;
+	EXPECT_EQ(wire_take_chunk(&message, ram, sizeof(ram)), -EPROTO);
+	message.length = 4 + SAVED_PAGE;
+	bytes_store32(payload, 0x00020001); /* a page that isn't sent is used */
+	EXPECT_EQ(wire_take_chunk(&message, ram, sizeof(ram)), -EPROTO);
+}
+
+TEST(addresses_that_make_no_sense_are_named)
+{
+	char reason[512];
+
+	EXPECT(wire_connect("nowhere", reason, sizeof(reason)) < 0);
+	EXPECT_STR(reason, "nowhere: is no address: write HOST:PORT, or unix:PATH");
+	EXPECT(wire_connect(":80", reason, sizeof(reason)) < 0);
+	EXPECT(wire_connect("unix:/nonexistent/socket", reason, sizeof(reason)) < 0);
+	EXPECT(wire_listen("/nonexistent/socket", reason, sizeof(reason)) < 0);
+}
