@@ -133,6 +133,7 @@ static int copy_in(const struct agent_copy *copy)
 {
 	char *real = realpath(copy->from, NULL), *slash, *shown;
 	char *arguments[] = {"tar", "-cSf", "-", "-C", NULL, "--", NULL, NULL};
+	char root[] = "/", here[] = ".";
 	struct stat stat_buffer;
 	bool tree;
 	int in, status;
@@ -150,8 +151,8 @@ static int copy_in(const struct agent_copy *copy)
 		shown = last_name(real);
 	}
 	slash = strrchr(real, '/');
-	arguments[4] = tree ? real : slash == real ? (char[]){"/"} : real;
-	arguments[6] = tree ? (char[]){"."} : slash + 1;
+	arguments[4] = !tree && slash == real ? root : real;
+	arguments[6] = tree ? here : slash + 1;
 	if (!tree && slash != real)
 		*slash = '\0';
 	tar = shown ? tar_start(arguments, true, &in) : -EINVAL;

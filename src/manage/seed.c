@@ -262,10 +262,10 @@ uint8_t *seed_make(const struct seed *seed, size_t *size)
 static int text_read(const char *path, size_t most, char **text, size_t *length)
 {
 	FILE *file = fopen(path, "re");
-	int error = file ? 0 : -errno;
+	int error = 0;
 
-	if (error)
-		return error;
+	if (!file)
+		return -errno;
 	*text = malloc(most + 2);
 	*length = *text ? fread(*text, 1, most + 1, file) : 0;
 	if (!*text)
