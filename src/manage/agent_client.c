@@ -29,7 +29,8 @@
 
 #define OUTPUT_PIECE 4096 /* what a pipe that has room takes without waiting (PIPE_BUF) */
 #define REQUEST_MAX  (AGENT_FRAME_MAX - 4096)
-#define IMPATIENT    3 /* interrupts, after which we leave a command alone */
+#define ESCAPE	     0x1d /* Ctrl-] */
+#define IMPATIENT    3	  /* interrupts, after which we leave a command alone */
 
 struct client {
 	const struct agent_command *command;
@@ -38,6 +39,7 @@ struct client {
 	bool raw;      /* ours is changed: as it was, in `before` */
 	struct termios before;
 	bool input_ended, out_waits, err_waits;
+	bool escape, left; /* Ctrl-] was typed; and then q */
 	unsigned interrupts;
 	int left_by; /* a signal after which we go without the command's status */
 	struct agent_frames frames;
@@ -249,6 +251,26 @@ static void signal_take(struct client *client)
 
 /* The loop's parts */
 
+/*
+ * Takes our own keys out of what was typed, the same as on a console: Ctrl-] then q leaves (a guest
+ * that hangs would hear no Ctrl-C), Ctrl-] twice sends it once. Returns how much is left.
+ */
+static size_t keys_take(struct client *client, uint8_t *typed, size_t length)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < length && !client->left; i++) {
+		if (!client->escape && typed[i] == ESCAPE) {
+			client->escape = true;
+			continue;
+		}
+		client->left = client->escape && (typed[i] == 'q' || typed[i] == 'Q');
+		client->escape = false;
+		typed[kept++] = typed[i];
+	}
+	return client->left ? 0 : kept;
+}
+
 static void input_read(struct client *client)
 {
 	uint8_t piece[AGENT_PIECE], *contents;
@@ -267,7 +289,9 @@ static void input_read(struct client *client)
 			*contents = 4;
 		return;
 	}
-	contents = frame_add(client, AGENT_INPUT, (uint32_t)got);
+	if (client->raw)
+		got = (ssize_t)keys_take(client, piece, (size_t)got);
+	contents = got ? frame_add(client, AGENT_INPUT, (uint32_t)got) : NULL;
 	if (contents)
 		memcpy(contents, piece, (size_t)got);
 }
@@ -401,6 +425,8 @@ static int turn(struct client *client, const struct timespec *start)
 		return (int)client->frames.status;
 	if (client->waiting_size && !send_waiting(client))
 		client->waiting_size = client->sent = 0;
+	if (client->left)
+		return LODGE_LEFT;
 	return client->left_by ? LODGE_SIGNAL + client->left_by : -1;
 }
 
