@@ -217,33 +217,52 @@ static void say_step(const struct verb_call *call, uint64_t since, const char *w
 	}
 }
 
+/* What can't be started isn't kept: launch does all or nothing. */
+static void take_back(struct create *create, struct store_machine *machine)
+{
+	char reason[REASON];
+
+	if (store_lock(&create->store, machine, STORE_RUN, 0))
+		return; /* another command has started it */
+	if (store_remove(create->store.machines, create->name, reason, sizeof(reason)))
+		complain("launch: %s", reason);
+}
+
+static void put_launched(const struct store_machine *machine)
+{
+	struct json out = {0};
+	struct state state;
+
+	state_read(machine, &state);
+	json_begin(&out, NULL, '{');
+	json_text(&out, "name", machine->name);
+	json_text(&out, "state", state_name(state.state));
+	json_number(&out, "pid", (uint64_t)state.pid);
+	json_end(&out, '}');
+}
+
 static int start_created(struct create *create, uint64_t since)
 {
 	struct store_machine machine;
-	struct json out = {0};
-	struct state state;
 	int status = verb_machine_changed(create->call, &create->store, create->name, &machine);
 
 	if (status)
 		return status;
 	status = machine_start(&create->store, &machine, NULL);
-	if (!status) {
-		say_step(create->call, since, "started", "");
-		status = verb_wait_until(create->call, &machine);
+	if (status) {
+		take_back(create, &machine);
+		store_close(&machine);
+		return status;
 	}
+	say_step(create->call, since, "started", "");
+	status = verb_wait_until(create->call, &machine);
 	if (!status && verb_given(create->call, "--until"))
 		say_step(create->call, since, "has shown ",
 			 verb_value(create->call, "--until", ""));
 	if (!status && verb_given(create->call, "--wait"))
 		say_step(create->call, since, "answers", "");
-	if (!status && verb_given(create->call, "--json")) {
-		state_read(&machine, &state);
-		json_begin(&out, NULL, '{');
-		json_text(&out, "name", machine.name);
-		json_text(&out, "state", state_name(state.state));
-		json_number(&out, "pid", (uint64_t)state.pid);
-		json_end(&out, '}');
-	}
+	if (!status && verb_given(create->call, "--json"))
+		put_launched(&machine);
 	store_close(&machine);
 	return status;
 }

@@ -3,6 +3,8 @@
 
 tiny="--memory 16M --kernel"
 
+head -c 4096 /dev/zero >raw.bin
+
 # Nothing there yet.
 expect 0 NAME ls
 is "an empty list" "[]" "$("$lodge" ls --json | tr -d ' \n')"
@@ -143,6 +145,10 @@ listens $other && ok || bad "port $other isn't there"
 expect 73 "is forwarded already" port add net $other:81
 expect 74 "is in use already" port add net $other:82
 expect 0 "\"host\": $other" port ls --json net
+expect 69 "is in use already" launch $tiny idle -p $port:80 taken
+expect 66 "there is no machine taken" info taken
+expect 65 "not a kernel" launch $tiny raw.bin none
+expect 66 "there is no machine none" info none
 expect 0 "" port rm net $port:80
 listens $port && bad "port $port is still there" || ok
 expect 66 "is not forwarded" port rm net $port:80
