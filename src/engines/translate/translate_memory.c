@@ -98,8 +98,9 @@ bool emit_operand_address(struct translation *t, const struct insn *insn, bool l
 			base = register_get(t, insn->base, T0);
 		if (has_index)
 			index = register_get(t, insn->index, T1);
-		emit_memory(&t->emit, EMIT_LEA, insn->address_size, T0, base, index, insn->scale,
-			    (int32_t)insn->displacement);
+		if (base != T0 || has_index || insn->displacement || insn->address_size != 8)
+			emit_memory(&t->emit, EMIT_LEA, insn->address_size, T0, base, index,
+				    insn->scale, (int32_t)insn->displacement);
 	}
 	if (linear && (insn->segment == SEGMENT_FS || insn->segment == SEGMENT_GS))
 		emit_cpu(&t->emit, EMIT_ADD, 8, T0,
@@ -300,12 +301,27 @@ struct plan {
 	uint8_t rename[16];
 };
 
+/* mov, movzx, movsx, movsxd of 4 or 8 bytes: they write a whole register, whatever it was. */
+static bool is_move(const struct insn *insn)
+{
+	unsigned opcode = insn->opcode;
+
+	if (insn->vex || insn->operand_size == 2)
+		return false;
+	if (insn->map == 1)
+		return (opcode & ~1u) == 0xb6 || (opcode & ~1u) == 0xbe;
+	return insn->map == 0 && (opcode == 0x89 || opcode == 0x8b || opcode == 0x63 ||
+				  opcode == 0xc7 || (opcode & ~7u) == 0xb8);
+}
+
 /* Gives each spilled register one of the free host registers (a mask). False if there are too few.
  */
 static bool plan_make(struct plan *plan, const struct insn *insn, unsigned available)
 {
 	plan->registers = named_registers(insn);
 	plan->loaded = plan->registers.used & SPILLED;
+	if (is_move(insn))
+		plan->loaded &= plan->registers.read;
 	for (unsigned i = 0; i < R13; i++)
 		plan->rename[i] = (uint8_t)host_register(i);
 	for (unsigned i = R13; i <= R15; i++) {
@@ -385,12 +401,30 @@ static void flags_after_copy(struct translation *t, const struct insn *insn)
 		t->state = FLAGS_IN_REG;
 }
 
+/* mov of 8 bytes between a spilled register and another: from memory or to it. */
+static bool copy_spilled(struct translation *t, const struct insn *insn)
+{
+	bool from_reg = insn->opcode == 0x89;
+	unsigned to = from_reg ? insn->rm : insn->reg, from = from_reg ? insn->reg : insn->rm;
+
+	if (insn->map || insn->vex || insn->operand_size != 8 ||
+	    (insn->opcode != 0x89 && insn->opcode != 0x8b) || is_spilled(to) == is_spilled(from))
+		return false;
+	if (is_spilled(to))
+		emit_cpu(&t->emit, EMIT_STORE, 8, host_register(from), gpr_offset(to));
+	else
+		emit_cpu(&t->emit, EMIT_LOAD, 8, host_register(to), gpr_offset(from));
+	return true;
+}
+
 static bool copy_registers(struct translation *t, const struct insn *insn)
 {
 	uint8_t bytes[16];
 	struct plan plan;
 	unsigned length;
 
+	if (copy_spilled(t, insn))
+		return true;
 	if (!plan_make(&plan, insn, 1u << T0 | 1u << T1) &&
 	    !plan_share(&plan, insn, 1u << T0 | 1u << T1))
 		return false;

@@ -70,7 +70,7 @@ static uint32_t slot_offset(const struct translation *t, unsigned slot, unsigned
 
 static bool is_based(const struct insn *insn)
 {
-	return insn->base < R13 && insn->index == INSN_NO_REGISTER && insn->address_size == 8 &&
+	return insn->base <= R15 && insn->index == INSN_NO_REGISTER && insn->address_size == 8 &&
 	       insn->segment != SEGMENT_FS && insn->segment != SEGMENT_GS;
 }
 
@@ -79,6 +79,12 @@ struct range {
 	int32_t low;
 	unsigned span;
 };
+
+/* Where FORM_BASE has the base. */
+static unsigned base_register(const struct insn *insn)
+{
+	return is_spilled(insn->base) ? T0 : host_register(insn->base);
+}
 
 /* T1 (or, for FORM_SUM, T0) = offset in the window of a place; flags tell whether it is in there.
  */
@@ -93,8 +99,7 @@ static void emit_check(struct translation *t, const struct insn *insn, enum form
 	} else {
 		emit_cpu(emit, EMIT_LOAD, 8, T1, minus_tag);
 		if (form == FORM_BASE)
-			emit_memory(emit, EMIT_LEA, 8, T1, host_register(insn->base), T1, 1,
-				    range.low);
+			emit_memory(emit, EMIT_LEA, 8, T1, base_register(insn), T1, 1, range.low);
 		else
 			emit_add_registers(emit, T1, T0);
 	}
@@ -117,7 +122,7 @@ static void emit_restore(struct translation *t, const struct insn *insn, enum fo
 	if (form == FORM_SUM)
 		emit_cpu(&t->emit, EMIT_SUB, 8, T0, SLOT(t, slot, place, minus_tag));
 	else if (form == FORM_BASE)
-		emit_based(&t->emit, EMIT_LEA, 8, T0, host_register(insn->base), low);
+		emit_based(&t->emit, EMIT_LEA, 8, T0, base_register(insn), low);
 }
 
 /* Checks for several operands */
@@ -219,7 +224,8 @@ bool emit_window(struct translation *t, const struct insn *insn, unsigned size, 
 	*address = (struct insn_address){.base = T0, .index = INSN_NO_REGISTER};
 	if (t1 && is_based(insn)) {
 		form = FORM_BASE;
-		*address = (struct insn_address){.base = (uint8_t)host_register(insn->base),
+		register_get(t, insn->base, T0);
+		*address = (struct insn_address){.base = (uint8_t)base_register(insn),
 						 .index = T1,
 						 .displacement = (int32_t)insn->displacement};
 		shared = range_extend(t, translation_step(t), &range);
