@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A frame goes out while the guest's notification is handled, or is dropped if the switch is too
+ * slow; those that come in are read by a thread. One for which the guest has no room stays in the
+ * thread's hands, and the next ones in the socket, until it has.
+ */
+#include "network/wire.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/device.h"
+#include "core/host.h"
+#include "core/vm.h"
+
+enum { MTU = 1500, BATCH = 64 };
+
+/* Under the vm's lock, but for the thread's own frame while it waits. */
+struct wire {
+	struct netport port;
+	struct vm *vm;
+	int socket, wake;
+	pthread_t thread;
+	bool threaded, ending, blocked, complained;
+	uint8_t frame[LAN_FRAME_MAX];
+	size_t length; /* of the frame that the guest had no room for; 0: none */
+};
+
+int wire_greet(int socket, const struct wire_hello *hello, int milliseconds)
+{
+	struct pollfd wait = {.fd = socket, .events = POLLIN};
+	struct wire_answer answer;
+	ssize_t got;
+
+	if (send(socket, hello, sizeof(*hello), MSG_NOSIGNAL) != (ssize_t)sizeof(*hello))
+		return errno == EPIPE ? -ECONNRESET : -errno;
+	if (poll(&wait, 1, milliseconds) != 1)
+		return -ETIMEDOUT;
+	got = recv(socket, &answer, sizeof(answer), MSG_DONTWAIT);
+	if (got == 0 || (got < 0 && errno == ECONNRESET))
+		return -ECONNRESET;
+	if (got != (ssize_t)sizeof(answer) ||
+	    memcmp(answer.magic, WIRE_MAGIC, sizeof(answer.magic)) ||
+	    answer.version != WIRE_VERSION)
+		return -EPROTO;
+	return answer.error < 4096 ? -(int)answer.error : -EPROTO;
+}
+
+static void wake(struct wire *wire)
+{
+	uint64_t one = 1;
+
+	if (write(wire->wake, &one, sizeof(one)) < 0)
+		host_log(LOG_WARNING, "network: can't wake its thread: %s", strerror(errno));
+}
+
+/* Gives the guest what is there, as long as it has room. False: the switch is gone. */
+static bool take_frames(struct wire *wire)
+{
+	for (unsigned i = 0; i < BATCH; i++) {
+		ssize_t got;
+
+		if (!wire->length) {
+			got = recv(wire->socket, wire->frame, sizeof(wire->frame), MSG_DONTWAIT);
+			if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+				return false;
+			if (got < 0)
+				return true;
+			wire->length = (size_t)got;
+		}
+		wire->blocked = !wire->port.receive(wire->port.device, wire->frame, wire->length);
+		if (wire->blocked)
+			return true;
+		wire->length = 0;
+	}
+	return true;
+}
+
+static void *work(void *argument)
+{
+	struct wire *wire = argument;
+	bool there = true;
+	uint64_t count;
+
+	pthread_setname_np(pthread_self(), "network");
+	vm_lock(wire->vm);
+	while (!wire->ending) {
+		struct pollfd waits[2] = {{.fd = wire->wake, .events = POLLIN},
+					  {.fd = wire->socket, .events = POLLIN}};
+		const nfds_t waiting = there && !wire->blocked ? 2 : 1;
+
+		vm_unlock(wire->vm);
+		poll(waits, waiting, -1);
+		vm_lock(wire->vm);
+		if (waits[0].revents & POLLIN && read(wire->wake, &count, sizeof(count)) < 0)
+			continue;
+		if (there && !wire->ending)
+			there = take_frames(wire);
+		if (!there && !wire->complained) {
+			host_log(LOG_WARNING, "network: its switch has ended: the cable is out");
+			wire->complained = true;
+		}
+	}
+	vm_unlock(wire->vm);
+	return NULL;
+}
+
+/* When the guest first uses the network: as network/user.c has it. */
+static void start_thread(struct wire *wire)
+{
+	sigset_t all, old;
+	int error;
+
+	if (wire->threaded)
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(&wire->thread, NULL, work, wire);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	wire->threaded = !error;
+	if (error && !wire->complained) {
+		host_log(LOG_ERROR, "network: no thread for it: %s", strerror(error));
+		wire->complained = true;
+	}
+}
+
+static void wire_send(struct netport *port, const struct slice *slices, unsigned count)
+{
+	struct wire *wire = container_of(port, struct wire, port);
+	struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)slices, .msg_iovlen = count};
+
+	start_thread(wire);
+	/* Without room in it, and without a switch, the frame is lost. */
+	(void)!sendmsg(wire->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void wire_receive_ready(struct netport *port)
+{
+	struct wire *wire = container_of(port, struct wire, port);
+
+	start_thread(wire);
+	if (wire->blocked)
+		wake(wire);
+	wire->blocked = false;
+}
+
+static void wire_close(struct netport *port)
+{
+	struct wire *wire = container_of(port, struct wire, port);
+
+	vm_lock(wire->vm);
+	wire->ending = true;
+	wake(wire);
+	vm_unlock(wire->vm);
+	if (wire->threaded)
+		pthread_join(wire->thread, NULL);
+	close(wire->wake);
+	close(wire->socket);
+	free(wire);
+}
+
+static const struct netport_ops ops = {
+	.send = wire_send, .receive_ready = wire_receive_ready, .close = wire_close};
+
+int wire_open(struct vm *vm, int socket, const uint8_t *mac, struct netport **port)
+{
+	struct wire *wire = calloc(1, sizeof(*wire));
+	int error;
+
+	if (!wire)
+		return -ENOMEM;
+	wire->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (wire->wake < 0) {
+		error = -errno;
+		free(wire);
+		return error;
+	}
+	wire->vm = vm;
+	wire->socket = socket;
+	wire->port.ops = &ops;
+	wire->port.mtu = MTU;
+	memcpy(wire->port.mac, mac, 6);
+	*port = (void *)wire; /* of which the port is the first member */
+	return 0;
+}
