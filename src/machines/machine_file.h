@@ -43,7 +43,10 @@
 #define MACHINE_MEMORY_MIN    (UINT64_C(4) << 20)
 #define MACHINE_MEMORY_MAX    (UINT64_C(512) << 30)
 #define MACHINE_PORTS_MAX     16
-#define MACHINE_PORT_MAX      40 /* bytes of a port's text, with the NUL */
+#define MACHINE_NET_MAX	      96
+#define MACHINE_SHARES_MAX    8
+#define MACHINE_SHARE_MAX     512 /* bytes of a shared folder's text, with the NUL */
+#define MACHINE_PORT_MAX      40  /* bytes of a port's text, with the NUL */
 #define MACHINE_SCRIPT_MAX    64
 #define MACHINE_SCRIPT_LINE   256
 
@@ -65,6 +68,7 @@ enum machine_key {
 	MACHINE_START,
 	MACHINE_TEST_DEVICES,
 	MACHINE_PORT,
+	MACHINE_SHARE,
 	MACHINE_ENGINE,
 	MACHINE_KEYS
 };
@@ -86,9 +90,12 @@ struct machine_config {
 	char append[MACHINE_APPEND_MAX]; /* "" may have been said: see lines[MACHINE_APPEND] */
 	unsigned disk_count;
 	struct machine_disk disks[MACHINE_DISKS_MAX];
-	char net[MACHINE_NAME_MAX]; /* "": as the host does; "none"; "user" (Linux); else a switch
-				     */
-	uint8_t mac[6];		    /* all 0: chosen from the name */
+	unsigned share_count;
+	char shares[MACHINE_SHARES_MAX]
+		   [MACHINE_SHARE_MAX]; /* Linux: HOST:GUEST[:WORDS], not looked at */
+	char net[MACHINE_NET_MAX]; /* "": as the host does; "none"; "user" (Linux); else a switch
+				    */
+	uint8_t mac[6];		   /* all 0: chosen from the name */
 	char cpu_model[MACHINE_NAME_MAX]; /* "": as the host does */
 	unsigned weight;		  /* 1..MACHINE_WEIGHT_MAX */
 	unsigned cap;			  /* percent of one processor, 0: none */

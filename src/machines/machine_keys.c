@@ -119,12 +119,22 @@ static bool set_disk(struct machine_config *machine, const char *value, char *re
 	return true;
 }
 
+/* Words behind the name, parted by commas, are the host's to look at. */
 static bool set_net(struct machine_config *machine, const char *value, char *reason)
 {
-	if (!machine_name_valid(value))
+	char name[MACHINE_NAME_MAX] = "";
+	unsigned length = 0;
+
+	while (value[length] && value[length] != ',' && length < sizeof(name) - 1) {
+		name[length] = value[length];
+		length++;
+	}
+	name[length] = '\0';
+	if (!machine_name_valid(name) || (value[length] && value[length] != ','))
 		return wrong(reason, "must be none, user, or the name of a switch "
 				     "(letters, digits, - and _, at most 31)");
-	return string_copy(machine->net, sizeof(machine->net), value);
+	return string_copy(machine->net, sizeof(machine->net), value) ||
+	       wrong(reason, "is too long: %u bytes are the most", MACHINE_NET_MAX - 1);
 }
 
 static int hexadecimal(char c)
@@ -205,6 +215,18 @@ static bool set_test_devices(struct machine_config *machine, const char *value, 
 }
 
 /* Its parts are the network's to look at. */
+static bool set_share(struct machine_config *machine, const char *value, char *reason)
+{
+	if (machine->share_count == MACHINE_SHARES_MAX)
+		return wrong(reason, "there can be %u shared folders at most", MACHINE_SHARES_MAX);
+	if (!*value ||
+	    !string_copy(machine->shares[machine->share_count], MACHINE_SHARE_MAX, value))
+		return wrong(reason, "must be HOST:GUEST, of %u bytes at most",
+			     MACHINE_SHARE_MAX - 1);
+	machine->share_count++;
+	return true;
+}
+
 static bool set_port(struct machine_config *machine, const char *value, char *reason)
 {
 	if (machine->port_count == MACHINE_PORTS_MAX)
@@ -238,6 +260,7 @@ const struct machine_key_row machine_keys[MACHINE_KEYS] = {
 	[MACHINE_START] = {"start", false, set_start},
 	[MACHINE_TEST_DEVICES] = {"test-devices", false, set_test_devices},
 	[MACHINE_PORT] = {"port", true, set_port},
+	[MACHINE_SHARE] = {"share", true, set_share},
 	[MACHINE_ENGINE] = {"engine", false, set_engine},
 };
 

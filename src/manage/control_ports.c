@@ -43,7 +43,7 @@ static bool take_port(struct run *run, struct control_call *call, struct user_fo
 {
 	char reason[512];
 
-	if (!run->netport) {
+	if (!run->netport || run->options->net == NET_LAN) {
 		control_fail(call, CONTROL_BAD_STATE, "the machine has no network card");
 		return false;
 	}

@@ -125,6 +125,11 @@ static int merge_text(struct options *options, const struct machine_config *mach
 		if (!options->cpu_model)
 			return -ENOMEM;
 	}
+	if (!options->name) {
+		options->name = keep(options, strdup(machine->name));
+		if (!options->name)
+			return -ENOMEM;
+	}
 	if (!options->engine && machine->engine[0]) {
 		options->engine = keep(options, strdup(machine->engine));
 		if (!options->engine)
@@ -136,7 +141,7 @@ static int merge_text(struct options *options, const struct machine_config *mach
 /* What the command line says of ports is in addition. */
 static int merge_ports(struct options *options, const struct machine_config *machine)
 {
-	if (options->net == NET_NONE)
+	if (options->net == NET_NONE || options->net == NET_LAN)
 		return 0;
 	for (unsigned i = 0; i < machine->port_count; i++) {
 		if (options->forward_count == OPTIONS_FORWARDS_MAX)
@@ -150,24 +155,39 @@ static int merge_ports(struct options *options, const struct machine_config *mac
 	return 0;
 }
 
+/* What the command line says of folders is in addition. */
+static int merge_shares(struct options *options, const struct machine_config *machine, char *reason,
+			size_t size)
+{
+	for (unsigned i = 0; i < machine->share_count; i++) {
+		char why[256];
+
+		if (options_share_take(options, machine->shares[i], why, sizeof(why)))
+			continue;
+		snprintf(reason, size, "line %u: share = %s: %s", machine->lines[MACHINE_SHARE],
+			 machine->shares[i], why);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int merge_net(struct options *options, const struct machine_config *machine, char *reason,
 		     size_t size)
 {
+	char why[256];
+
 	memcpy(options->mac, machine->mac, sizeof(options->mac));
 	/* -p asks for user, too. */
 	if (options->net != NET_DEFAULT || options->forward_count || !machine->net[0])
 		return 0;
-	if (!strcmp(machine->net, "user")) {
-		options->net = NET_USER;
-	} else if (!strcmp(machine->net, "none")) {
-		options->net = NET_NONE;
-	} else {
-		snprintf(reason, size,
-			 "line %u: net = %s: switches between machines are not there on Linux yet: "
-			 "add --net user or --net none",
-			 machine->lines[MACHINE_NET], machine->net);
+	if (!options_net_take(options, machine->net, why, sizeof(why))) {
+		snprintf(reason, size, "line %u: net = %s: %s", machine->lines[MACHINE_NET],
+			 machine->net, why);
 		return -EINVAL;
 	}
+	/* The file's text doesn't stay. */
+	if (options->net == NET_LAN)
+		options->net_text = keep(options, strdup(machine->net));
 	return 0;
 }
 
@@ -201,6 +221,8 @@ int machine_merge(struct options *options, const struct machine_config *machine,
 	options->test_devices |= machine->test_devices;
 	tell_ignored(machine, path);
 	error = merge_disks(options, machine, path, reason, size);
+	if (!error)
+		error = merge_shares(options, machine, reason, size);
 	if (!error)
 		error = merge_net(options, machine, reason, size);
 	if (error)

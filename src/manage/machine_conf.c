@@ -86,9 +86,21 @@ static bool put_disks(FILE *out, const struct options *options, const char *root
 	return true;
 }
 
+static void put_share(FILE *out, const struct options_share *share)
+{
+	char *whole = realpath(share->host, NULL);
+
+	/* One that isn't there is told of when the machine starts. */
+	fprintf(out, "share = %s:%s", whole ? whole : share->host, share->guest);
+	fprintf(out, ":uid=%u,gid=%u%s\n", (unsigned)share->uid, (unsigned)share->gid,
+		share->read_only ? ",ro" : "");
+	free(whole);
+}
+
 static void put_rest(FILE *out, const struct options *options, const struct image *image)
 {
 	const char *net = options->net == NET_USER   ? "user"
+			  : options->net == NET_LAN  ? options->net_text
 			  : options->net == NET_NONE ? "none"
 			  : options->forward_count   ? "user"
 			  : image		     ? image->config.net
@@ -103,6 +115,8 @@ static void put_rest(FILE *out, const struct options *options, const struct imag
 			mac[3], mac[4], mac[5]);
 	for (unsigned i = 0; i < options->forward_count; i++)
 		fprintf(out, "port = %s\n", options->forwards[i]);
+	for (unsigned i = 0; i < options->share_count; i++)
+		put_share(out, &options->shares[i]);
 	if (options->engine)
 		fprintf(out, "engine = %s\n", options->engine);
 	if (options->cpu_model)

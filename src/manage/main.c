@@ -13,6 +13,7 @@
 #include "manage/image.h"
 #include "manage/json.h"
 #include "manage/migrate_verb.h"
+#include "manage/net_process.h"
 #include "manage/options.h"
 #include "manage/run.h"
 #include "manage/save_verb.h"
@@ -206,6 +207,8 @@ int main(int argc, char **argv)
 		help_all(stderr);
 		return LODGE_BAD_OPTION;
 	}
+	if (argc == 3 && !strcmp(argv[1], NET_SERVE))
+		return net_serve(argv[2]);
 	status = main_verb(argv + 1);
 	if (fflush(stdout))
 		status = status ? status

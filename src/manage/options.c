@@ -11,6 +11,7 @@
 #include "core/vm.h"
 #include "lib/word.h"
 #include "manage/seed.h"
+#include "network/lan.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -118,7 +119,7 @@ static bool share_take(struct options_share *share, char *reason, size_t size)
 	return true;
 }
 
-static bool set_share(struct options *options, const char *value, char *reason, size_t size)
+bool options_share_take(struct options *options, const char *value, char *reason, size_t size)
 {
 	struct options_share *share = &options->shares[options->share_count];
 
@@ -160,12 +161,52 @@ static bool set_memory(struct options *options, const char *value, char *reason,
 	return true;
 }
 
+/* One of vlan=N, trunk and rate=SIZE. */
+static bool network_word(struct options_network *network, const char *word)
+{
+	uint64_t number;
+
+	if (!strcmp(word, "trunk"))
+		return network->trunk = true;
+	if (!strncmp(word, "rate=", 5))
+		return word_size(word + 5, &network->rate) && network->rate > 0;
+	if (strncmp(word, "vlan=", 5) != 0 || !word_number(word + 5, &number) || number < 1 ||
+	    number > LAN_VLAN_MAX)
+		return false;
+	network->vlan = (uint16_t)number;
+	return true;
+}
+
+bool options_net_take(struct options *options, const char *text, char *reason, size_t size)
+{
+	struct options_network *network = &options->network;
+	char copy[128], *rest = copy, *word;
+
+	if (!strcmp(text, "user") || !strcmp(text, "none")) {
+		options->net = text[0] == 'u' ? NET_USER : NET_NONE;
+		return true;
+	}
+	*network = (struct options_network){.vlan = LAN_VLAN};
+	snprintf(copy, sizeof(copy), "%s", text);
+	word = strsep(&rest, ",");
+	snprintf(network->name, sizeof(network->name), "%s", word);
+	if (strlen(text) >= sizeof(copy) || !lan_name_ok(word))
+		return wrong(reason, size,
+			     "must be user, none, or the name of a network (lodge net ls)");
+	while ((word = strsep(&rest, ",")))
+		if (!network_word(network, word))
+			return wrong(reason, size,
+				     "what is %s? Behind the network's name may stand vlan=N (1 to "
+				     "%d), trunk and rate=SIZE (bytes a second)",
+				     word, LAN_VLAN_MAX);
+	options->net = NET_LAN;
+	options->net_text = text;
+	return true;
+}
+
 static bool set_net(struct options *options, const char *value, char *reason, size_t size)
 {
-	options->net = !strcmp(value, "user")	? NET_USER
-		       : !strcmp(value, "none") ? NET_NONE
-						: NET_DEFAULT;
-	return options->net != NET_DEFAULT || wrong(reason, size, "must be user or none");
+	return options_net_take(options, value, reason, size);
 }
 
 static bool set_forward(struct options *options, const char *value, char *reason, size_t size)
@@ -288,7 +329,7 @@ const struct option options_table[] = {
 	{"--disk", "FILE[,ro][,format=F]", COMMAND_MACHINE, true, set_disk,
 	 "a disk image or a block device, as /dev/vda, /dev/vdb and so on; ro: never written; F: "
 	 "raw or qcow2 (default: qcow2 if the name ends in .qcow2, else raw)"},
-	{"-v", "HOST:GUEST[:ro]", COMMAND_MACHINE, true, set_share,
+	{"-v", "HOST:GUEST[:ro]", COMMAND_MACHINE, true, options_share_take,
 	 "shares the folder HOST with the guest, whose kernel is Linux 5.4 or later: with Lodge's "
 	 "initrd it is at GUEST, otherwise mount -t virtiofs share0 (share1, ...) DIR; ro: never "
 	 "written; uid=N,gid=N: whose the files are there (default 0)"},
@@ -296,9 +337,10 @@ const struct option options_table[] = {
 	 "how many processors, 1 to 32 (default 1)"},
 	{"--memory", "SIZE", COMMAND_MACHINE, false, set_memory,
 	 "memory: 512M, 2G, 64MiB (default 512M)"},
-	{"--net", "user|none", COMMAND_MACHINE, false, set_net,
-	 "a network card behind address translation, which needs no rights; or none (default, "
-	 "but for the prepared guest)"},
+	{"--net", "user|none|NAME", COMMAND_MACHINE, false, set_net,
+	 "a network card behind address translation, which needs no rights (user); none (default, "
+	 "but for the prepared guest); or one on a network between machines that lodge net create "
+	 "has made: NAME[,vlan=N][,trunk][,rate=SIZE]"},
 	{"-p", "[IP:]HOST:GUEST[/udp]", COMMAND_MACHINE, true, set_forward,
 	 "makes a port of the guest reachable at a port of this host (implies --net user)"},
 	{"--engine", "NAME", COMMAND_MACHINE, false, set_engine,
@@ -382,6 +424,10 @@ static const struct option *find(const char *argument, unsigned command, const c
 /* What can only be seen in the whole. */
 bool options_check(const struct options *options, char *reason, size_t size)
 {
+	if (options->net == NET_LAN && options->forward_count)
+		return wrong(reason, size,
+			     "-p %s: ports are forwarded with --net user, not on a network",
+			     options->forwards[0]);
 	if (options->net == NET_NONE && options->forward_count)
 		return wrong(reason, size, "-p %s: there is no network with --net none",
 			     options->forwards[0]);

@@ -33,7 +33,17 @@ enum {
 
 struct managed;
 
-enum options_net { NET_DEFAULT, NET_NONE, NET_USER };
+enum options_net { NET_DEFAULT, NET_NONE, NET_USER, NET_LAN };
+
+#define OPTIONS_NETWORK_NAME 64
+
+/* A network between machines, and how this one is on it. */
+struct options_network {
+	char name[OPTIONS_NETWORK_NAME];
+	uint16_t vlan; /* 1 to 4094 */
+	bool trunk;
+	uint64_t rate; /* bytes a second that it may send; 0: no limit */
+};
 
 struct options_disk {
 	char *path;
@@ -62,6 +72,8 @@ struct options {
 	unsigned cpus;
 	uint64_t memory; /* bytes */
 	enum options_net net;
+	struct options_network network;		    /* with NET_LAN */
+	const char *net_text;			    /* with NET_LAN: as it was written */
 	uint8_t mac[6];				    /* all 0: the usual one */
 	const char *forwards[OPTIONS_FORWARDS_MAX]; /* [ip:]host:guest[/udp], checked later */
 	unsigned forward_count;
@@ -102,6 +114,13 @@ extern const struct option options_table[];
  * with a reason if it is no good.
  */
 bool options_disk_take(struct options_disk *disk, char *reason, size_t size);
+
+/* A shared folder, HOST:GUEST[:WORD[,WORD]], is added. False with a reason. */
+bool options_share_take(struct options *options, const char *text, char *reason, size_t size);
+
+/* user, none, or NAME[,vlan=N][,trunk][,rate=SIZE] of a network. False with a reason. The text
+ * stays in use. */
+bool options_net_take(struct options *options, const char *text, char *reason, size_t size);
 
 void options_init(struct options *options);
 void options_free(struct options *options);

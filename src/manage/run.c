@@ -29,6 +29,7 @@
 #include "manage/run_state.h"
 #include "manage/seed.h"
 #include "manage/watch.h"
+#include "manage/net.h"
 #include "network/user.h"
 #include "storage/format.h"
 #include "x86/cpuid.h"
@@ -211,6 +212,14 @@ static int open_network(struct run *run)
 	if (options->net == NET_NONE ||
 	    (options->net == NET_DEFAULT && !options->forward_count && !run->guest.prepared))
 		return LODGE_OK;
+	if (options->net == NET_LAN) {
+		error = net_open(&run->vm, options, &run->netport, reason, sizeof(reason));
+		if (error)
+			return complain_with(error == -ENOENT ? LODGE_NOT_FOUND : LODGE_HOST_LACKS,
+					     "--net: %s", reason);
+		run->config.netport = run->netport;
+		return LODGE_OK;
+	}
 	for (unsigned i = 0; i < options->forward_count; i++)
 		if (user_forward_parse(options->forwards[i], &run->forwards[i], reason,
 				       sizeof(reason)))

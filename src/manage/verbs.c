@@ -3,5 +3,5 @@
 
 const struct verb *const verb_tables[] = {
 	verbs_create, verbs_life,  verbs_report, verbs_console,	   verbs_port, verbs_snapshot,
-	verbs_change, verbs_image, verbs_watch,	 verbs_completion, NULL,
+	verbs_change, verbs_image, verbs_watch,	 verbs_completion, verbs_net,  NULL,
 };

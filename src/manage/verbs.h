@@ -16,6 +16,7 @@ extern const struct verb verbs_change[];
 extern const struct verb verbs_image[];
 extern const struct verb verbs_watch[];
 extern const struct verb verbs_completion[];
+extern const struct verb verbs_net[];
 
 /* Ends a machine that runs, as --force, --timeout and --no-kill say. An exit status. */
 int verb_end_machine(struct verb_call *call, struct store *store, struct store_machine *machine);

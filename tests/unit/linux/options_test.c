@@ -178,12 +178,46 @@ TEST(what_a_machine_file_leaves_open_stays_open)
 	options_free(&options);
 }
 
-TEST(switches_are_refused_on_linux)
+TEST(networks_have_a_name_and_words)
 {
+	REQUIRE(parse("--net", "blue,vlan=7,rate=10M", NULL));
+	EXPECT_EQ(options.net, NET_LAN);
+	EXPECT_STR(options.network.name, "blue");
+	EXPECT_EQ(options.network.vlan, 7);
+	EXPECT_EQ(options.network.rate, 10 << 20);
+	EXPECT(!options.network.trunk);
+	options_free(&options);
 	REQUIRE(parse(NULL));
-	EXPECT_EQ(merge("[machine a]\nkernel = k\nnet = lan\n"), -EINVAL);
-	EXPECT(strstr(reason, "line 3: net = lan"));
-	EXPECT(strstr(reason, "--net user"));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nnet = lan,trunk\n"), 0);
+	EXPECT_EQ(options.net, NET_LAN);
+	EXPECT_STR(options.network.name, "lan");
+	EXPECT_STR(options.name, "a");
+	EXPECT_EQ(options.network.vlan, 1);
+	EXPECT(options.network.trunk);
+	options_free(&options);
+	REQUIRE(parse(NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nnet = lan,fast\n"), -EINVAL);
+	EXPECT(strstr(reason, "line 3: net = lan,fast: what is fast"));
+	options_free(&options);
+	EXPECT(!parse("--net", "a b", NULL));
+	EXPECT(!parse("--net", "a,vlan=4095", NULL));
+	EXPECT(!parse("--net", "a,rate=0", NULL));
+	EXPECT(!parse("--net", "a,", NULL));
+	EXPECT(!parse("--net", "a", "-p", "80:80", NULL));
+	options_free(&options);
+}
+
+TEST(shared_folders_of_a_machine_file)
+{
+	REQUIRE(parse("-v", "/one:/1", NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nshare = /two:/2:ro\nshare = /three:/3\n"), 0);
+	EXPECT_EQ(options.share_count, 3);
+	EXPECT_STR(options.shares[1].host, "/two");
+	EXPECT(options.shares[1].read_only);
+	options_free(&options);
+	REQUIRE(parse(NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nshare = /two\n"), -EINVAL);
+	EXPECT(strstr(reason, "line 3: share = /two: write HOST:GUEST"));
 	options_free(&options);
 }
 

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "manage/net.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/host.h"
+#include "manage/net_process.h"
+
+/* The same for a machine of the same name in the same network, so that it stays; any, for one
+ * without a name. */
+static void choose_mac(const char *network, const char *machine, uint8_t *mac)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	if (!*machine) {
+		host_random(&hash, sizeof(hash));
+	} else {
+		for (const char *c = network; *c; c++)
+			hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+		hash = (hash ^ '/') * UINT64_C(0x100000001b3);
+		for (const char *c = machine; *c; c++)
+			hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+	}
+	hash ^= hash >> 32;
+	/* Locally administered, and none of the gateway's. */
+	mac[0] = 0x52;
+	mac[1] = 0x54;
+	for (unsigned i = 0; i < 4; i++)
+		mac[2 + i] = (uint8_t)(hash >> (8 * i));
+}
+
+int net_open(struct vm *vm, const struct options *options, struct netport **port, char *reason,
+	     size_t size)
+{
+	static const uint8_t none[6];
+	struct wire_hello hello = {.magic = WIRE_MAGIC,
+				   .version = WIRE_VERSION,
+				   .vlan = options->network.vlan,
+				   .trunk = options->network.trunk,
+				   .rate = options->network.rate};
+	const char *name = options->name && lan_name_ok(options->name) ? options->name : "";
+	int socket, error;
+
+	strcpy(hello.name, name);
+	memcpy(hello.mac, options->mac, sizeof(hello.mac));
+	if (!memcmp(hello.mac, none, sizeof(none)))
+		choose_mac(options->network.name, name, hello.mac);
+	socket = net_join(options->network.name, &hello, reason, size);
+	if (socket < 0)
+		return socket;
+	error = wire_open(vm, socket, hello.mac, port);
+	if (error) {
+		close(socket);
+		snprintf(reason, size, "network %s: %s", options->network.name, strerror(-error));
+	}
+	return error;
+}

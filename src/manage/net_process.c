@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One thread reads the machines' frames; another, libslirp's (network/user.c), brings those of the
+ * world. Both have a lock, that of a vm which has nothing else: to libslirp's port the switch is
+ * the machine.
+ */
+#include "manage/net_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/host.h"
+#include "core/vm.h"
+#include "hosts/linux/sandbox.h"
+#include "manage/complain.h"
+#include "manage/exitcodes.h"
+#include "manage/net_store.h"
+#include "network/user.h"
+
+enum {
+	IDLE_MILLISECONDS = 5000, /* without machines */
+	BATCH = 64,		  /* frames of a machine in one go */
+	BUFFER = 1 << 20,
+	JOIN_TRIES = 100,
+	JOIN_WAIT_US = 50000,
+	GREET_MILLISECONDS = 5000,
+};
+
+struct station {
+	int socket; /* -1: nobody */
+	int port;   /* of the switch; -1: has not said hello yet */
+};
+
+struct net_process {
+	struct lan lan;
+	struct vm vm; /* its lock only */
+	struct netport *world;
+	int listener;
+	struct station stations[LAN_PORTS_MAX];
+	unsigned count;
+};
+
+static bool address_of(const char *name, struct sockaddr_un *address, char *reason, size_t size)
+{
+	char path[PATH_MAX];
+
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (net_runtime_path(name, "", path, reason, size))
+		return false;
+	if (strlen(path) < sizeof(address->sun_path)) {
+		strcpy(address->sun_path, path);
+		return true;
+	}
+	snprintf(reason, size, "network %s: the path %s is too long for a socket", name, path);
+	return false;
+}
+
+/* The world's port */
+
+static void to_world(void *owner, const void *frame, size_t length)
+{
+	struct net_process *process = owner;
+	const struct slice slice = {(void *)(uintptr_t)frame, length};
+
+	process->world->ops->send(process->world, &slice, 1);
+}
+
+/* On libslirp's thread, with the lock. Who is too slow loses a frame, and doesn't hold up others.
+ */
+static bool from_world(void *device, const void *frame, size_t length)
+{
+	struct net_process *process = device;
+	int gateway = lan_gateway(&process->lan);
+
+	if (gateway >= 0)
+		lan_input(&process->lan, (unsigned)gateway, frame, length, host_now());
+	return true;
+}
+
+static int open_world(struct net_process *process, char *reason, size_t size)
+{
+	const struct user_config config = {.mtu = 0};
+	const struct lan_port port = {
+		.send = to_world, .owner = process, .vlan = LAN_VLAN, .gateway = true};
+	int error = user_open(&process->vm, &config, &process->world, reason, size);
+
+	if (error)
+		return error;
+	process->world->device = process;
+	process->world->receive = from_world;
+	return lan_add(&process->lan, &port, host_now()) < 0 ? -ENOSPC : 0;
+}
+
+/* Machines */
+
+static void to_machine(void *owner, const void *frame, size_t length)
+{
+	struct station *station = owner;
+
+	(void)!send(station->socket, frame, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void leave(struct net_process *process, struct station *station)
+{
+	if (station->port >= 0)
+		lan_remove(&process->lan, (unsigned)station->port);
+	close(station->socket);
+	*station = (struct station){-1, -1};
+	process->count--;
+}
+
+static void arrive(struct net_process *process)
+{
+	const int size = BUFFER;
+	int socket = accept4(process->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (socket < 0)
+		return;
+	setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	for (unsigned i = 0; i < LAN_PORTS_MAX; i++) {
+		if (process->stations[i].socket >= 0)
+			continue;
+		process->stations[i] = (struct station){socket, -1};
+		process->count++;
+		return;
+	}
+	close(socket);
+}
+
+/* The first message. False: the machine has to go. */
+static bool greet(struct net_process *process, struct station *station, const void *message,
+		  size_t length)
+{
+	struct wire_answer answer = {.magic = WIRE_MAGIC, .version = WIRE_VERSION};
+	struct wire_hello hello;
+	struct lan_port port = {.send = to_machine, .owner = station};
+	int error = -EPROTO;
+
+	if (length == sizeof(hello)) {
+		memcpy(&hello, message, sizeof(hello));
+		hello.name[LAN_NAME_MAX] = '\0';
+		if (!memcmp(hello.magic, WIRE_MAGIC, sizeof(hello.magic)) &&
+		    hello.version == WIRE_VERSION) {
+			memcpy(port.name, hello.name, sizeof(port.name));
+			memcpy(port.mac, hello.mac, sizeof(port.mac));
+			port.vlan = hello.vlan;
+			port.trunk = hello.trunk != 0;
+			port.rate = hello.rate;
+			error = lan_add(&process->lan, &port, host_now());
+		}
+	}
+	station->port = error >= 0 ? error : -1;
+	answer.error = error < 0 ? (uint32_t)-error : 0;
+	if (send(station->socket, &answer, sizeof(answer), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return false;
+	return error >= 0;
+}
+
+static void read_station(struct net_process *process, struct station *station)
+{
+	uint8_t frame[LAN_FRAME_MAX];
+
+	for (unsigned i = 0; i < BATCH; i++) {
+		ssize_t got = recv(station->socket, frame, sizeof(frame), MSG_DONTWAIT | MSG_TRUNC);
+
+		if (got < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (got <= 0 ||
+		    (station->port < 0 && !greet(process, station, frame,
+						 (size_t)got <= sizeof(frame) ? (size_t)got : 0))) {
+			leave(process, station);
+			return;
+		}
+		/* The hello is no frame; what was too long is none either. */
+		if (i > 0 || station->port >= 0)
+			if ((size_t)got <= sizeof(frame) && memcmp(frame, WIRE_MAGIC, 8) != 0)
+				lan_input(&process->lan, (unsigned)station->port, frame,
+					  (size_t)got, host_now());
+	}
+}
+
+/* Until there has been no machine for a while. */
+static void serve(struct net_process *process)
+{
+	for (;;) {
+		struct pollfd waits[LAN_PORTS_MAX + 1] = {
+			{.fd = process->listener, .events = POLLIN}};
+		int ready;
+
+		for (unsigned i = 0; i < LAN_PORTS_MAX; i++)
+			waits[i + 1] = (struct pollfd){.fd = process->stations[i].socket,
+						       .events = POLLIN};
+		ready = poll(waits, LAN_PORTS_MAX + 1, process->count ? -1 : IDLE_MILLISECONDS);
+		if (ready == 0 && !process->count)
+			return;
+		vm_lock(&process->vm);
+		for (unsigned i = 0; i < LAN_PORTS_MAX; i++)
+			if (waits[i + 1].revents && process->stations[i].socket >= 0)
+				read_station(process, &process->stations[i]);
+		if (waits[0].revents & POLLIN)
+			arrive(process);
+		vm_unlock(&process->vm);
+	}
+}
+
+/* The lock, which dies with the process; a socket that is left over from one that was killed makes
+ * room. 0, -EBUSY: there is a switch; another negative errno. */
+static int listen_as(struct net_process *process, const char *name, char *reason, size_t size)
+{
+	struct sockaddr_un address;
+	char path[PATH_MAX];
+	int lock, error = net_runtime_path(name, ".lock", path, reason, size);
+
+	if (error || !address_of(name, &address, reason, size))
+		return error ? error : -ENAMETOOLONG;
+	lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (lock < 0)
+		return -errno;
+	if (flock(lock, LOCK_EX | LOCK_NB))
+		return -EBUSY;
+	unlink(address.sun_path);
+	process->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (process->listener < 0 ||
+	    bind(process->listener, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(process->listener, LAN_PORTS_MAX)) {
+		snprintf(reason, size, "%s: %s", address.sun_path, strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+int net_serve(const char *name)
+{
+	static const char *const readable[] = {"/etc/resolv.conf", NULL};
+	static struct net_process process;
+	const struct sandbox_options sandbox = {.readable = readable};
+	char reason[PATH_MAX + 256] = "";
+	struct net_info info;
+	int error = net_find(name, &info, reason, sizeof(reason));
+
+	host_lock_init(&process.vm.lock);
+	lan_init(&process.lan, name);
+	for (unsigned i = 0; i < LAN_PORTS_MAX; i++)
+		process.stations[i] = (struct station){-1, -1};
+	if (!error)
+		error = listen_as(&process, name, reason, sizeof(reason));
+	if (error == -EBUSY)
+		return LODGE_OK;
+	if (!error && !info.isolated)
+		error = open_world(&process, reason, sizeof(reason));
+	if (!error)
+		error = sandbox_enter(&sandbox, reason, sizeof(reason));
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "%s", reason);
+	serve(&process);
+	if (process.world)
+		process.world->ops->close(process.world);
+	return LODGE_OK;
+}
+
+/* Starts the process, of nobody's: its parent is gone at once. It shares nothing with this one. */
+static int start_process(const char *name)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		char *arguments[] = {"lodge", NET_SERVE, (char *)(uintptr_t)name, NULL};
+		int null = open("/dev/null", O_RDWR);
+
+		setsid();
+		if (fork() != 0)
+			_exit(0);
+		for (int i = 0; i < 3; i++)
+			dup2(null, i);
+		closefrom(3);
+		if (chdir("/"))
+			_exit(1);
+		execv("/proc/self/exe", arguments);
+		_exit(127);
+	}
+	if (child < 0)
+		return -errno;
+	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	return 0;
+}
+
+static int join_once(const struct sockaddr_un *address, const struct wire_hello *hello)
+{
+	const int size = BUFFER;
+	int socket_file = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), error = 0;
+
+	if (socket_file < 0)
+		return -errno;
+	setsockopt(socket_file, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	if (connect(socket_file, (const struct sockaddr *)address, sizeof(*address)))
+		error = -errno;
+	if (!error)
+		error = wire_greet(socket_file, hello, GREET_MILLISECONDS);
+	if (error)
+		close(socket_file);
+	return error ? error : socket_file;
+}
+
+int net_join(const char *name, const struct wire_hello *hello, char *reason, size_t size)
+{
+	struct sockaddr_un address;
+	struct net_info info;
+	int result = net_find(name, &info, reason, size);
+
+	if (result)
+		return result;
+	if (!address_of(name, &address, reason, size))
+		return -ENAMETOOLONG;
+	for (unsigned i = 0; i < JOIN_TRIES; i++) {
+		result = join_once(&address, hello);
+		if (result != -ENOENT && result != -ECONNREFUSED && result != -ECONNRESET)
+			break;
+		/* Not there yet, not any more, or the remains of one. */
+		if (i % 20 == 0 && start_process(name))
+			break;
+		usleep(JOIN_WAIT_US);
+	}
+	if (result == -EEXIST)
+		snprintf(reason, size,
+			 "network %s: another machine on it has this hardware address: choose "
+			 "another mac",
+			 name);
+	else if (result < 0)
+		snprintf(reason, size, "network %s: its switch can't be reached: %s", name,
+			 strerror(-result));
+	return result;
+}
