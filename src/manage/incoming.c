@@ -22,6 +22,10 @@
 
 #define REASON 1024
 
+/* For a port: so often, so many milliseconds. */
+#define WAITS 400
+#define WAIT  5
+
 /* The process's signals are taken by the event loop, which doesn't run yet: now they end it. */
 static void let_signals(bool through)
 {
@@ -161,6 +165,14 @@ int incoming_memory(struct run *run)
 	memcpy(run->restore.file.state, message->payload, message->length);
 	run->restore.file.state_length = message->length;
 	return LODGE_OK;
+}
+
+bool incoming_waits(struct run *run)
+{
+	if (!run->incoming.address || run->incoming.waits++ == WAITS)
+		return false;
+	usleep(WAIT * 1000);
+	return true;
 }
 
 int incoming_commit(struct run *run)

@@ -13,6 +13,7 @@ struct incoming {
 	const char *address; /* NULL: no machine is to come */
 	struct wire wire;    /* its fd is -1 without a peer */
 	struct wire_message message;
+	unsigned waits;
 	bool paused; /* it stood before, and is to stand */
 };
 
@@ -23,6 +24,12 @@ int incoming_begin(struct run *run, struct options *options);
 /* Once the vm has its memory: fills it, until the other side has nothing more to send. Then its
  * disks may be opened. */
 int incoming_memory(struct run *run);
+
+/*
+ * A port that the old process has given up may be in use for a moment still, until its network's
+ * thread is out of its wait for it. True, after a wait, if it is worth another try.
+ */
+bool incoming_waits(struct run *run);
 
 /* Once the machine is as it was: gets the word that it is ours. */
 int incoming_commit(struct run *run);

@@ -224,7 +224,9 @@ static int open_network(struct run *run)
 		if (user_forward_parse(options->forwards[i], &run->forwards[i], reason,
 				       sizeof(reason)))
 			return complain_with(LODGE_BAD_OPTION, "-p: %s", reason);
-	error = user_open(&run->vm, &config, &run->netport, reason, sizeof(reason));
+	do
+		error = user_open(&run->vm, &config, &run->netport, reason, sizeof(reason));
+	while (error == -EADDRINUSE && incoming_waits(run));
 	if (error)
 		return complain_with(LODGE_HOST_LACKS, "%s", reason);
 	run->forward_count = options->forward_count;

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Whose the machine is once all of it has come: what the side that it comes to does. */
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engines/scripted/scripted.h"
+#include "manage/exitcodes.h"
+#include "manage/run_state.h"
+
+static struct run *run;
+static struct wire old;
+static struct wire_message message;
+
+static void begin(void)
+{
+	int ends[2];
+
+	run = calloc(1, sizeof(*run));
+	REQUIRE(run && socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+	run->incoming.address = "unix:/here";
+	run->incoming.message.payload = malloc(WIRE_PAYLOAD_MAX);
+	message.payload = malloc(WIRE_PAYLOAD_MAX);
+	REQUIRE(wire_init(&run->incoming.wire, ends[0], NULL) == 0);
+	REQUIRE(wire_init(&old, ends[1], NULL) == 0);
+}
+
+static void end(void)
+{
+	incoming_end(run);
+	free(run);
+	free(message.payload);
+}
+
+static void hear(enum wire_type type)
+{
+	REQUIRE(wire_receive(&old, &message, 1000) == 0);
+	EXPECT_EQ(message.type, type);
+}
+
+TEST(go_makes_it_ours)
+{
+	begin();
+	REQUIRE(wire_send(&old, WIRE_GO, 0, NULL, 0) == 0);
+	EXPECT_EQ(incoming_commit(run), LODGE_OK);
+	EXPECT(!run->incoming.paused);
+	hear(WIRE_LOADED);
+	hear(WIRE_RUNNING);
+	end();
+}
+
+TEST(a_paused_machine_stays_so)
+{
+	begin();
+	REQUIRE(wire_send(&old, WIRE_GO, 1, NULL, 0) == 0);
+	EXPECT_EQ(incoming_commit(run), LODGE_OK);
+	EXPECT(run->incoming.paused);
+	end();
+}
+
+/* A process that lives says something before it closes. */
+TEST(the_end_of_the_other_process_makes_it_ours)
+{
+	begin();
+	close(old.fd);
+	EXPECT_EQ(incoming_commit(run), LODGE_OK);
+	end();
+}
+
+TEST(cancel_leaves_it_there)
+{
+	begin();
+	REQUIRE(wire_send(&old, WIRE_CANCEL, 0, NULL, 0) == 0);
+	EXPECT_EQ(incoming_commit(run), LODGE_HOST_LACKS);
+	hear(WIRE_LOADED);
+	end();
+	begin();
+	REQUIRE(wire_send(&old, WIRE_CANCEL, 0, NULL, 0) == 0);
+	close(old.fd); /* also behind it */
+	EXPECT_EQ(incoming_commit(run), LODGE_HOST_LACKS);
+	end();
+}
+
+TEST(nonsense_leaves_it_there)
+{
+	static const char words[] = "200 OK, or so it seems to be";
+
+	begin();
+	REQUIRE(write(old.fd, words, sizeof(words)) == sizeof(words));
+	EXPECT_EQ(incoming_commit(run), LODGE_BAD_INPUT);
+	hear(WIRE_LOADED);
+	end();
+	begin();
+	REQUIRE(wire_send(&old, WIRE_MEMORY, 0, words, 4) == 0);
+	EXPECT_EQ(incoming_commit(run), LODGE_BAD_INPUT);
+	end();
+}
+
+/* Memory that comes, until the state does. */
+static void fill(void)
+{
+	const struct vm_config config = {.vcpus = 1,
+					 .memory_size = 4 << 20,
+					 .hole_base = UINT64_C(0xc0000000),
+					 .engine = &engine_scripted};
+	static uint8_t chunk[SAVED_CHUNK];
+
+	begin();
+	REQUIRE(vm_create(&run->vm, &config) == 0);
+	memset(chunk, 7, sizeof(chunk));
+	REQUIRE(wire_send_chunk(&old, 0x20000, chunk, 0x0003) == 0);
+}
+
+TEST(memory_and_state_come)
+{
+	fill();
+	REQUIRE(wire_send(&old, WIRE_STATE, 0, "state", 5) == 0);
+	EXPECT_EQ(incoming_memory(run), LODGE_OK);
+	EXPECT_EQ(run->vm.memory.base[0x20000], 7);
+	EXPECT_EQ(run->vm.memory.base[0x21fff], 7);
+	EXPECT_EQ(run->vm.memory.base[0x22000], 0);
+	EXPECT_EQ(run->restore.file.state_length, 5);
+	hear(WIRE_READY);
+	free(run->restore.file.state);
+	vm_destroy(&run->vm);
+	end();
+}
+
+TEST(an_end_before_the_state_is_the_end)
+{
+	fill();
+	close(old.fd);
+	EXPECT_EQ(incoming_memory(run), LODGE_HOST_LACKS);
+	vm_destroy(&run->vm);
+	end();
+	fill();
+	REQUIRE(wire_send(&old, WIRE_GO, 0, NULL, 0) == 0);
+	EXPECT_EQ(incoming_memory(run), LODGE_BAD_INPUT);
+	vm_destroy(&run->vm);
+	end();
+}
