@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Preloaded into a program that uses KVM (LD_PRELOAD), counts how often KVM_RUN returned to it, and says so
- * on standard error when it ends: `count: N exits, N kicks`. Kicks are signals of its own; all else is the
- * guest's doing.
+ * Preloaded into a program that uses KVM (LD_PRELOAD), counts how often KVM_RUN returned to it, and
+ * says so on standard error when it ends: `count: N exits, N kicks`. Kicks are signals of its own;
+ * all else is the guest's doing.
  */
 #include <errno.h>
 #include <linux/kvm.h>

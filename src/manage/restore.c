@@ -29,9 +29,10 @@ static const char *option_name(const struct run *run)
 /* Options */
 
 /* What the saved machine says itself. */
-static const char *const fixed[] = {"--machine",      "--kernel", "--initrd",	 "--append",
-				    "--cpus",	      "--memory", "--cpu-model", "--net",
-				    "--test-devices", "-v",	  NULL};
+static const char *const fixed[] = {"--machine", "--kernel",	   "--initrd",	  "--append",
+				    "--cpus",	 "--memory",	   "--cpu-model", "--net",
+				    "-v",	 "--test-devices", "--user",	  "--hostname",
+				    "--ssh-key", "--cloud-init",   NULL};
 
 static int check_options(const struct options *options)
 {

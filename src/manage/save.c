@@ -35,6 +35,8 @@ const char *save_obstacle(const struct run *run)
 {
 	if (run->command)
 		return "it runs a COMMAND, whose other end is this process";
+	if (run->options->net == NET_LAN)
+		return "it is on a network of machines (lodge net), which its file could not name";
 	if (run->description->disk_count != run->disk_count)
 		return "its seed (--hostname and the like) is a disk without a file";
 	return run->shares.count ? "it shares folders (-v), in which it has files open" : NULL;
