@@ -46,6 +46,15 @@ struct engine_dirty {
 	void (*stop)(struct vm *vm);
 };
 
+/* What an engine tells of its work, by names of its own, for people and programs. */
+enum engine_unit { ENGINE_EVENTS, ENGINE_NANOSECONDS, ENGINE_BYTES };
+struct engine_counter {
+	const char *name;
+	enum engine_unit unit;
+	uint64_t value;
+};
+#define ENGINE_COUNTERS_MAX 40
+
 struct engine {
 	const char *name;
 	/* 0 if it can truly run guests here; else a negative errno. A line about why (either way)
@@ -87,6 +96,16 @@ struct engine {
 	 * always is up to date. Called through vcpu_sync.
 	 */
 	void (*sync)(struct vcpu *vcpu);
+	/*
+	 * Fills counters[0..ENGINE_COUNTERS_MAX) with what there is to tell of the vcpu, or, for
+	 * NULL, of what all share; how many. The same ones in the same order for each vcpu. Any
+	 * thread, also while vcpus run: then as of a moment ago. NULL where there are none.
+	 */
+	unsigned (*counters)(const struct vm *vm, const struct vcpu *vcpu,
+			     struct engine_counter *counters);
+	/* Asks for counters of time as well, which take some to measure. Before any vcpu runs. NULL
+	 * where that makes no difference. */
+	void (*measure)(struct vm *vm);
 	/*
 	 * NULL where local APICs are devices. Otherwise the engine's own: PENDING_INTERRUPT and
 	 * PENDING_NMI are never posted, CR8 and the APIC's registers never asked for, EXIT_HALT

@@ -202,10 +202,13 @@ static uint32_t waking_bits(struct vcpu *vcpu)
 
 static void vcpu_sleep(struct vcpu *vcpu, uint32_t waking)
 {
+	uint64_t begin = host_now();
+
 	atomic_store(&vcpu->place, VCPU_WAITING);
 	while (!(atomic_load(&vcpu->pending) & waking))
 		host_vcpu_wait(vcpu, UINT64_MAX);
 	atomic_store(&vcpu->place, VCPU_OUTSIDE);
+	vcpu->slept += host_now() - begin;
 }
 
 static void vcpu_park(struct vcpu *vcpu)

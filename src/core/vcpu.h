@@ -120,6 +120,8 @@ struct vcpu {
 	void *engine_private;
 	void *host_private;
 	uint64_t exits[8]; /* by enum exit_kind, for statistics; the vcpu's thread */
+	uint64_t
+		slept; /* likewise: nanoseconds that it waited for an event, as far as core knows */
 };
 
 /*

@@ -17,6 +17,7 @@
 #include "manage/control_ports.h"
 #include "manage/managed.h"
 #include "manage/run_state.h"
+#include "manage/stats.h"
 
 #define SECOND UINT64_C(1000000000)
 
@@ -55,6 +56,11 @@ static void status(struct run *run, struct control_call *call)
 				 (double)(host_now() - run->started) / (double)SECOND, "guest-time",
 				 (double)vm_time(&run->vm) / (double)SECOND, "disks",
 				 disks_list(run), "ports", control_ports_list(run)));
+}
+
+static void stats(struct run *run, struct control_call *call)
+{
+	control_answer(call, stats_json(run));
 }
 
 static void pause_vm(struct run *run, struct control_call *call)
@@ -252,6 +258,7 @@ const struct control_command control_commands[] = {
 	 {{"size", 'i', false}, {NULL, 0, false}},
 	 control_memory,
 	 "how much memory the guest uses and this host holds; size: what it shall get by on"},
+	{"stats", {{NULL, 0, false}}, stats, "where the machine's time has gone"},
 	{"commands", {{NULL, 0, false}}, commands, "lists the commands"},
 	{NULL, {{NULL, 0, false}}, NULL, NULL},
 };

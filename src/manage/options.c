@@ -12,6 +12,7 @@
 #include "lib/word.h"
 #include "manage/seed.h"
 #include "network/lan.h"
+#include "manage/stats.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -304,6 +305,14 @@ static bool set_log(struct options *options, const char *value, char *reason, si
 	return wrong(reason, size, "must be error, warning, info or debug");
 }
 
+static bool set_stats(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->stats = !strcmp(value, "text")	  ? STATS_TEXT
+			 : !strcmp(value, "json") ? STATS_JSON
+						  : STATS_NONE;
+	return options->stats != STATS_NONE || wrong(reason, size, "must be text or json");
+}
+
 static bool set_json(struct options *options, const char *value, char *reason, size_t size)
 {
 	options->json = true;
@@ -374,6 +383,8 @@ const struct option options_table[] = {
 	 "0xec"},
 	{"--log", "LEVEL", COMMAND_RUN, false, set_log,
 	 "what Lodge reports on standard error: error, warning (default), info or debug"},
+	{"--stats", "text|json", COMMAND_RUN, false, set_stats,
+	 "says on standard error at the end where the machine's time has gone"},
 	{"--json", NULL, COMMAND_DOCTOR | COMMAND_VERSION, false, set_json, "reports as JSON"},
 	{NULL, NULL, 0, false, NULL, NULL},
 };

@@ -89,6 +89,7 @@ struct options {
 	bool test_devices;
 	int log_level; /* enum host_log_level */
 	bool json;
+	int stats;			      /* enum stats_form */
 	char **command;			      /* behind --, ended by NULL; NULL for none */
 	const char *subject, *subject_second; /* of help */
 	char *owned[OPTIONS_OWNED_MAX];

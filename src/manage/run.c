@@ -28,6 +28,7 @@
 #include "manage/managed.h"
 #include "manage/run_state.h"
 #include "manage/seed.h"
+#include "manage/stats.h"
 #include "manage/watch.h"
 #include "manage/net.h"
 #include "network/user.h"
@@ -192,6 +193,8 @@ static int make_vm(struct run *run)
 				     run->engine->name, strerror(-error));
 	run->vm_made = true;
 	engines_configure(run->options->engine, &run->vm);
+	if (run->options->stats && run->engine->measure)
+		run->engine->measure(&run->vm);
 	error = linux_vm_attach(&run->vm);
 	if (error)
 		return complain_with(LODGE_HOST_LACKS, "can't make an event loop: %s",
@@ -235,19 +238,28 @@ static int open_network(struct run *run)
 }
 
 static void press_power(struct vm *vm);
+static void show_stats(struct vm *vm);
 
 static const struct terminal_command terminal_commands[] = {
 	{'p', "press the power button", press_power},
+	{'s', "show where the time goes", show_stats},
 	{0, NULL, NULL},
 };
 
 /* The terminal's commands know only the vm. There is one machine in a process. */
 static struct pc *pc_at_terminal;
+static const struct run *run_at_terminal;
 
 static void press_power(struct vm *vm)
 {
 	if (pc_at_terminal)
 		pc_power_button(pc_at_terminal);
+}
+
+static void show_stats(struct vm *vm)
+{
+	if (run_at_terminal)
+		stats_print(run_at_terminal, stderr, "\r\n");
 }
 
 static void close_console(struct run *run)
@@ -348,6 +360,7 @@ static int make_pc(struct run *run)
 		return complain_with(LODGE_HOST_LACKS, "can't make the machine: %s",
 				     strerror(-error));
 	pc_at_terminal = run->pc;
+	run_at_terminal = run;
 	return LODGE_OK;
 }
 
@@ -562,6 +575,23 @@ static int run_until_end(struct run *run)
 	return status;
 }
 
+static void report_stats(const struct run *run)
+{
+	json_t *object;
+
+	if (!run->vm_made || run->options->stats == STATS_NONE)
+		return;
+	if (run->options->stats == STATS_TEXT) {
+		stats_print(run, stderr, "\n");
+		return;
+	}
+	object = stats_json(run);
+	if (object)
+		json_dumpf(object, stderr, JSON_INDENT(2));
+	json_decref(object);
+	fputc('\n', stderr);
+}
+
 static void clean_up(struct run *run)
 {
 	if (run->control) {
@@ -571,6 +601,7 @@ static void clean_up(struct run *run)
 	if (run->agent)
 		agent_link_destroy(run->agent);
 	close_console(run);
+	report_stats(run);
 	if (run->command)
 		command_destroy(run->command);
 	if (run->netport)

@@ -12,6 +12,7 @@
 #include "engines/translate/interpret.h"
 #include "engines/translate/mmu.h"
 #include "engines/translate/return_stack.h"
+#include "engines/translate/timing.h"
 #include "engines/translate/translation.h"
 #include "engines/translate/translator.h"
 #include "engines/translate/window.h"
@@ -27,6 +28,7 @@ static struct block *make_block(struct cpu *cpu, uint64_t physical, const uint8_
 {
 	struct machine_code *code = cpu->code;
 	struct block *block = NULL;
+	unsigned doing = timing_switch(cpu, TIMING_TRANSLATE);
 	bool full;
 
 	CHECK(code_page_prepare(cpu, physical));
@@ -44,6 +46,7 @@ static struct block *make_block(struct cpu *cpu, uint64_t physical, const uint8_
 			code_flush(code);
 		exclusive_end(cpu);
 	}
+	timing_switch(cpu, doing);
 	return block;
 }
 
@@ -52,6 +55,7 @@ static struct block *make_block(struct cpu *cpu, uint64_t physical, const uint8_
 static struct block *find_block(struct cpu *cpu)
 {
 	cpu->count_lookups++;
+	timing_switch(cpu, TIMING_FIND);
 	for (;;) {
 		const struct fetch_entry *entry = mmu_fetch_page(cpu, cpu->rip);
 		uint64_t physical = (entry->physical & ~4095ull) | (cpu->rip & 4095);
@@ -89,11 +93,13 @@ static const void *resume(struct cpu *cpu, const void *code)
 	}
 	if (!cpu->vector_live)
 		cpu_vector_load(cpu);
+	timing_switch(cpu, TIMING_GUEST);
 	return code;
 }
 
-static const void *leave(void)
+static const void *leave(struct cpu *cpu)
 {
+	timing_switch(cpu, TIMING_DISPATCH);
 	return (const void *)translate_leave;
 }
 
@@ -104,13 +110,13 @@ static const void *go_on(struct cpu *cpu)
 	struct block *block;
 
 	if (is_kicked(cpu) || !translate_possible(cpu))
-		return leave();
+		return leave(cpu);
 	if (entry->address == cpu->rip) {
 		cpu->code_page = cpu->rip & ~4095ull;
 		return resume(cpu, entry->code);
 	}
 	block = find_block(cpu);
-	return block ? resume(cpu, code_reg_entry(cpu->code, block)) : leave();
+	return block ? resume(cpu, code_reg_entry(cpu->code, block)) : leave(cpu);
 }
 
 /* Behind an instruction that may have made an event deliverable. */
@@ -217,6 +223,7 @@ static const void *interpret_here(struct cpu *cpu, const struct place *place)
 	const uint8_t *bytes = vm_slice(cpu->vm, gpa(physical), 1);
 
 	CHECK(bytes);
+	timing_switch(cpu, TIMING_INTERPRET);
 	if (insn_decode(&cpu->insn, bytes, room < 15 ? room : 15, CODE_64) != DECODE_OK) {
 		interpret(cpu); /* another vcpu has changed it */
 		return go_on(cpu);
@@ -250,6 +257,7 @@ static const void *look_up(struct cpu *cpu, const struct words *words, uint64_t 
 	struct place place = find_place(cpu, words->at[0]);
 	unsigned size = words->at[1];
 
+	timing_switch(cpu, TIMING_LOOK_UP);
 	cpu->count_misses++;
 	if (size && paging_canonical(linear) && paging_canonical(linear + size - 1) &&
 	    !evicts_each_other(cpu, linear) && mmu_host(cpu, linear, size, access))
@@ -302,6 +310,7 @@ const void *translate_window(struct cpu *cpu, const struct words *words, uint64_
 	struct place place = find_place(cpu, words->at[0]);
 	struct window_slot *slot = (void *)((uint8_t *)cpu + words->at[1]);
 
+	timing_switch(cpu, TIMING_WINDOW);
 	cpu->count_slot_misses++;
 	if (!window_fill_slot(cpu, slot, linear, words->at[2])) {
 		/* Operands behind this one may rely on the slot. */
@@ -318,6 +327,7 @@ const void *translate_window(struct cpu *cpu, const struct words *words, uint64_
 
 static void run_handler(struct cpu *cpu, uint32_t word)
 {
+	timing_switch(cpu, TIMING_HANDLER);
 	cpu->count_calls++;
 	/* a copy, for a flush may take the other away meanwhile */
 	cpu->insn = cpu->code->insns[word & ~WORDS_CHECKED];
@@ -341,7 +351,7 @@ const void *translate_end(struct cpu *cpu, const struct words *words)
 	find_call(cpu, words);
 	run_handler(cpu, words->at[1]);
 	if (has_event(cpu))
-		return leave();
+		return leave(cpu);
 	/* Nothing tests kick before the first instruction of a block is done: that keeps sti's
 	 * shadow. */
 	if (cpu->interrupt_shadow == SHADOW_STI && !is_kicked(cpu))
@@ -352,20 +362,23 @@ const void *translate_end(struct cpu *cpu, const struct words *words)
 /* words: offset in the page. */
 const void *translate_interpret(struct cpu *cpu, const struct words *words)
 {
+	timing_switch(cpu, TIMING_INTERPRET);
 	cpu->rip = cpu->code_page + words->at[0];
 	interpret(cpu);
-	return has_event(cpu) ? leave() : go_on(cpu);
+	return has_event(cpu) ? leave(cpu) : go_on(cpu);
 }
 
 /* words: offset in the page. */
 const void *translate_goto(struct cpu *cpu, const struct words *words)
 {
+	timing_switch(cpu, TIMING_FIND);
 	cpu->rip = cpu->code_page + words->at[0];
 	return go_on(cpu);
 }
 
 const void *translate_jump(struct cpu *cpu)
 {
+	timing_switch(cpu, TIMING_FIND);
 	return go_on(cpu);
 }
 
@@ -380,12 +393,13 @@ const void *translate_link(struct cpu *cpu, const struct words *words)
 	struct block *block;
 
 	set_page(cpu, from);
+	timing_switch(cpu, TIMING_FIND);
 	cpu->rip = cpu->code_page + (entry & 0xffff);
 	if (is_kicked(cpu))
-		return leave();
+		return leave(cpu);
 	block = find_block(cpu);
 	if (!block)
-		return leave();
+		return leave(cpu);
 	code_lock(&code->lock);
 	if (code->generation == generation && !block->dropped && block->mode == from->mode &&
 	    block->page == from->page && block->linear == from->linear) {
@@ -408,12 +422,13 @@ const void *translate_stale(struct cpu *cpu, const struct words *words)
 
 	CHECK(stale);
 	set_page(cpu, stale);
+	timing_switch(cpu, TIMING_FIND);
 	cpu->rip = cpu->code_page + stale->start;
 	if (is_kicked(cpu) || !translate_possible(cpu))
-		return leave();
+		return leave(cpu);
 	block = find_block(cpu);
 	if (!block)
-		return leave();
+		return leave(cpu);
 	code_lock(&code->lock);
 	if (code->generation == generation && !block->dropped &&
 	    block_physical(block) == block_physical(stale) && block->mode == stale->mode &&
@@ -528,12 +543,13 @@ static const void *go_on_from_window(struct cpu *cpu)
 
 const void *fault_raise(struct cpu *cpu)
 {
+	timing_switch(cpu, cpu->fault_vector == EXCEPTION_PF ? TIMING_WINDOW : TIMING_DISPATCH);
 	if (cpu->fault_vector == EXCEPTION_PF)
 		return go_on_from_window(cpu);
 	if (cpu->fault_vector == EXCEPTION_SS ||
 	    (cpu->fault_vector == EXCEPTION_GP && cpu->fault_empty)) {
 		interpret(cpu);
-		return leave();
+		return leave(cpu);
 	}
 	if (cpu->fault_vector == EXCEPTION_GP || cpu->fault_vector == EXCEPTION_AC)
 		exception_raise_error(cpu, cpu->fault_vector, 0);

@@ -140,6 +140,28 @@ enum {
 	MODE_WINDOW = 1 << 7, /* memory operands through windows (window.h) */
 };
 
+/* What a vcpu's time goes into (timing.h). */
+enum timing_kind {
+	TIMING_OUTSIDE, /* halted, or in what is not the engine's */
+	TIMING_GUEST,
+	TIMING_FIND,
+	TIMING_TRANSLATE,
+	TIMING_LOOK_UP,
+	TIMING_HANDLER,
+	TIMING_INTERPRET,
+	TIMING_WINDOW,
+	TIMING_DEVICE,
+	TIMING_EXCLUSIVE,
+	TIMING_DISPATCH, /* events, and the way to all others */
+	TIMING_COUNT
+};
+struct timing {
+	bool on;
+	uint8_t doing;	/* enum timing_kind */
+	uint64_t since; /* the host's TSC */
+	uint64_t ticks[TIMING_COUNT];
+};
+
 struct cpu {
 	/* Reached by translated code at small offsets. */
 	uint64_t gpr[16];
@@ -273,9 +295,11 @@ struct cpu {
 	bool leave;	   /* the dispatcher is to return with *exit */
 	struct insn insn;  /* the one being interpreted */
 
-	/* What tests and --log info look at, by the vcpu's thread. */
+	/* What tests and statistics.c look at; the vcpu's thread. */
 	uint64_t count_blocks, count_lookups, count_invalidations, count_window_faults;
 	uint64_t count_calls, count_misses, count_slot_misses, count_kicks;
+	uint64_t count_steps, count_exceptions;
+	struct timing timing;
 };
 
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 }; /* cpu->interrupt_shadow */

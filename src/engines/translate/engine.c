@@ -20,6 +20,8 @@
 #include "engines/translate/mmu.h"
 #include "engines/translate/probe.h"
 #include "engines/translate/return_stack.h"
+#include "engines/translate/statistics.h"
+#include "engines/translate/timing.h"
 #include "engines/translate/translate.h"
 #include "engines/translate/translator.h"
 #include "engines/translate/window.h"
@@ -75,10 +77,12 @@ void engine_log_once(struct cpu *cpu, enum engine_log kind, const char *format, 
 
 void cpu_access(struct cpu *cpu, struct exit *exit)
 {
+	unsigned doing = timing_switch(cpu, TIMING_DEVICE);
 	bool live = cpu_outside_begin(cpu);
 
 	vcpu_access(cpu->vcpu, exit);
 	cpu_outside_end(cpu, live);
+	timing_switch(cpu, doing);
 }
 
 bool handler_exclusive_begin(struct cpu *cpu, uint64_t linear, unsigned size)
@@ -143,12 +147,15 @@ static void step(struct cpu *cpu)
 {
 	bool stepping = cpu->rflags & FLAG_TF;
 
+	timing_switch(cpu, TIMING_INTERPRET);
+	cpu->count_steps++;
 	if (cpu->debug_active)
 		debug_check_instruction(cpu);
 	cpu->interrupt_shadow = 0;
 	interpret(cpu);
 	if (cpu->debug_active || stepping)
 		debug_after_instruction(cpu, stepping);
+	timing_switch(cpu, TIMING_DISPATCH);
 }
 
 static void run_one(struct cpu *cpu)
@@ -169,7 +176,9 @@ static void run_loop(struct cpu *cpu_argument)
 	struct cpu *volatile cpu = cpu_argument;
 
 	if (__builtin_setjmp(cpu->unwind)) {
+		timing_switch(cpu, TIMING_DISPATCH);
 		exclusive_unwind(cpu);
+		cpu->count_exceptions++;
 		exception_deliver(cpu);
 	} else if (cpu->event_pending) {
 		cpu->event_pending = false;
@@ -196,12 +205,14 @@ static void engine_run(struct vcpu *vcpu, struct exit *exit)
 	cpu->tsc_offset = vcpu->state.tsc_offset; /* a pause moves it */
 	cpu->exit = exit;
 	cpu->leave = false;
+	timing_switch(cpu, TIMING_DISPATCH);
 	exclusive_enter(cpu);
 	run_loop(cpu);
 	exclusive_leave(cpu);
 	if (cpu->vector_live)
 		cpu_vector_save(cpu);
 	cpu_save(cpu, &vcpu->state);
+	timing_switch(cpu, TIMING_OUTSIDE);
 }
 
 static void engine_kick(struct vcpu *vcpu)
@@ -244,34 +255,10 @@ static int engine_vm_create(struct vm *vm)
 	return 0;
 }
 
-/* Where the time went, for whoever looks for what is slow (docs/translate.md). */
-static void log_statistics(const struct machine_code *code)
-{
-	host_log(LOG_INFO,
-		 "engine: %lu KiB of code in %u blocks, %lu instructions translated, %lu links, "
-		 "%lu blocks dropped, %lu flushes",
-		 (unsigned long)code->code_used / 1024, code->block_count,
-		 (unsigned long)code->count_insns, (unsigned long)code->count_links,
-		 (unsigned long)code->count_dropped, (unsigned long)code->count_flushes);
-}
-
-static void log_vcpu_statistics(const struct cpu *cpu)
-{
-	host_log(LOG_INFO,
-		 "engine: vcpu %u: %lu blocks translated, %lu looked up, %lu TLB misses, "
-		 "%lu handlers called, %lu invalidations, %lu kicks, %lu window faults, "
-		 "%lu window slots missed",
-		 cpu->vcpu->id, (unsigned long)cpu->count_blocks, (unsigned long)cpu->count_lookups,
-		 (unsigned long)cpu->count_misses, (unsigned long)cpu->count_calls,
-		 (unsigned long)cpu->count_invalidations, (unsigned long)cpu->count_kicks,
-		 (unsigned long)cpu->count_window_faults, (unsigned long)cpu->count_slot_misses);
-}
-
 static void engine_vm_destroy(struct vm *vm)
 {
 	struct translate_vm *private = vm->engine_private;
 
-	log_statistics(private->code);
 	code_destroy(private->code);
 	host_pages_free(private, sizeof(*private));
 	vm->engine_private = NULL;
@@ -314,7 +301,6 @@ static void engine_vcpu_destroy(struct vcpu *vcpu)
 {
 	struct translate_vcpu *private = vcpu->engine_private;
 
-	log_vcpu_statistics(&private->cpu);
 	window_destroy(&private->cpu);
 	return_stack_destroy(&private->cpu);
 	copy_destroy(&private->copy);
@@ -325,6 +311,21 @@ static void engine_vcpu_destroy(struct vcpu *vcpu)
 struct machine_code *engine_code(struct vm *vm)
 {
 	return ((struct translate_vm *)vm->engine_private)->code;
+}
+
+static unsigned engine_counters(const struct vm *vm, const struct vcpu *vcpu,
+				struct engine_counter *counters)
+{
+	const struct translate_vm *private = vm->engine_private;
+
+	return vcpu ? statistics_vcpu(vcpu->engine_private, counters)
+		    : statistics_vm(private->code, counters);
+}
+
+static void engine_measure(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		statistics_measure(vm->vcpus[i]->engine_private);
 }
 
 void engine_interpret_only(struct vm *vm, bool only)
@@ -353,4 +354,6 @@ const struct engine engine_translate = {
 	.reset = engine_reset,
 	.fetches = true,
 	.dirty = &dirty_log,
+	.counters = engine_counters,
+	.measure = engine_measure,
 };

@@ -3,6 +3,7 @@
 
 #include "engines/translate/code_cache.h"
 #include "engines/translate/code_memory.h"
+#include "engines/translate/timing.h"
 #include "lib/check.h"
 
 /* So many looks before the processor is left to others: another vcpu may have no core to go on
@@ -41,16 +42,18 @@ static void set_inside(struct cpu *cpu, uint32_t inside)
 void exclusive_enter(struct cpu *cpu)
 {
 	struct exclusive *exclusive = &cpu->code->exclusive;
-	unsigned looks = 0;
+	unsigned looks = 0, doing = cpu->timing.doing;
 
 	for (;;) {
 		set_inside(cpu, 1);
 		if (!atomic_load(&exclusive->wanted))
-			return;
+			break;
+		timing_switch(cpu, TIMING_EXCLUSIVE);
 		set_inside(cpu, 0);
 		while (atomic_load_explicit(&exclusive->wanted, memory_order_relaxed))
 			wait_a_little(&looks);
 	}
+	timing_switch(cpu, doing);
 }
 
 void exclusive_leave(struct cpu *cpu)
@@ -85,14 +88,17 @@ static void wait_for_others(struct machine_code *code, const struct cpu *self)
 void exclusive_begin(struct cpu *cpu)
 {
 	struct exclusive *exclusive = &cpu->code->exclusive;
+	unsigned doing;
 
 	CHECK(!cpu->exclusive);
+	doing = timing_switch(cpu, TIMING_EXCLUSIVE);
 	atomic_fetch_add(&exclusive->wanted, 1);
 	set_inside(cpu, 0);
 	code_lock(&exclusive->lock);
 	wait_for_others(cpu->code, cpu);
 	set_inside(cpu, 1);
 	cpu->exclusive = true;
+	timing_switch(cpu, doing);
 }
 
 void exclusive_end(struct cpu *cpu)

@@ -15,6 +15,7 @@
 #include "core/vm.h"
 #include "engines/translate/code_cache.h"
 #include "engines/translate/mmu.h"
+#include "engines/translate/timing.h"
 #include "engines/translate/window_memory.h"
 #include "lib/check.h"
 #include "x86/paging.h"
@@ -195,6 +196,7 @@ static void give_up(struct cpu *cpu)
 static void empty(struct cpu *cpu, unsigned mask)
 {
 	struct windows *windows = cpu->windows;
+	unsigned doing = timing_switch(cpu, TIMING_WINDOW);
 	bool any = false;
 
 	for (unsigned i = 0; i < WINDOWS; i++) {
@@ -207,11 +209,10 @@ static void empty(struct cpu *cpu, unsigned mask)
 		CHECK(window_memory_unmap(window->host, WINDOW_BYTES));
 		windows->space[window->space].credit -= (int64_t)(__builtin_ia32_rdtsc() - begin);
 	}
-	if (!any)
-		return;
-	for (unsigned i = windows->page_count; i-- > 0;)
+	for (unsigned i = windows->page_count; any && i-- > 0;)
 		if (mask >> window_number(&windows->page[i]) & 1)
 			forget(cpu, i);
+	timing_switch(cpu, doing);
 }
 
 /* The host may refuse it, for it takes one more mapping; emptying the whole window takes none. */

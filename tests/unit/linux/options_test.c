@@ -13,6 +13,7 @@
 #include "manage/image.h"
 #include "manage/machine.h"
 #include "manage/options.h"
+#include "manage/stats.h"
 #include "manage/verb.h"
 
 static struct options options;
@@ -84,6 +85,16 @@ TEST(format_of_a_disk_is_said_or_not)
 	EXPECT(strstr(reason, "raw or qcow2") != NULL);
 	EXPECT(!parse("--disk", ",format=raw", NULL));
 	options_free(&options);
+}
+
+TEST(statistics_have_a_form)
+{
+	REQUIRE(parse("--stats", "text", NULL));
+	EXPECT_EQ(options.stats, STATS_TEXT);
+	REQUIRE(parse("--stats", "json", NULL));
+	EXPECT_EQ(options.stats, STATS_JSON);
+	EXPECT(!parse("--stats", "yes", NULL));
+	EXPECT(strstr(reason, "text or json") != NULL);
 }
 
 TEST(network_is_what_was_said)
