@@ -4,7 +4,7 @@
 .PHONY: test-run test-boot
 test:
 	$(Q)tools/install-packages run test
-	$(Q)$(MAKE) --no-print-directory $(parallel) all guest guests $O/unit-tests $O/unit-tests-linux conformance-build
+	$(Q)$(MAKE) --no-print-directory $(parallel) all guest guests $O/stress/stress $O/unit-tests $O/unit-tests-linux conformance-build
 	$(Q)$(MAKE) --no-print-directory test-run
 
 # A folder of tests with a program `run` in it needs no other rule than to be there.
