@@ -11,8 +11,8 @@
 #include "core/vm.h"
 #include "lib/word.h"
 #include "manage/seed.h"
-#include "network/lan.h"
 #include "manage/stats.h"
+#include "network/lan.h"
 
 #define MIB (UINT64_C(1) << 20)
 
