@@ -148,27 +148,35 @@ TEST(code_knows_its_address)
 
 /*
  * The kernel has called, and goes to user mode with its return address on the user's stack: the
- * user returns there with no more rights than he has. hlt is #GP. Selectors: 27 data, 35 code.
+ * user returns there with no more rights than he has. What is behind the call, and has been run by
+ * the kernel before, reads a page that is not the user's. Selectors: 27 data, 35 code.
  */
-GUEST(user, "call 1f; hlt; 1: mov (%rsp), %rax; mov $0x7f000, %ebx; mov %rax, (%rbx);"
+GUEST(user, "xor %esi, %esi; 3: call 1f; 5: mov 0x150000, %rcx; inc %esi; cmp $2, %esi; jb 3b; hlt;"
+	    "1: test %esi, %esi; jnz 4f; ret;"
+	    "4: mov (%rsp), %rax; mov $0x7f000, %ebx; mov %rax, (%rbx);"
 	    "push $27; push %rbx; push $2; push $35; lea 2f(%rip), %rax; push %rax; iretq;"
 	    "2: ret");
 
 TEST(user_code_does_not_return_to_the_kernel)
 {
+	const uint64_t *frame;
 	struct vcpu_state *state;
 	uint64_t *gdt;
 
 	create();
+	*entry_of(0x150000) = 0x150003;
 	gdt = guest_at(&guest, GUEST_GDT);
 	gdt[3] = 0x00cff3000000ffff;
 	gdt[4] = 0x00affb000000ffff;
 	state = &guest.vm.vcpus[0]->state;
 	state->gdtr.limit = 39;
 	state = run(user, user_end);
-	EXPECT_EQ(state->gpr[R15], 13);
-	EXPECT_EQ(*(uint64_t *)guest_at(&guest, state->gpr[RSP] + 8), GUEST_CODE + 5);
-	EXPECT_EQ(*(uint64_t *)guest_at(&guest, state->gpr[RSP] + 16), 35);
+	frame = guest_at(&guest, state->gpr[RSP]);
+	EXPECT_EQ(state->gpr[R15], 14);
+	EXPECT_EQ(state->cr2, 0x150000);
+	EXPECT_EQ(frame[0], 5); /* there, and the user's access */
+	EXPECT_EQ(frame[1], GUEST_CODE + 7);
+	EXPECT_EQ(frame[2], 35);
 }
 
 /* The stack lies across the end of the first window, and is used from both sides. */
