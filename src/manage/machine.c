@@ -194,8 +194,7 @@ static int merge_net(struct options *options, const struct machine_config *machi
 /* What bare metal does and Linux does not. */
 static void tell_ignored(const struct machine_config *machine, const char *path)
 {
-	static const enum machine_key ignored[] = {MACHINE_WEIGHT, MACHINE_CAP, MACHINE_PROCESSORS,
-						   MACHINE_DISK_MEMORY, MACHINE_START};
+	static const enum machine_key ignored[] = {MACHINE_CAP, MACHINE_DISK_MEMORY, MACHINE_START};
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		if (machine->lines[ignored[i]])
@@ -219,6 +218,8 @@ int machine_merge(struct options *options, const struct machine_config *machine,
 	if (machine->lines[MACHINE_MEMORY] && !options_given(options, "--memory"))
 		options->memory = machine->memory;
 	options->test_devices |= machine->test_devices;
+	options->processors = machine->processors;
+	options->weight = machine->weight;
 	tell_ignored(machine, path);
 	error = merge_disks(options, machine, path, reason, size);
 	if (!error)

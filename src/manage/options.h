@@ -70,7 +70,9 @@ struct options {
 	struct options_share shares[OPTIONS_SHARES_MAX];
 	unsigned share_count;
 	unsigned cpus;
-	uint64_t memory; /* bytes */
+	uint64_t processors; /* of this host, a bit each, on which it may run; 0: any (limits.h) */
+	unsigned weight;     /* its share of them, in hundredths of the usual one; 0: that */
+	uint64_t memory;     /* bytes */
 	enum options_net net;
 	struct options_network network;		    /* with NET_LAN */
 	const char *net_text;			    /* with NET_LAN: as it was written */

@@ -24,6 +24,7 @@
 #include "manage/exitcodes.h"
 #include "manage/guest.h"
 #include "manage/images.h"
+#include "manage/limits.h"
 #include "manage/machine.h"
 #include "manage/managed.h"
 #include "manage/run_state.h"
@@ -635,6 +636,9 @@ int run(struct options *options)
 		status = incoming_begin(run, options);
 	if (!status)
 		status = machine_apply(options);
+	/* Before there are threads, which inherit it. */
+	if (!status)
+		status = limits_apply(options);
 	if (!status)
 		status = prepare(run);
 	if (!status)

@@ -30,6 +30,8 @@ static const struct verb_option set_options[] = {
 	{"--net", "user|none", false, "a network card, or none"},
 	{"--engine", "NAME", false, "what runs the guest"},
 	{"--cpu-model", "NAME", false, "what the guest's processors can do"},
+	{"--weight", "N", false, "its share of processor time, 1 to 10000; 100 is the usual one"},
+	{"--processors", "all|LIST", false, "which of this host's processors it may run on: 0-3,5"},
 	VERB_END,
 };
 

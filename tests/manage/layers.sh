@@ -95,6 +95,17 @@ expect 0 "" set --cpus 2 --memory 32M set
 expect 0 32M ls
 expect 65 "must be a number from 1 to 32" set --cpus 99 set
 expect 64 "says nothing" set set
+expect 0 "" set --processors 0 --weight 40 set
+expect 65 "must be all, or numbers" set --processors x set
+expect 0 "" start set
+process=$(pid set)
+is "processors" 0 "$(awk '/^Cpus_allowed_list/ {print $2}' /proc/$process/status)"
+usual=$(nice)
+is "the nice value of weight 40" $((usual + 4 > 19 ? 19 : usual + 4)) "$(awk '{print $19}' /proc/$process/stat)"
+expect 0 "" kill set
+expect 0 "" set --processors 63 --weight 100 set
+[ "$(nproc --all)" -gt 63 ] || expect 69 "none of them" start set
+expect 0 "" set --processors all set
 expect 0 "" start set
 expect 0 "from its next start on" set --memory 64M set
 expect 0 "" rm --force set
