@@ -28,6 +28,7 @@ static struct cpuid_host everything(void)
 	bytes_fill(&host, 0xff, sizeof(host));
 	host.avx_enabled = true;
 	host.executes = false;
+	host.intel = false;
 	host.tsc_frequency = 2500000000;
 	return host;
 }
