@@ -14,7 +14,7 @@ metal_shared := $(wildcard src/lib/*.c)
 metal_x86    := $(wildcard src/x86/*.c)
 kernel_sources  := $(sort $(wildcard src/kernel/*.[cS] src/kernel/*/*.[cS]))
 kernel_all      := $(kernel_sources) $(metal_shared) \
-                   $(filter-out src/x86/segments.c src/x86/cpuid.c src/x86/cpuid_entries.c src/x86/encode.c,$(metal_x86))
+                   $(filter-out src/x86/segments.c src/x86/cpuid.c src/x86/cpuid_entries.c src/x86/encode.c src/x86/state.c,$(metal_x86))
 machine_sources := $(sort $(wildcard src/hosts/metal/*.[cS] src/engines/metal/*.[cS]) $(metal_shared) $(metal_x86) \
                    $(wildcard src/core/*.c src/devices/*.c src/devices/virtio/*.c src/machines/*.c))
 manager_sources := $(sort $(wildcard src/manager/*.[cS]) $(wildcard $(addprefix src/hosts/metal/, \

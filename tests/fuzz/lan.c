@@ -6,6 +6,8 @@
 
 #include "network/lan.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 #define EXPECT(condition) ((condition) ? (void)0 : __builtin_trap())
 
 enum { PORTS = 5 };

@@ -19,6 +19,8 @@
 #include "core/device.h"
 #include "storage/share.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 #define EXPECT(condition) ((condition) ? (void)0 : __builtin_trap())
 
 enum { ROOM = 4096, KNOWN = 16 };
