@@ -7,6 +7,9 @@
  *
  * What comes out of a machine is the guest's to choose. It is unpacked in a folder of its own, with
  * no owners and no special modes; tar keeps names that lead out of it, and links, from doing so.
+ * But tar follows links that are there before it begins, and in the place where a copy is to go
+ * they may be the guest's from an earlier copy: what was unpacked is moved there without tar
+ * (unpacked.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +26,8 @@
 #include "manage/agent_verbs.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
+#include "manage/safe_file.h"
+#include "manage/unpacked.h"
 
 extern char **environ;
 
@@ -171,20 +176,30 @@ static int copy_in(const struct agent_copy *copy)
 
 /* Out of it */
 
-/* A folder beside the place where it is to be. */
-static char *temporary(const char *target)
+/* A folder beside the place where it is to be; `inside`: in it. To be freed. */
+static char *temporary(const char *target, bool inside)
 {
 	const char *slash = strrchr(target, '/');
-	int length = slash ? (int)(slash - target) + 1 : 0;
+	int length = inside ? (int)strlen(target) : slash ? (int)(slash - target) + 1 : 0;
 	char *folder;
 
-	if (asprintf(&folder, "%.*s.lodge-XXXXXX", length, target) < 0)
+	if (asprintf(&folder, "%.*s%s.lodge-XXXXXX", length, target, inside ? "/" : "") < 0)
 		return NULL;
 	if (mkdtemp(folder))
 		return folder;
 	complain("cp: %s: %s", folder, strerror(errno));
 	free(folder);
 	return NULL;
+}
+
+/* With whatever the guest has put there. */
+static void temporary_end(char *folder)
+{
+	int error = safe_folder_remove(folder);
+
+	if (error)
+		complain("cp: %s: it is left there: %s", folder, strerror(-error));
+	free(folder);
 }
 
 /* Unpacks what the guest's script writes into `folder`. */
@@ -205,7 +220,7 @@ static int unpack(const struct agent_copy *copy, bool tree, char *name, char *fo
 
 static int file_out(const struct agent_copy *copy, char *name, const char *target)
 {
-	char *folder = temporary(target), *inside = NULL;
+	char *folder = temporary(target, false), *inside = NULL;
 	struct stat stat_buffer;
 	int status;
 
@@ -220,20 +235,60 @@ static int file_out(const struct agent_copy *copy, char *name, const char *targe
 				       copy->machine->name, copy->from);
 	else if (!status && rename(inside, target))
 		status = complain_with(LODGE_HOST_LACKS, "cp: %s: %s", target, strerror(errno));
-	if (inside)
-		unlink(inside);
-	if (rmdir(folder))
-		complain("cp: %s: it is left there: %s", folder, strerror(errno));
 	free(inside);
-	free(folder);
+	temporary_end(folder);
 	return status;
+}
+
+/* What was unpacked goes into the target, which gets mode and time of the guest's if it is new. */
+static int put_tree(char *folder, const char *target, bool made)
+{
+	char name[NAME_MAX + 1] = ".";
+	struct stat was;
+	int error;
+
+	/* As tar has left it, it may be one that can't be looked into. */
+	if (stat(folder, &was) || chmod(folder, 0700))
+		error = -errno;
+	else
+		error = unpacked_move(folder, target, name, sizeof(name));
+	if (!error && made) {
+		const struct timespec times[2] = {was.st_atim, was.st_mtim};
+
+		temporary_end(folder);
+		if (chmod(target, was.st_mode & 0777) || utimensat(AT_FDCWD, target, times, 0))
+			return complain_with(LODGE_HOST_LACKS, "cp: %s: %s", target,
+					     strerror(errno));
+		return LODGE_OK;
+	}
+	temporary_end(folder);
+	if (error == -EPERM)
+		return complain_with(LODGE_BAD_INPUT, "cp: %s: %s in it is a device: not taken",
+				     target, name);
+	return error ? complain_with(LODGE_HOST_LACKS, "cp: %s: %s in it: %s", target, name,
+				     strerror(-error))
+		     : LODGE_OK;
 }
 
 static int tree_out(const struct agent_copy *copy, char *target)
 {
-	if (mkdir(target, 0777) && errno != EEXIST)
+	bool made = !mkdir(target, 0700);
+	struct stat stat_buffer;
+	char *folder;
+	int status;
+
+	if (!made && errno != EEXIST)
 		return complain_with(LODGE_HOST_LACKS, "cp: %s: %s", target, strerror(errno));
-	return unpack(copy, true, NULL, target);
+	if (lstat(target, &stat_buffer) || !S_ISDIR(stat_buffer.st_mode))
+		return complain_with(LODGE_HOST_LACKS, "cp: %s: is no folder", target);
+	folder = temporary(target, true);
+	if (!folder)
+		return LODGE_HOST_LACKS;
+	status = unpack(copy, true, NULL, folder);
+	if (!status)
+		return put_tree(folder, target, made);
+	temporary_end(folder);
+	return status;
 }
 
 static int copy_out(const struct agent_copy *copy)
@@ -243,6 +298,10 @@ static int copy_out(const struct agent_copy *copy)
 	struct stat stat_buffer;
 	int status;
 
+	if (name && !strcmp(name, "..")) {
+		free(name);
+		name = NULL;
+	}
 	if (kind == IS_NOTHING)
 		status = complain_with(LODGE_BAD_INPUT, "cp: %s:%s: there is no such file",
 				       copy->machine->name, copy->from);
