@@ -74,6 +74,32 @@ TEST(pages_of_the_balloon_are_given_back)
 	EXPECT_EQ(balloon.given_back, 5 * PAGE);
 }
 
+/* One request could name pages by the thousand million, with the vm's lock held. */
+TEST(a_request_takes_no_longer_than_others)
+{
+	struct driver_buffer numbers = {600 * PAGE, 4 * 4097, false};
+	struct driver_buffer reports[3];
+
+	start();
+	fill(512, 2);
+	for (unsigned i = 0; i < 4097; i++)
+		bytes_store32(driver_at(&driver, 600 * PAGE + 4 * i), 0x7fffffff);
+	bytes_store32(driver_at(&driver, 600 * PAGE + 4 * 4095), 512);
+	bytes_store32(driver_at(&driver, 600 * PAGE + 4 * 4096), 513);
+	driver_add(&driver, INFLATE, &numbers, 1);
+	driver_kick(&driver, INFLATE);
+	EXPECT_EQ(driver_used(&driver, INFLATE, NULL), 0);
+	EXPECT(is_back(512) && !is_back(513));
+
+	/* More than there is. */
+	for (unsigned i = 0; i < 3; i++)
+		reports[i] = (struct driver_buffer){512 * PAGE, DRIVER_MEMORY / 2, true};
+	driver_add(&driver, REPORTING, reports, 3);
+	driver_kick(&driver, REPORTING);
+	EXPECT_EQ(driver_used(&driver, REPORTING, NULL), 0);
+	EXPECT(balloon.given_back <= PAGE + DRIVER_MEMORY);
+}
+
 TEST(free_pages_that_are_reported_are_given_back)
 {
 	struct driver_buffer buffers[2] = {{512 * PAGE, 64 * PAGE, true},

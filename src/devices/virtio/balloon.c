@@ -27,8 +27,10 @@ enum { CONFIG_TARGET = 0, CONFIG_ACTUAL = 4 };
 enum { STAT_SIZE = 10, STATS_MAX = 32 };
 enum { INFLATE = 0, DEFLATE = 1, STATISTICS = 2 };
 
-/* Giving memory back takes a while, under the vm's lock: so many requests in one go. */
-enum { INFLATE_BATCH = 4, REPORT_BATCH = 1 };
+/* Giving memory back takes a while, under the vm's lock: so many requests in one go, and of each so
+ * many page numbers. Drivers send 256; what is behind those is left where it is. */
+enum { INFLATE_BATCH = 4, REPORT_BATCH = 1, NUMBERS_MAX = 4096 };
+_Static_assert(NUMBERS_MAX % VIRTIO_BALLOON_PAGES == 0, "taken in whole rounds");
 
 /* Queues follow each other without gaps, whichever of the features the driver has taken. */
 static bool is_statistics(const struct virtio_balloon *balloon, unsigned queue)
@@ -64,10 +66,12 @@ static void sort(uint32_t *pages, unsigned count)
 static void take_pages(struct virtio_balloon *balloon, struct virtqueue_chain *chain)
 {
 	uint32_t *pages = balloon->pages;
-	unsigned count, end;
+	unsigned count, end, taken = 0;
 
-	while ((count = (unsigned)(virtqueue_chain_read(chain, pages, sizeof(balloon->pages)) /
+	while (taken < NUMBERS_MAX &&
+	       (count = (unsigned)(virtqueue_chain_read(chain, pages, sizeof(balloon->pages)) /
 				   sizeof(*pages))) > 0) {
+		taken += count;
 		sort(pages, count);
 		for (unsigned i = 0; i < count; i = end) {
 			for (end = i + 1; end < count && pages[end] - pages[end - 1] <= 1; end++)
@@ -81,10 +85,13 @@ static void take_pages(struct virtio_balloon *balloon, struct virtqueue_chain *c
 static void take_reported(struct virtio_balloon *balloon, const struct virtqueue_chain *chain)
 {
 	const struct memory *memory = &balloon->virtio.device.vm->memory;
+	uint64_t left = memory->size;
 
-	for (unsigned i = 0; i < chain->writable_count; i++) {
+	/* Free pages are reported once: more than there is makes no sense. */
+	for (unsigned i = 0; i < chain->writable_count && chain->writable[i].length <= left; i++) {
 		const struct slice *slice = &chain->writable[i];
 
+		left -= slice->length;
 		give_back(balloon, memory_address(memory, slice->base).value, slice->length);
 	}
 }
