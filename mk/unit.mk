@@ -45,8 +45,16 @@ unit_objects = $(call objects_in,$O/unit/obj,$1)
 $O/unit/fake.a: $(call unit_objects,$(fake_sources))
 	$(Q)rm -f $@ && ar rcs $@ $^
 # Here the software engine runs guests, whose vector registers are live in quiet code; a sanitizer's
-# calls would use them. So quiet objects are the program's own.
-linux_objects := $(foreach s,$(linux_sources),$(call objects_in,$(if $(call is_quiet,$s),$O/obj,$O/unit/obj),$s))
+# calls would use them. So quiet objects are the program's own, and so are the functions that the
+# compiler calls in them: by their names memcpy and so on, the sanitizer's would be linked.
+linux_objects := $(foreach s,$(linux_sources),$(call objects_in,$(if $(call is_quiet,$s),$O/unit/quiet,$O/unit/obj),$s))
+own_calls := memcpy memmove memset memcmp
+$O/unit/quiet/%.o: $O/obj/%.o
+	$(Q)mkdir -p $(@D)
+	$(Q)objcopy $(foreach c,$(own_calls),--redefine-sym $c=bytes_$c) $< $@
+$O/unit/quiet/src/lib/bytes.o: $O/obj/src/lib/bytes.o
+	$(Q)mkdir -p $(@D)
+	$(Q)objcopy $(foreach c,$(own_calls),--strip-symbol $c) $< $@
 $O/unit/linux.a: $(linux_objects)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
