@@ -46,16 +46,6 @@ static int failed(const struct run *run, int error)
 			     wire_error(error));
 }
 
-/* Somebody else's process has no machine for us. */
-static bool is_own(int fd)
-{
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-	       (peer.uid == geteuid() || peer.uid == 0);
-}
-
 /* Sends the reason why not, and ends the connection. */
 static void refuse(struct incoming *incoming, const char *reason)
 {
@@ -69,7 +59,7 @@ static bool greet(struct run *run, int fd, struct saved_config *config, char *re
 	struct incoming *incoming = &run->incoming;
 	int error = wire_init(&incoming->wire, fd, NULL);
 
-	if (!error && incoming->wire.local && !is_own(fd)) {
+	if (!error && incoming->wire.local && !wire_peer_is_own(fd)) {
 		snprintf(reason, REASON, "another user's process is no peer");
 		return false;
 	}

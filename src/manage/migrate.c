@@ -174,9 +174,11 @@ static int expect(struct migrate *migrate, enum wire_type type, int timeout)
 	if (error)
 		return error;
 	if (migrate->message.type == WIRE_REFUSE) {
-		snprintf(migrate->reason, sizeof(migrate->reason), "the other side refuses: %.*s",
-			 (int)(migrate->message.length < 400 ? migrate->message.length : 400),
-			 (const char *)migrate->message.payload);
+		char text[401];
+
+		wire_text(&migrate->message, text, sizeof(text));
+		snprintf(migrate->reason, sizeof(migrate->reason), "the other side refuses: %s",
+			 text);
 		return -EREMOTEIO;
 	}
 	return migrate->message.type == type ? 0 : -EPROTO;

@@ -57,6 +57,8 @@ static int begin(struct moving *moving)
 		return complain_with(LODGE_BAD_INPUT, "migrate: no machine %s runs (%s: %s)",
 				     moving->machine, socket, strerror(-error));
 	moving->fd = wire_connect(moving->address, reason, sizeof(reason));
+	if (moving->fd == -EPERM)
+		return complain_with(LODGE_BAD_INPUT, "migrate: %s", reason);
 	if (moving->fd < 0)
 		return complain_with(LODGE_BAD_INPUT,
 				     "migrate: nothing waits at %s (lodge run --incoming)", reason);

@@ -210,6 +210,17 @@ int wire_take_chunk(const struct wire_message *message, uint8_t *memory, uint64_
 	return 0;
 }
 
+void wire_text(const struct wire_message *message, char *text, size_t size)
+{
+	size_t length = message->length < size ? message->length : size - 1;
+
+	for (size_t i = 0; i < length; i++)
+		text[i] = (char)(message->payload[i] < ' ' || message->payload[i] > '~'
+					 ? '?'
+					 : message->payload[i]);
+	text[length] = '\0';
+}
+
 const char *wire_error(int error)
 {
 	switch (error) {
@@ -243,6 +254,15 @@ static const char *unix_path(const char *address)
 	return strchr(address, '/') ? address : NULL;
 }
 
+bool wire_peer_is_own(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+	       (peer.uid == geteuid() || peer.uid == 0);
+}
+
 static int unix_socket(const char *address, const char *path, bool listens, char *reason,
 		       size_t size)
 {
@@ -266,6 +286,11 @@ static int unix_socket(const char *address, const char *path, bool listens, char
 		umask(mask);
 	} else {
 		error = connect(fd, (struct sockaddr *)&name, sizeof(name)) ? -errno : 0;
+	}
+	/* In a folder of everybody's it may be anybody's: all of a guest's memory goes there. */
+	if (!error && !listens && !wire_peer_is_own(fd)) {
+		close(fd);
+		return fail(-EPERM, reason, size, address, "another user's process listens there");
 	}
 	if (!error)
 		return fd;

@@ -63,12 +63,19 @@ int wire_send_chunk(struct wire *wire, uint64_t offset, const uint8_t *chunk, ui
 /* Puts what a WIRE_MEMORY message says into memory of `size` bytes. 0 or -EPROTO. */
 int wire_take_chunk(const struct wire_message *message, uint8_t *memory, uint64_t size);
 
+/* A message's text as one line, in printable characters. */
+void wire_text(const struct wire_message *message, char *text, size_t size);
+
+/* Whether the process at the other end of a Unix socket is this user's, or root's. */
+bool wire_peer_is_own(int fd);
+
 /* One line for what went wrong. */
 const char *wire_error(int error);
 
 /*
  * "unix:PATH", a path with a slash, or HOST:PORT ("[::1]:4444" for IPv6). A connected or listening
- * socket, or a negative errno with a line in reason. What listens at a path is for its owner only.
+ * socket, or a negative errno with a line in reason. What listens at a path is for its owner only,
+ * and what another user's process listens at isn't connected to (-EPERM).
  */
 int wire_connect(const char *address, char *reason, size_t size);
 int wire_listen(const char *address, char *reason, size_t size);

@@ -2,9 +2,14 @@
 #include "test.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/bytes.h"
@@ -156,4 +161,60 @@ TEST(addresses_that_make_no_sense_are_named)
 	EXPECT(wire_connect(":80", reason, sizeof(reason)) < 0);
 	EXPECT(wire_connect("unix:/nonexistent/socket", reason, sizeof(reason)) < 0);
 	EXPECT(wire_listen("/nonexistent/socket", reason, sizeof(reason)) < 0);
+}
+
+TEST(a_peers_words_are_printable)
+{
+	char text[8];
+
+	message.payload = payload;
+	memcpy(payload, "a\x1b[2J\n\xff\0tail", 12);
+	message.length = 3;
+	wire_text(&message, text, sizeof(text));
+	EXPECT_STR(text, "a?[");
+	message.length = 12;
+	wire_text(&message, text, sizeof(text));
+	EXPECT_STR(text, "a?[2J??");
+}
+
+/* Listens at the path, and says so, until it is killed. */
+static void listen_as(uid_t user, const char *path, int ready)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
+	if (setuid(user) || bind(fd, (struct sockaddr *)&name, sizeof(name)) || listen(fd, 1) ||
+	    chmod(path, 0777) || write(ready, "", 1) != 1)
+		_exit(1);
+	pause();
+	_exit(0);
+}
+
+/* In /tmp it may have been there first. */
+TEST(memory_goes_to_no_other_users_process)
+{
+	char folder[] = "/tmp/lodge-wire-XXXXXX", path[64], reason[256] = "", byte;
+	int ready[2], fd;
+	pid_t child;
+
+	if (geteuid()) {
+		SKIP("only root can be another user as well");
+		return;
+	}
+	REQUIRE(mkdtemp(folder) && !chmod(folder, 0777) && !pipe(ready));
+	snprintf(path, sizeof(path), "%s/socket", folder);
+	child = fork();
+	REQUIRE(child >= 0);
+	if (child == 0)
+		listen_as(65534, path, ready[1]);
+	close(ready[1]);
+	EXPECT_EQ(read(ready[0], &byte, 1), 1);
+	fd = wire_connect(path, reason, sizeof(reason));
+	EXPECT_EQ(fd, -EPERM);
+	EXPECT(strstr(reason, "another user"));
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	unlink(path);
+	rmdir(folder);
 }
