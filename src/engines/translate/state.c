@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Between the state that every engine agrees on and struct cpu, and what follows from the
  * registers. */
+#include "core/vm.h"
 #include "engines/translate/copy.h"
 #include "engines/translate/debug.h"
 #include "engines/translate/mmu.h"
@@ -8,6 +9,9 @@
 #include "engines/translate/window.h"
 #include "lib/bytes.h"
 #include "lib/check.h"
+#include "x86/cpuid.h"
+
+#define XSAVE_HEADER 512
 
 void cpu_mode_changed(struct cpu *cpu)
 {
@@ -79,6 +83,16 @@ void cpu_load(struct cpu *cpu, const struct vcpu_state *state)
 	window_switch(cpu);
 }
 
+/* The host's xsave names what is in use in the host's registers, AVX on a guest without it too. No
+ * such component belongs to the guest, and another engine or host would refuse it. */
+static void save_components(const struct cpu *cpu, struct vcpu_state *state)
+{
+	uint64_t components = bytes_load64(state->xsave + XSAVE_HEADER);
+
+	components &= 3 | cpu_model_xcr0(cpu->vcpu->vm->cpu_model);
+	bytes_store64(state->xsave + XSAVE_HEADER, components);
+}
+
 void cpu_save(struct cpu *cpu, struct vcpu_state *state)
 {
 	CHECK(!cpu->vector_live);
@@ -86,6 +100,7 @@ void cpu_save(struct cpu *cpu, struct vcpu_state *state)
 #define SAVE_ARRAY(name) bytes_copy(&state->name, &cpu->name, sizeof(cpu->name));
 	SAME_REGISTERS(SAVE)
 	SAME_ARRAYS(SAVE_ARRAY)
+	save_components(cpu, state);
 	state->rflags = cpu_rflags(cpu);
 	state->exception_pending = cpu->event_pending;
 	state->exception_vector = cpu->event_pending ? cpu->event.vector : 0;
