@@ -171,7 +171,7 @@ static bool set_mac(struct machine_config *machine, const char *value, char *rea
 static bool set_cpu_model(struct machine_config *machine, const char *value, char *reason)
 {
 	if (!machine_name_valid(value))
-		return wrong(reason, "must be x86-64-v2, x86-64-v3 or max");
+		return wrong(reason, "must be portable, x86-64-v2, x86-64-v3 or max");
 	return string_copy(machine->cpu_model, sizeof(machine->cpu_model), value);
 }
 

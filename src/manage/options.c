@@ -357,7 +357,7 @@ const struct option options_table[] = {
 	 "translate,interpret "
 	 "(for finding faults in Lodge) has it interpret every instruction"},
 	{"--cpu-model", "NAME", COMMAND_MACHINE, false, set_cpu_model,
-	 "what the guest's processors can do: x86-64-v2 (default), x86-64-v3 or max"},
+	 "what the guest's processors can do: portable, x86-64-v2 (default), x86-64-v3 or max"},
 	{"--console", "stdio|file:FILE|none", COMMAND_RUN, false, set_console,
 	 "where the serial port COM1 leads (default stdio; with COMMAND none)"},
 	{"--control", "SOCKET", COMMAND_RUN, false, set_control,

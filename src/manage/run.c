@@ -62,10 +62,10 @@ static int choose_cpu_model(struct run *run)
 		names[i] = cpu_model_name(i);
 	nearest = word_nearest(name, names);
 	if (!model)
-		return complain_with(LODGE_BAD_OPTION,
-				     "--cpu-model %s: there is no such model: %s%s", name,
-				     nearest ? "did you mean " : "take x86-64-v2, x86-64-v3 or max",
-				     nearest ? nearest : "");
+		return complain_with(
+			LODGE_BAD_OPTION, "--cpu-model %s: there is no such model: %s%s", name,
+			nearest ? "did you mean " : "take portable, x86-64-v2, x86-64-v3 or max",
+			nearest ? nearest : "");
 	memset(&host, 0, sizeof(host));
 	if (run->engine->processor)
 		run->engine->processor(&host);

@@ -84,10 +84,13 @@ static const struct place places[FEATURE_COUNT] = {
 
 /* All that the engine does itself, whatever the host. VME is left out: virtual-8086 mode extensions are not modelled. */
 #define SYSTEM \
-	HAS(TSC), HAS(MSR), HAS(SEP), HAS(CLFLUSH), HAS(FSGSBASE), HAS(INVPCID), HAS(SMAP), HAS(SYSCALL), HAS(RDTSCP), \
+	PORTABLE, HAS(INVPCID), HAS(PCID), HAS(FSRM)
+/* Less what KVM can't give on many a host: a machine of this can move to and fro. */
+#define PORTABLE \
+	HAS(TSC), HAS(MSR), HAS(SEP), HAS(CLFLUSH), HAS(FSGSBASE), HAS(SMAP), HAS(SYSCALL), HAS(RDTSCP), \
 	HAS(LM), HAS(DE), HAS(PSE), HAS(PAE), HAS(MCE), HAS(APIC), HAS(MTRR), HAS(PGE), HAS(MCA), HAS(PAT), HAS(PSE36), \
-	HAS(PCID), HAS(X2APIC), HAS(TSC_DEADLINE), HAS(HYPERVISOR), HAS(ARAT), HAS(TSC_ADJUST), HAS(SMEP), HAS(ERMS), \
-	HAS(UMIP), HAS(FSRM), HAS(NX), HAS(1G_PAGES), HAS(INVARIANT_TSC)
+	HAS(X2APIC), HAS(TSC_DEADLINE), HAS(HYPERVISOR), HAS(ARAT), HAS(TSC_ADJUST), HAS(SMEP), HAS(ERMS), \
+	HAS(UMIP), HAS(NX), HAS(1G_PAGES), HAS(INVARIANT_TSC)
 
 /* x86-64 psABI, section 3.1.1, micro-architecture levels. */
 #define LEVEL_2 \
@@ -110,6 +113,8 @@ static const struct place places[FEATURE_COUNT] = {
 
 static const struct cpu_model models[] = {
 	MODEL("x86-64-v2", "SSE4.2 and POPCNT; runs on every host (default)", SYSTEM, LEVEL_2),
+	MODEL("portable", "x86-64-v2 without PCIDs and FSRM, which some KVM can't give", PORTABLE,
+	      LEVEL_2),
 	MODEL("x86-64-v3", "AVX2, BMI2 and FMA", SYSTEM, LEVEL_3),
 	MODEL("max", "everything that the engine and this host can give", SYSTEM, LEVEL_3, REST),
 };

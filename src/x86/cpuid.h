@@ -49,7 +49,8 @@ struct cpuid_host {
 /* Asks the processor that we run on. */
 void cpuid_host_read(struct cpuid_host *host);
 
-/* x86-64-v2, x86-64-v3, max; NULL if there is none of that name. Unlimited: see cpu_model_limit. */
+/* x86-64-v2, portable, x86-64-v3, max; NULL if there is none of that name. Unlimited: see
+ * cpu_model_limit. */
 const struct cpu_model *cpu_model_find(const char *name);
 
 /* The names, one after another; NULL after the last. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "x86/cpuid.h"
 
+#include "lib/bits.h"
 #include "lib/bytes.h"
 #include "test.h"
 
@@ -36,9 +37,10 @@ static struct cpuid_host everything(void)
 TEST(names)
 {
 	EXPECT_STR(cpu_model_name(0), "x86-64-v2");
-	EXPECT_STR(cpu_model_name(1), "x86-64-v3");
-	EXPECT_STR(cpu_model_name(2), "max");
-	EXPECT(!cpu_model_name(3));
+	EXPECT_STR(cpu_model_name(1), "portable");
+	EXPECT_STR(cpu_model_name(2), "x86-64-v3");
+	EXPECT_STR(cpu_model_name(3), "max");
+	EXPECT(!cpu_model_name(4));
 	EXPECT(!cpu_model_find("486"));
 }
 
@@ -62,6 +64,24 @@ TEST(signature_of_the_hypervisor)
 	EXPECT_EQ(out[0], 0x40000010);
 	ask(model("max"), 0x40000001, 0);
 	EXPECT_EQ(out[0] & 9, 0); /* no paravirtual clock */
+}
+
+TEST(portable_lacks_what_kvm_may_lack)
+{
+	const struct cpu_model *v2 = model("x86-64-v2"), *portable = model("portable");
+
+	static const struct {
+		uint32_t leaf, word, bit;
+	} lacks[] = {{1, 2, 17}, {7, 1, 10}, {7, 3, 4}}; /* PCID, INVPCID, FSRM */
+
+	for (unsigned i = 0; i < ARRAY_LENGTH(lacks); i++) {
+		uint32_t has = ask(v2, lacks[i].leaf, 0)[lacks[i].word];
+
+		EXPECT_EQ(has & ~ask(portable, lacks[i].leaf, 0)[lacks[i].word],
+			  1u << lacks[i].bit);
+	}
+	EXPECT(!cpu_model_missing(v2, portable, 0));
+	EXPECT_STR(cpu_model_missing(portable, v2, 0), "INVPCID");
 }
 
 /* Leaf, register and bit by the manual, not by the table that is tested. */
