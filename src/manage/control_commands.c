@@ -246,7 +246,7 @@ const struct control_command control_commands[] = {
 	 "forwards one: [IP:]HOST:GUEST[/udp]"},
 	{"port-remove", {{"port", 's', true}, {NULL, 0, false}}, control_port_remove, "ends that"},
 	{"save",
-	 {{"stop", 'b', false}, {NULL, 0, false}},
+	 {{"stop", 'b', false}, {"keep", 'b', false}, {NULL, 0, false}},
 	 save_command,
 	 "saves the machine to the file that comes with it"},
 	{"migrate",

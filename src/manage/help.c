@@ -20,7 +20,7 @@ const struct command_line command_lines[] = {
 	{"exec", COMMAND_EXEC, "runs a command in a machine", "NAME [OPTION...] -- COMMAND..."},
 	{"shell", COMMAND_SHELL, "a login shell in a machine", "NAME [OPTION...]"},
 	{"cp", COMMAND_CP, "copies files into a machine or out of it", "FROM TO"},
-	{"save", COMMAND_SAVE, "saves a machine that runs to a file", "[--stop] MACHINE FILE"},
+	{"save", COMMAND_SAVE, "saves a machine that runs to a file", "[--stop] MACHINE [FILE]"},
 	{"migrate", COMMAND_MIGRATE, "moves a machine to another lodge while it runs",
 	 "[--downtime MS] MACHINE ADDRESS"},
 	{"doctor", COMMAND_DOCTOR,

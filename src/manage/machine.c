@@ -202,11 +202,46 @@ static void tell_ignored(const struct machine_config *machine, const char *path)
 				 machine->lines[ignored[i]], machine_key_name(ignored[i]));
 }
 
+/* A machine of the store that goes on from its memory: what it is was saved, but files and ports
+ * are those of its machine.conf, which may have moved or been changed. */
+static void forget_saved(struct options *options)
+{
+	for (unsigned i = 0; i < options->disk_count; i++)
+		free(options->disks[i].path);
+	options->disk_count = options->forward_count = 0;
+	options->kernel = options->initrd = NULL;
+}
+
+/* Its network stays the one that it was saved with. */
+static int merge_saved(struct options *options, const struct machine_config *machine,
+		       const char *path, char *reason, size_t size)
+{
+	int error;
+
+	forget_saved(options);
+	error = merge_files(options, machine, path);
+	if (!error)
+		error = merge_text(options, machine);
+	if (!error && options->net == NET_USER)
+		error = merge_ports(options, machine);
+	if (error) {
+		snprintf(reason, size, "%s",
+			 error == -E2BIG ? "there are too many ports" : "no memory");
+		return error;
+	}
+	options->processors = machine->processors;
+	options->weight = machine->weight;
+	return merge_disks(options, machine, path, reason, size);
+}
+
 int machine_merge(struct options *options, const struct machine_config *machine, const char *path,
 		  char *reason, size_t size)
 {
-	int error = merge_files(options, machine, path);
+	int error;
 
+	if (options->restore)
+		return merge_saved(options, machine, path, reason, size);
+	error = merge_files(options, machine, path);
 	if (!error)
 		error = merge_text(options, machine);
 	if (error) {

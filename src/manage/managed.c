@@ -37,6 +37,9 @@ void managed_ready(struct managed *managed)
 	managed->state.pid = getpid();
 	managed->state.started = (uint64_t)time(NULL);
 	note(managed);
+	/* From here on the memory that it was kept with doesn't count, whatever fails. */
+	if (fdatasync(managed->state_file))
+		host_log(LOG_WARNING, "can't write out that the machine runs: %s", strerror(errno));
 	store_unlock(managed->machine, STORE_CHANGE);
 	dup3(managed->log, STDERR_FILENO, 0);
 	close(managed->log);
@@ -53,7 +56,7 @@ void managed_paused(struct managed *managed, bool paused)
 
 void managed_ended(struct managed *managed, const char *reason, int status)
 {
-	managed->state.state = MACHINE_STOPPED;
+	managed->state.state = managed->saved ? MACHINE_SAVED : MACHINE_STOPPED;
 	managed->state.ended = (uint64_t)time(NULL);
 	managed->state.status = status;
 	snprintf(managed->state.reason, sizeof(managed->state.reason), "%s", reason);

@@ -22,6 +22,7 @@ struct managed {
 	int state_file, log;
 	int ready;	  /* the pipe to the command that waits, -1 once it has been told */
 	int runtime_lock; /* of the folder with the socket */
+	bool saved;	  /* its memory is kept: what it is once it has ended */
 	struct state state;
 };
 

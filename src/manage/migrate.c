@@ -22,6 +22,7 @@
 #include "core/engine.h"
 #include "lib/bits.h"
 #include "manage/control.h"
+#include "manage/managed.h"
 #include "manage/restore.h"
 #include "manage/run_state.h"
 #include "manage/save.h"
@@ -370,6 +371,8 @@ static void come_back(struct run *run, int error)
 			 "a disk has been taken by another process");
 	if (!run->migrate.was_paused && !busy) {
 		vm_resume(&run->vm);
+		if (run->options->managed)
+			managed_paused(run->options->managed, false);
 		control_event(run->control, "resumed", NULL);
 	}
 	fail(run, error);

@@ -190,9 +190,13 @@ int restore_check_disks(struct run *run)
 		    !options_given(run->options, "--disk") && modified(path) != was->modified)
 			return complain_with(LODGE_BAD_INPUT,
 					     "--restore %s: disk %s: has been changed since the "
-					     "machine was saved: take the disk as it was then "
-					     "(--disk says that you have)",
-					     run->restore.path, path);
+					     "machine was saved: %s",
+					     run->restore.path, path,
+					     run->options->managed
+						     ? "lodge start --fresh starts it without "
+						       "its memory"
+						     : "take the disk as it was then (--disk "
+						       "says that you have)");
 	}
 	return LODGE_OK;
 }

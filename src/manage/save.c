@@ -24,6 +24,7 @@
 #include "hosts/linux/linux.h"
 #include "machines/saved_state.h"
 #include "manage/control.h"
+#include "manage/managed.h"
 #include "manage/restore.h"
 #include "manage/run_state.h"
 #include "manage/saved_file.h"
@@ -147,6 +148,8 @@ static void go_on(struct run *run)
 	if (run->save.was_paused)
 		return;
 	vm_resume(&run->vm);
+	if (run->options->managed)
+		managed_paused(run->options->managed, false);
 	control_event(run->control, "resumed", NULL);
 }
 
@@ -177,6 +180,9 @@ static void lifeline_ready(struct loop_watch *watch, uint32_t events)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got == 1) {
+		/* A kill was quicker: the memory doesn't count. */
+		if (run->save.keep && atomic_load(&run->vm.stop) == VM_RUNNING)
+			run->options->managed->saved = true;
 		run->left = "saved";
 		vm_stop(&run->vm, VM_KILLED, 0);
 	} else {
@@ -264,6 +270,7 @@ static void begin(struct run *run, struct control_call *call, int fd, int lifeli
 				  .call = call,
 				  .fd = fd,
 				  .lifeline = lifeline,
+				  .keep = control_bool(call, "keep", false),
 				  .was_paused = run->vm.pausing,
 				  .began = host_now()};
 	vm_pause(&run->vm);
@@ -283,6 +290,9 @@ void save_command(struct run *run, struct control_call *call)
 	} else if (stop && !lifeline_is_good(lifeline)) {
 		control_fail(call, CONTROL_BAD_ARGUMENT,
 			     "save with stop needs the reading end of a pipe behind the file");
+	} else if (control_bool(call, "keep", false) && (!stop || !run->options->managed)) {
+		control_fail(call, CONTROL_BAD_ARGUMENT,
+			     "save with keep is for machines of the store, and with stop");
 	} else if (run->save.begun) {
 		control_fail(call, CONTROL_BUSY, "the machine is being saved or migrated already");
 	} else if (atomic_load(&run->vm.stop) != VM_RUNNING) {

@@ -23,6 +23,7 @@ struct save {
 	int fd;
 	int lifeline;		 /* -1: the machine goes on afterwards */
 	struct loop_watch watch; /* of the lifeline, while its word is awaited */
+	bool keep;		 /* the machine is saved then, in the store */
 	bool waits;		 /* for that */
 	bool was_paused;	 /* the machine is to stay so */
 	uint64_t began;		 /* host_now() */

@@ -19,9 +19,13 @@
 #include "manage/complain.h"
 #include "manage/control_client.h"
 #include "manage/exitcodes.h"
+#include "manage/kept.h"
+#include "manage/verb_machine.h"
 
 #define REASON 1024
 #define TRIES  16
+
+#define END_PATIENCE 60000 /* milliseconds that its process may take */
 
 struct target {
 	const char *path;
@@ -134,6 +138,7 @@ struct saving {
 	struct target target;
 	int lifeline[2]; /* a pipe: what is written there lets the machine end */
 	bool stop;
+	const struct store_machine *kept; /* NULL: not in the store */
 	json_t *result;
 };
 
@@ -152,6 +157,8 @@ static int begin(struct saving *saving, const char *path)
 		return cant_write(saving, error);
 	if (saving->stop && pipe2(saving->lifeline, O_CLOEXEC) < 0)
 		return complain_with(LODGE_HOST_LACKS, "save: %s", strerror(errno));
+	if (saving->kept)
+		return verb_connect(saving->kept, &saving->client);
 	error = machine_socket(saving->machine, socket, sizeof(socket))
 			? control_connect(&saving->client, socket)
 			: -ENAMETOOLONG;
@@ -170,7 +177,8 @@ static int ask(struct saving *saving)
 	const int files[2] = {saving->target.fd, saving->lifeline[0]};
 	const struct control_exchange exchange = {
 		.command = "save",
-		.arguments = json_pack("{s:b}", "stop", saving->stop),
+		.arguments =
+			json_pack("{s:b, s:b}", "stop", saving->stop, "keep", saving->kept != NULL),
 		.files = files,
 		.file_count = saving->stop ? 2 : 1,
 		.timeout = -1,
@@ -213,6 +221,58 @@ static int save(struct saving *saving, const char *path)
 	return status;
 }
 
+/* To be waited for, so that the next command finds it saved, and a power failure too. */
+static int await_end(const struct store_machine *machine)
+{
+	struct state state;
+	int error;
+
+	if (!verb_wait_end(machine, END_PATIENCE))
+		return complain_with(LODGE_TIMEOUT,
+				     "save: %s is saved, but its process doesn't end: lodge kill "
+				     "would lose its memory: try lodge info %s in a while",
+				     machine->name, machine->name);
+	error = kept_settle(machine);
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "save: %s: its record: %s", machine->name,
+				     strerror(-error));
+	state_read(machine, &state);
+	if (state.state == MACHINE_SAVED)
+		return LODGE_OK;
+	return complain_with(LODGE_BAD_STATE, "save: %s was ended by something else meanwhile",
+			     machine->name);
+}
+
+/* Its memory stays in its folder. Until its record says "saved" the file doesn't count. */
+static int keep(struct saving *saving)
+{
+	static const struct verb verb = {.name = "save"};
+	const struct verb_call call = {.verb = &verb};
+	struct store_machine machine;
+	char path[STORE_PATH];
+	struct store store;
+	struct state state;
+	int status = verb_store(&call, &store);
+
+	if (!status)
+		status = verb_machine_changed(&call, &store, saving->machine, &machine);
+	if (status)
+		return status;
+	saving->kept = &machine;
+	saving->stop = true;
+	kept_path(&machine, path);
+	state_read(&machine, &state);
+	if (state.state == MACHINE_SAVED)
+		status = complain_with(LODGE_BAD_STATE, "save: %s is saved already", machine.name);
+	else
+		status = save(saving, path);
+	if (!status)
+		status = await_end(&machine);
+	saving->kept = NULL;
+	store_close(&machine);
+	return status;
+}
+
 int save_verb(char **arguments)
 {
 	struct saving saving = {.lifeline = {-1, -1}};
@@ -231,17 +291,18 @@ int save_verb(char **arguments)
 		else if ((*arguments)[0] == '-' || count == 2)
 			return complain_with(LODGE_BAD_OPTION,
 					     "save: what is %s? It is: lodge save [--stop] MACHINE "
-					     "FILE",
+					     "[FILE]",
 					     *arguments);
 		else
 			words[count++] = *arguments;
 	}
-	if (count < 2)
+	if (!count || (count == 1 && strchr(words[0], '/')))
 		return complain_with(LODGE_BAD_OPTION,
-				     "save: say what and where: lodge save [--stop] MACHINE FILE");
+				     "save: say what and where: lodge save [--stop] MACHINE FILE, "
+				     "or lodge save NAME");
 	saving.machine = words[0];
 	saving.target.fd = saving.target.folder_fd = -1;
-	status = save(&saving, words[1]);
+	status = words[1] ? save(&saving, words[1]) : keep(&saving);
 	/* A pipe that is closed lets the machine go on. */
 	for (unsigned i = 0; i < 2; i++)
 		if (saving.lifeline[i] >= 0)
@@ -255,10 +316,13 @@ int save_verb(char **arguments)
 
 void save_help(void)
 {
-	puts("lodge save [--stop] MACHINE FILE: saves a machine that runs\n\n"
+	puts("lodge save [--stop] MACHINE [FILE]: saves a machine that runs\n\n"
 	     "MACHINE is a name of `lodge start`, or the socket of `lodge run --control SOCKET`. "
 	     "The "
 	     "machine\n"
 	     "goes on; with --stop it ends once FILE is whole and safe. `lodge run --restore FILE` "
-	     "goes on with it.");
+	     "goes on with it.\n"
+	     "Without FILE the memory of a machine of `lodge start` is kept in its folder, and the "
+	     "machine ends:\n"
+	     "it is saved. `lodge start` goes on with it, `lodge discard` drops its memory.");
 }

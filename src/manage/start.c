@@ -19,6 +19,7 @@
 #include "hosts/linux/linux.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
+#include "manage/kept.h"
 #include "manage/managed.h"
 #include "manage/run.h"
 
@@ -26,7 +27,8 @@
 struct start {
 	struct managed managed;
 	struct options options;
-	char conf[STORE_PATH], control[STORE_PATH + 16];
+	bool saved; /* and with its memory */
+	char conf[STORE_PATH], memory[STORE_PATH], control[STORE_PATH + 16];
 };
 
 static int complain_about(const struct store_machine *machine, const char *what, int error)
@@ -78,11 +80,25 @@ static int take_runtime(struct start *start)
 	return LODGE_OK;
 }
 
-static int prepare(struct start *start, const struct options *extra)
+/* A machine that is saved goes on from its memory. */
+static void take_memory(struct start *start, bool fresh)
+{
+	if (fresh || !start->saved)
+		return;
+	kept_path(start->managed.machine, start->memory);
+	start->options.restore = start->memory;
+}
+
+static int prepare(struct start *start, const struct options *extra, bool fresh)
 {
 	struct store_machine *machine = start->managed.machine;
-	int error = store_lock(start->managed.store, machine, STORE_RUN, 0), status;
+	struct state state;
+	int error, status;
 
+	/* Before we look as if we ran. */
+	state_read(machine, &state);
+	start->saved = state.state == MACHINE_SAVED;
+	error = store_lock(start->managed.store, machine, STORE_RUN, 0);
 	if (error == -EBUSY)
 		return complain_with(LODGE_BAD_STATE, "%s is running already", machine->name);
 	if (error)
@@ -91,6 +107,7 @@ static int prepare(struct start *start, const struct options *extra)
 		start->options = *extra;
 	else
 		options_init(&start->options);
+	take_memory(start, fresh);
 	store_path(machine, "machine.conf", start->conf);
 	start->options.machine = start->conf;
 	start->options.name = machine->name;
@@ -233,15 +250,25 @@ static struct start *start_new(const struct store *store, struct store_machine *
 	return start;
 }
 
+/* Room is all that is lost if it stays. */
+static void remove_memory(const struct store_machine *machine)
+{
+	int error = kept_remove(machine);
+
+	if (error)
+		complain("%s: its old memory can't be removed: %s", machine->name,
+			 strerror(-error));
+}
+
 int machine_start(const struct store *store, struct store_machine *machine,
-		  const struct options *extra)
+		  const struct options *extra, bool fresh)
 {
 	struct start *start = start_new(store, machine);
 	int ends[2], status, error;
 
 	if (!start)
 		return complain_with(LODGE_HOST_LACKS, "no memory");
-	status = prepare(start, extra);
+	status = prepare(start, extra, fresh);
 	if (!status && pipe2(ends, O_CLOEXEC))
 		status = complain_about(machine, "a pipe", -errno);
 	if (status) {
@@ -255,18 +282,21 @@ int machine_start(const struct store *store, struct store_machine *machine,
 		       : await(machine, ends[0]);
 	close(ends[0]);
 	clean_up(start);
+	/* Its record says by now that it runs; its process has the memory open. */
+	if (!status)
+		remove_memory(machine);
 	return settle(machine, status);
 }
 
 int machine_start_here(const struct store *store, struct store_machine *machine,
-		       const struct options *extra)
+		       const struct options *extra, bool fresh)
 {
 	struct start *start = start_new(store, machine);
 	int status;
 
 	if (!start)
 		return complain_with(LODGE_HOST_LACKS, "no memory");
-	status = prepare(start, extra);
+	status = prepare(start, extra, fresh);
 	if (!status) {
 		/* A service manager takes what is said, so the log is its, too. */
 		close(start->managed.log);

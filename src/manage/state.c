@@ -14,13 +14,12 @@
 #include <unistd.h>
 
 #include "manage/control_message.h"
+#include "manage/kept.h"
 #include "manage/safe_file.h"
 
-static const char *const names[] = {[MACHINE_STOPPED] = "stopped",
-				    [MACHINE_STARTING] = "starting",
-				    [MACHINE_RUNNING] = "running",
-				    [MACHINE_PAUSED] = "paused",
-				    [MACHINE_CRASHED] = "crashed"};
+static const char *const names[] = {[MACHINE_STOPPED] = "stopped", [MACHINE_STARTING] = "starting",
+				    [MACHINE_RUNNING] = "running", [MACHINE_PAUSED] = "paused",
+				    [MACHINE_CRASHED] = "crashed", [MACHINE_SAVED] = "saved"};
 
 const char *state_name(enum machine_state state)
 {
@@ -117,6 +116,8 @@ void state_read(const struct store_machine *machine, struct state *state)
 	free(text);
 	if (runs && state->state != MACHINE_RUNNING && state->state != MACHINE_PAUSED)
 		state->state = MACHINE_STARTING;
-	else if (!runs && state->state != MACHINE_STOPPED)
+	else if (!runs && state->state == MACHINE_SAVED && !kept_size(machine))
+		state->state = MACHINE_STOPPED; /* somebody has removed it */
+	else if (!runs && state->state != MACHINE_STOPPED && state->state != MACHINE_SAVED)
 		state->state = MACHINE_CRASHED;
 }

@@ -20,6 +20,7 @@ enum machine_state {
 	MACHINE_RUNNING,
 	MACHINE_PAUSED,
 	MACHINE_CRASHED,
+	MACHINE_SAVED, /* stopped, with its memory kept (kept.h) */
 };
 
 struct state {

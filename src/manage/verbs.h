@@ -17,9 +17,13 @@ extern const struct verb verbs_image[];
 extern const struct verb verbs_watch[];
 extern const struct verb verbs_completion[];
 extern const struct verb verbs_net[];
+extern const struct verb verbs_saved[];
 
 /* Ends a machine that runs, as --force, --timeout and --no-kill say. An exit status. */
 int verb_end_machine(struct verb_call *call, struct store *store, struct store_machine *machine);
+
+/* Refuses what can't be done to a machine that is saved. An exit status. */
+int verb_not_saved(const struct verb_call *call, const struct store_machine *machine);
 
 /* Changes a line of machine.conf (machine_conf_set). The lock STORE_CHANGE is held. */
 int verb_change_conf(const struct store_machine *machine, const char *key, const char *old,

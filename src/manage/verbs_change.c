@@ -35,6 +35,13 @@ static const struct verb_option set_options[] = {
 	VERB_END,
 };
 
+/* What a machine that goes on from its memory takes from machine.conf. */
+static bool counts_when_saved(const char *name)
+{
+	return !strcmp(name, "--engine") || !strcmp(name, "--weight") ||
+	       !strcmp(name, "--processors");
+}
+
 static int set(struct verb_call *call)
 {
 	struct store_machine machine;
@@ -50,6 +57,9 @@ static int set(struct verb_call *call)
 		status = verb_machine_changed(call, &store, call->words[0], &machine);
 	if (status)
 		return status;
+	for (unsigned i = 0; !status && i < call->value_count; i++)
+		if (!counts_when_saved(call->values[i].option->name))
+			status = verb_not_saved(call, &machine);
 	for (unsigned i = 0; !status && i < call->value_count; i++)
 		status = verb_change_conf(&machine, call->values[i].option->name + 2, NULL,
 					  call->values[i].value);
@@ -233,6 +243,8 @@ static int open_source(struct clone *clone)
 				     clone->name);
 	status = verb_machine_stopped(clone->call, &clone->store, clone->call->words[0],
 				      &clone->source);
+	if (!status)
+		status = verb_not_saved(clone->call, &clone->source);
 	if (!status &&
 	    (store_config(&clone->source, &clone->config, reason, sizeof(reason)) ||
 	     layers_find(&clone->source, &clone->config, &clone->layers, reason, sizeof(reason))))

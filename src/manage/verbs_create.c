@@ -248,7 +248,7 @@ static int start_created(struct create *create, uint64_t since)
 
 	if (status)
 		return status;
-	status = machine_start(&create->store, &machine, NULL);
+	status = machine_start(&create->store, &machine, NULL, false);
 	if (status) {
 		take_back(create, &machine);
 		store_close(&machine);

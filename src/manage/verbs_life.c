@@ -23,14 +23,15 @@
 static int start_one(struct verb_call *call, struct store *store, const char *name)
 {
 	struct store_machine machine;
+	bool fresh = verb_given(call, "--fresh");
 	int status = verb_machine_changed(call, store, name, &machine);
 
 	if (status)
 		return status;
 	if (verb_given(call, "--foreground"))
-		status = machine_start_here(store, &machine, NULL);
+		status = machine_start_here(store, &machine, NULL, fresh);
 	else
-		status = machine_start(store, &machine, NULL);
+		status = machine_start(store, &machine, NULL, fresh);
 	if (!status && !verb_given(call, "--foreground"))
 		status = verb_wait_until(call, &machine);
 	store_close(&machine);
@@ -189,7 +190,7 @@ static int stop_one(struct verb_call *call, struct store *store, const char *nam
 		return status;
 	state_read(&machine, &state);
 	/* What is wanted is so already. */
-	if (state.state != MACHINE_STOPPED)
+	if (state.state != MACHINE_STOPPED && state.state != MACHINE_SAVED)
 		status = state.state == MACHINE_CRASHED ? end_by_force(store, &machine)
 							: verb_end_machine(call, store, &machine);
 	store_close(&machine);
@@ -212,6 +213,11 @@ static int kill_one(struct verb_call *call, struct store *store, const char *nam
 	state_read(&machine, &state);
 	if (state.state == MACHINE_STOPPED)
 		status = complain_with(LODGE_BAD_STATE, "%s is not running", name);
+	else if (state.state == MACHINE_SAVED)
+		status = complain_with(LODGE_BAD_STATE,
+				       "%s is not running, but saved: lodge discard %s drops its "
+				       "memory",
+				       name, name);
 	else
 		status = end_by_force(store, &machine);
 	store_close(&machine);
@@ -232,8 +238,10 @@ static int restart_one(struct verb_call *call, struct store *store, const char *
 		return status;
 	if (store_is_locked(&machine, STORE_RUN))
 		status = verb_end_machine(call, store, &machine);
+	else
+		status = verb_not_saved(call, &machine);
 	if (!status)
-		status = machine_start(store, &machine, NULL);
+		status = machine_start(store, &machine, NULL, false);
 	store_close(&machine);
 	return status;
 }
@@ -267,6 +275,7 @@ static int ask_all(struct verb_call *call)
 }
 
 static const struct verb_option start_options[] = {
+	{"--fresh", NULL, false, "starts one that is saved without its memory, which is lost"},
 	{"--foreground", NULL, false, "stays, in this process, until the machine ends"},
 	VERB_WAIT,
 	VERB_UNTIL,
@@ -291,7 +300,8 @@ const struct verb verbs_life[] = {
 	 VERB_WORDS_MAX, MACHINES, start_options, false, false, start,
 	 "It returns once the first processor runs; with --wait or --until once that has come, at "
 	 "the latest after --timeout seconds (300): then the last lines of the console are "
-	 "shown, and the machine runs on."},
+	 "shown, and the machine runs on. One that is saved (lodge save NAME) goes on where "
+	 "it was."},
 	{"stop", "[OPTION...] NAME...", "shuts machines down", 1, VERB_WORDS_MAX, MACHINES,
 	 stop_options, false, false, stop,
 	 "Presses the power button and waits, --timeout seconds (60) at most: then the machine is "

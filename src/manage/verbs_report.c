@@ -12,6 +12,7 @@
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
 #include "manage/json.h"
+#include "manage/kept.h"
 #include "manage/safe_file.h"
 #include "manage/verbs.h"
 
@@ -247,7 +248,10 @@ static void put_info(const struct row *row, const json_t *live)
 	if (runs)
 		printf("%-12s%d\n", "process", (int)row->state.pid);
 	put_time("started", row->state.started);
-	if (row->state.state == MACHINE_STOPPED)
+	if (row->state.state == MACHINE_SAVED)
+		printf("%-12s%.1f MiB kept\n", "memory",
+		       (double)kept_size(&row->machine) / 1048576);
+	if (row->state.state == MACHINE_STOPPED || row->state.state == MACHINE_SAVED)
 		put_time("ended", row->state.ended);
 	if (row->broken)
 		printf("%-12s%s\n", "error", row->why);
@@ -280,6 +284,8 @@ static void put_info_json(const struct row *row, const json_t *live)
 	json_number(&out, "started", row->state.started);
 	json_number(&out, "ended", row->state.ended);
 	json_number(&out, "status", (uint64_t)row->state.status);
+	if (row->state.state == MACHINE_SAVED)
+		json_number(&out, "kept", kept_size(&row->machine));
 	if (live)
 		json_number(&out, "pid", (uint64_t)row->state.pid);
 	for (size_t i = 0; live && i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -368,7 +374,8 @@ const struct verb verbs_report[] = {
 	 false,
 	 false,
 	 ls,
-	 "States are stopped, starting, running, paused, crashed (its process ended without saying "
+	 "States are stopped, saved (lodge save: its memory is kept), starting, running, paused, "
+	 "crashed (its process ended without saying "
 	 "so: killed, or the computer failed) and broken (its machine.conf can't be read)."},
 	{"info",
 	 "[--json] NAME",

@@ -101,6 +101,19 @@ static int make_snapshot(struct verb_call *call, struct subject *subject)
 	return LODGE_OK;
 }
 
+/* For what changes its disks, which its memory knows. */
+static int subject_open_unsaved(struct verb_call *call, struct subject **subject)
+{
+	int status = subject_open(call, true, subject);
+
+	if (status)
+		return status;
+	status = verb_not_saved(call, &(*subject)->machine);
+	if (status)
+		subject_close(*subject);
+	return status;
+}
+
 static int create(struct verb_call *call)
 {
 	struct subject *subject;
@@ -112,7 +125,7 @@ static int create(struct verb_call *call)
 				     "snapshot create: %.80s: is no name for a snapshot: letters, "
 				     "digits, - and _, at most 31 of them",
 				     call->words[1]);
-	status = subject_open(call, true, &subject);
+	status = subject_open_unsaved(call, &subject);
 	if (status)
 		return status;
 	if (snapshots_find(&subject->snapshots, call->words[1]))
@@ -137,7 +150,7 @@ static int restore(struct verb_call *call)
 	const struct snapshot_entry *entry;
 	struct subject *subject;
 	char files[MACHINE_DISKS_MAX][LAYER_NAME], reason[REASON];
-	int status = subject_open(call, true, &subject);
+	int status = subject_open_unsaved(call, &subject);
 
 	if (status)
 		return status;

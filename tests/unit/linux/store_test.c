@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "manage/safe_file.h"
+#include "manage/kept.h"
 #include "manage/state.h"
 #include "manage/store.h"
 
@@ -205,6 +206,55 @@ TEST(a_record_that_makes_no_sense_is_none)
 	state_text(&state, text);
 	EXPECT_EQ(text[STATE_SIZE - 1], '\n');
 	EXPECT(!state_parse(text, sizeof(text), &read));
+}
+
+static void put_file(const struct store_machine *machine, const char *name)
+{
+	char path[STORE_PATH];
+	FILE *file;
+
+	store_path(machine, name, path);
+	file = fopen(path, "we");
+	REQUIRE(file && fputs("memory", file) >= 0 && fclose(file) == 0);
+}
+
+TEST(memory_counts_while_the_record_says_saved)
+{
+	struct state state = {.state = MACHINE_SAVED, .reason = "saved"}, read;
+	struct store_machine machine;
+	int fd;
+
+	begin();
+	make("web");
+	REQUIRE(store_find(&store, "web", &machine, reason, sizeof(reason)) == 0);
+	fd = state_open(&machine);
+	REQUIRE(fd >= 0 && state_write(fd, &state) == 0);
+	state_read(&machine, &read);
+	EXPECT_EQ(read.state, MACHINE_STOPPED); /* without the file */
+	put_file(&machine, "memory");
+	put_file(&machine, "memory.7-0");
+	put_file(&machine, "memories");
+	state_read(&machine, &read);
+	EXPECT_EQ(read.state, MACHINE_SAVED);
+	EXPECT(kept_size(&machine) > 0);
+	EXPECT_EQ(kept_settle(&machine), 0);
+	EXPECT_EQ(kept_discard(&machine), 0);
+	state_read(&machine, &read);
+	EXPECT_EQ(read.state, MACHINE_STOPPED);
+	EXPECT_STR(read.reason, "discarded");
+	EXPECT_EQ(kept_size(&machine), 0);
+	EXPECT_EQ(kept_remove(&machine), 0);
+	/* Left of a save that was killed: the machine has run on, and ended. */
+	put_file(&machine, "memory");
+	state_read(&machine, &read);
+	EXPECT_EQ(read.state, MACHINE_STOPPED);
+	state.state = MACHINE_RUNNING;
+	REQUIRE(state_write(fd, &state) == 0);
+	state_read(&machine, &read);
+	EXPECT_EQ(read.state, MACHINE_CRASHED);
+	close(fd);
+	store_close(&machine);
+	end();
 }
 
 TEST(a_folder_of_somebody_else_is_refused)
