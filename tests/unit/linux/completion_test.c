@@ -68,7 +68,7 @@ TEST(verbs_options_and_names_are_completed)
 	expect("create --image ", "debian ");
 	expect("create --mem", "--memory ");
 	expect("image rm ", "debian ");
-	expect("help res", "restart resume ");
+	expect("help res", "restart resume restore ");
 	expect("doctor --", "--json ");
 	expect("shell w", "web wiki ");
 	expect("nonsense ", "");
