@@ -9,6 +9,17 @@ function figure_of(text,    number) {
 	return text == "MiB/s" ? 1000000000 / number : number * figure_scale[text]
 }
 
+# The median, over the pairs that held, of Lodge's time of row `other` over that of row `name`; "" for none.
+function row_ratio(section, name, other,    round, list, count) {
+	for (round = 1; round <= rounds[section]; round++) {
+		if (!counts(section, round, 0) || !((section, name, round, "lodge") in value) ||
+		    !((section, other, round, "lodge") in value))
+			continue
+		list[++count] = value[section, other, round, "lodge"] / value[section, name, round, "lodge"]
+	}
+	return count ? median(list, count) : ""
+}
+
 # Leaves reached ("" if it can't be judged) of a floor: of what, the row's own ratio, or Lodge's figure.
 function judge_reached(section, name, what,    other, here) {
 	if (name == "mean")
@@ -20,6 +31,8 @@ function judge_reached(section, name, what,    other, here) {
 	here = middle(section, name, "lodge", 0)
 	if (what == "value")
 		return here
+	if (what ~ /^row:/)
+		return row_ratio(section, name, substr(what, 5))
 	other = middle(substr(what, 4), name, "lodge", 0)
 	return other == "" || here == "" ? "" : other / here
 }
@@ -80,19 +93,24 @@ function floor_shown(i) {
 	return sprintf("%.2f", floor_reached[i])
 }
 
+# The section or row that it is compared with.
+function floor_other(i) {
+	return substr(floor_what[i], index(floor_what[i], ":") + 1)
+}
+
 function floor_judge(i) {
 	floor_reached[i] = judge_reached(floor_section[i], floor_name[i], floor_what[i])
 	if (floor_reached[i] == "") {
 		floor_verdict[i] = "unknown"
 	} else if (meets(floor_reached[i], floor_what[i], floor_least[i])) {
 		floor_verdict[i] = "holds"
-		if (floor_what[i] ~ /^of:/) # which no table shows
+		if (floor_what[i] ~ /^(of|row):/) # which no table shows
 			printf "floor holds: %s %s is %s of %s, floor %s\n", floor_section[i], floor_name[i],
-				floor_shown(i), substr(floor_what[i], 4), floor_least[i]
+				floor_shown(i), floor_other(i), floor_least[i]
 	} else {
 		floor_verdict[i] = "missed"
 		printf "floor missed: %s %s is %s%s, floor %s, goal %s\n", floor_section[i], floor_name[i],
-			floor_shown(i), (floor_what[i] ~ /^of:/ ? " of " substr(floor_what[i], 4) : ""),
+			floor_shown(i), (floor_what[i] ~ /^(of|row):/ ? " of " floor_other(i) : ""),
 			floor_least[i], floor_goal[i]
 	}
 	floor_verdicts[floor_verdict[i]]++

@@ -52,7 +52,7 @@ END {
 	print "host:  " processor
 	print "Lodge: " lodge ", engine translate, cpu model " lodge_cpu
 	print "QEMU:  " qemu ", tcg, cpu model " qemu_cpu
-	print "1 processor, " memory " of memory; ratio = QEMU / Lodge: above 1, Lodge is the faster (or smaller)"
+	print "1 processor (smp: 2, and 1 in rows that end with -1), " memory " of memory; ratio = QEMU / Lodge: above 1, Lodge is the faster (or smaller)"
 	for (i = 1; i <= section_count; i++)
 		section_print(section_names[i])
 	if (doubtful)

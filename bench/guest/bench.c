@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench SECTION [OPTION...] [NAME...] : measures compute, kernel, disk, net or programs (only the
- * named benchmarks of it), and prints for each
+ * bench SECTION [OPTION...] [NAME...] : measures compute, kernel, smp, disk, net or programs (only
+ * the named benchmarks of it), and prints for each
  *
  *	result NAME NANOSECONDS [MiB]
  *
@@ -122,6 +122,7 @@ static const struct benchmark *section_find(const char *name)
 		const struct benchmark *list;
 	} sections[] = {{"compute", compute_benchmarks},
 			{"kernel", kernel_benchmarks},
+			{"smp", smp_benchmarks},
 			{"disk", disk_benchmarks},
 			{"net", network_benchmarks}};
 
@@ -188,8 +189,8 @@ int main(int argc, char **argv)
 	list = argc > 1 ? section_find(argv[1]) : NULL;
 	programs = argc > 1 && strcmp(argv[1], "programs") == 0;
 	if (!list && !programs) {
-		fprintf(stderr,
-			"usage: bench compute|kernel|disk|net|programs [OPTION...] [NAME...]\n");
+		fprintf(stderr, "usage: bench compute|kernel|smp|disk|net|programs [OPTION...] "
+				"[NAME...]\n");
 		return 2;
 	}
 	argc = options_take(argc, argv);

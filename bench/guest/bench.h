@@ -19,11 +19,15 @@ struct benchmark {
 /* Each list ends with a name of NULL. */
 extern const struct benchmark compute_benchmarks[];
 extern const struct benchmark kernel_benchmarks[];
+extern const struct benchmark smp_benchmarks[];
 extern const struct benchmark disk_benchmarks[];
 extern const struct benchmark network_benchmarks[];
 
 /* Where results go that nobody reads, so that the compiler computes them. */
 extern volatile uint64_t sink;
+
+/* A byte to another process and back, so often. */
+void pipe_round_trip(uint64_t count);
 
 /* Nanoseconds of the monotonic clock. */
 uint64_t now(void);

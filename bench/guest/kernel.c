@@ -68,7 +68,7 @@ static void map_unmap(uint64_t count)
 }
 
 /* A byte to another process and back: two context switches. The other ends when this one does. */
-static void pipe_round_trip(uint64_t count)
+void pipe_round_trip(uint64_t count)
 {
 	static int there[2] = {-1, -1}, back[2];
 	char byte = 0;
