@@ -37,6 +37,14 @@ void host_wake_at(struct vm *vm, uint64_t deadline);
 void host_vcpu_wait(struct vcpu *vcpu, uint64_t deadline);
 void host_vcpu_wake(struct vcpu *vcpu);
 
+/*
+ * Looks, on the vcpu's thread and without the vm's lock, whether vcpu->pending gets any of `bits`,
+ * for nanoseconds at the most, and keeps the processor meanwhile. Gives up at once where that would
+ * take the processor from another vcpu of the vm, and soon where it is taken from it; then *crowded
+ * is true. Whether a bit is there.
+ */
+bool host_vcpu_poll(struct vcpu *vcpu, uint32_t bits, uint64_t nanoseconds, bool *crowded);
+
 /* The thread that looks after the vm should look at vm->stop and vm_paused(). Cheap; any thread,
  * any lock state. */
 void host_vm_notify(struct vm *vm);

@@ -200,15 +200,39 @@ static uint32_t waking_bits(struct vcpu *vcpu)
 	return bits;
 }
 
-static void vcpu_sleep(struct vcpu *vcpu, uint32_t waking)
+/* Whether what the vcpu waits for came while its thread looked out for it. */
+static bool vcpu_poll(struct vcpu *vcpu, uint32_t waking, uint64_t begin)
 {
-	uint64_t begin = host_now();
+	uint64_t window = halt_window(&vcpu->halt);
+	bool crowded = false, came;
 
+	if (!window)
+		return false;
+	came = host_vcpu_poll(vcpu, waking, window, &crowded);
+	vcpu->polled += host_now() - begin;
+	halt_looked(&vcpu->halt, came, crowded);
+	return came;
+}
+
+static void vcpu_wait(struct vcpu *vcpu, uint32_t waking)
+{
 	atomic_store(&vcpu->place, VCPU_WAITING);
 	while (!(atomic_load(&vcpu->pending) & waking))
 		host_vcpu_wait(vcpu, UINT64_MAX);
 	atomic_store(&vcpu->place, VCPU_OUTSIDE);
-	vcpu->slept += host_now() - begin;
+}
+
+static void vcpu_sleep(struct vcpu *vcpu, uint32_t waking)
+{
+	bool halted = vcpu->state.activity == VCPU_HALTED;
+	uint64_t begin = host_now(), slept;
+
+	if (!halted || !vcpu_poll(vcpu, waking, begin))
+		vcpu_wait(vcpu, waking);
+	slept = host_now() - begin;
+	if (halted)
+		halt_ended(&vcpu->halt, slept);
+	vcpu->slept += slept;
 }
 
 static void vcpu_park(struct vcpu *vcpu)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core/exit.h"
+#include "core/halt.h"
 #include "core/space.h"
 
 struct vm;
@@ -119,9 +120,11 @@ struct vcpu {
 	void *interrupts_private;		       /* the local APIC */
 	void *engine_private;
 	void *host_private;
+	struct halt halt;  /* the vcpu's thread */
 	uint64_t exits[8]; /* by enum exit_kind, for statistics; the vcpu's thread */
 	uint64_t
 		slept; /* likewise: nanoseconds that it waited for an event, as far as core knows */
+	uint64_t polled; /* likewise: those of them in which it kept the host's processor */
 };
 
 /*

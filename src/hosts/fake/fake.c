@@ -34,6 +34,8 @@ static struct request {
 } requests[VMS_MAX];
 static unsigned wake_requests, notifications;
 static void (*idle_hook)(struct vcpu *vcpu);
+static void (*poll_hook)(struct vcpu *vcpu, uint64_t nanoseconds);
+static bool crowded_host;
 static char log_text[LOG_SIZE];
 static size_t log_length;
 static unsigned log_lines[LOG_DEBUG + 1];
@@ -166,6 +168,32 @@ void host_vcpu_wait(struct vcpu *vcpu, uint64_t deadline)
 		return;
 	host_log(LOG_WARNING, "vcpu %u would wait for ever", vcpu->id);
 	vm_stop(vcpu->vm, VM_KILLED, 0);
+}
+
+void fake_on_poll(void (*poll)(struct vcpu *vcpu, uint64_t nanoseconds))
+{
+	poll_hook = poll;
+}
+
+void fake_crowd(bool crowd)
+{
+	crowded_host = crowd;
+}
+
+/* To the next deadline, or to the end of the time. */
+bool host_vcpu_poll(struct vcpu *vcpu, uint32_t bits, uint64_t nanoseconds, bool *crowded)
+{
+	const struct request *next = request_due(now + nanoseconds);
+
+	CHECK(!fake_lock_held(&vcpu->vm->lock));
+	*crowded = crowded_host;
+	if (crowded_host)
+		return false;
+	if (poll_hook)
+		poll_hook(vcpu, nanoseconds);
+	else
+		advance_to(next && next->deadline > now ? next->deadline : now + nanoseconds);
+	return atomic_load(&vcpu->pending) & bits;
 }
 
 void host_vcpu_wake(struct vcpu *vcpu)

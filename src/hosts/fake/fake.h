@@ -35,6 +35,15 @@ unsigned fake_wake_requests(void);
  */
 void fake_on_idle(void (*idle)(struct vcpu *vcpu));
 
+/*
+ * Called when a vcpu looks out for an event for so long, instead of the clock being moved to the
+ * next deadline or to the end of that time: the test moves it, and may post the event.
+ */
+void fake_on_poll(void (*poll)(struct vcpu *vcpu, uint64_t nanoseconds));
+
+/* Looking out fails at once from now on, or no longer: others want the processor. */
+void fake_crowd(bool crowd);
+
 /* How often host_vm_notify was called. */
 unsigned fake_notifications(void);
 

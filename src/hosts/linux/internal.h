@@ -15,6 +15,7 @@ struct linux_vm {
 	struct loop *loop;
 	pthread_t threads[VM_VCPUS_MAX];
 	unsigned thread_count;
+	unsigned processors; /* that our threads may use */
 
 	/* The vm's timers (wake.c); all under the vm's lock. */
 	int timer_fd;

@@ -2,6 +2,7 @@
 /* A thread for each vcpu. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -108,6 +109,14 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
+/* Where they can't be counted, one: then no vcpu looks out for another's message. */
+static unsigned processors_count(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
 int linux_vm_start(struct vm *vm)
 {
 	struct linux_vm *linux_vm = linux_vm_of(vm);
@@ -115,6 +124,7 @@ int linux_vm_start(struct vm *vm)
 	int error = 0;
 
 	CHECK(linux_vm->thread_count == 0);
+	linux_vm->processors = processors_count();
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_SIZE);
 	for (unsigned i = 0; i < vm->vcpu_count && !error; i++) {

@@ -10,6 +10,7 @@
  * The timerfd is left alone when the deadline moves to a later time, for guests move it thousands
  * of times a second: it then fires too early once, and is set to what is wanted by then.
  */
+#include <sched.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@
 #include "lib/check.h"
 
 #define NANOSECONDS UINT64_C(1000000000)
+#define OFFER_EVERY UINT64_C(2000)  /* ns */
+#define TAKEN	    UINT64_C(10000) /* ns */
 
 static void timer_arm(struct linux_vm *linux_vm, uint64_t deadline)
 {
@@ -107,6 +110,43 @@ void host_vcpu_wait(struct vcpu *vcpu, uint64_t deadline)
 	atomic_store(&vcpu->wake, 1);
 	timers_hand_back(vcpu);
 	atomic_store(&vcpu->wake, 0);
+}
+
+/* Has each vcpu that doesn't sleep a processor of its own? This one doesn't. */
+static bool processors_suffice(const struct vm *vm)
+{
+	unsigned awake = 0;
+
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		awake += atomic_load_explicit(&vm->vcpus[i]->place, memory_order_relaxed) !=
+			 VCPU_WAITING;
+	return awake <= linux_vm_of(vm)->processors;
+}
+
+/*
+ * Now and then the processor is offered to whoever is ready to run on it. If we get it back late,
+ * somebody was; and it may have been whom the other vcpu's thread waits for.
+ */
+bool host_vcpu_poll(struct vcpu *vcpu, uint32_t bits, uint64_t nanoseconds, bool *crowded)
+{
+	uint64_t begin = host_now(), last = begin, now = begin;
+
+	*crowded = false;
+	if (!processors_suffice(vcpu->vm))
+		return false;
+	for (;;) {
+		if (atomic_load_explicit(&vcpu->pending, memory_order_acquire) & bits)
+			return true;
+		if (now - last > OFFER_EVERY) {
+			sched_yield();
+			last = host_now();
+			*crowded = last - now > TAKEN;
+		}
+		if (*crowded || now - begin >= nanoseconds)
+			return false;
+		__builtin_ia32_pause();
+		now = host_now();
+	}
 }
 
 void host_vcpu_wake(struct vcpu *vcpu)

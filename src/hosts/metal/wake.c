@@ -76,6 +76,13 @@ void host_vcpu_wait(struct vcpu *vcpu, uint64_t deadline)
 	}
 }
 
+/* Vcpus that are halted are the kernel's, which knows who else is ready. */
+bool host_vcpu_poll(struct vcpu *vcpu, uint32_t bits, uint64_t nanoseconds, bool *crowded)
+{
+	*crowded = false;
+	return atomic_load(&vcpu->pending) & bits;
+}
+
 void host_vcpu_wake(struct vcpu *vcpu)
 {
 	if (atomic_exchange(&vcpu->wake, 1) == 0)

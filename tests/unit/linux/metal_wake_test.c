@@ -23,6 +23,7 @@
 #define host_wake_at   metal_host_wake_at
 #define host_vcpu_wait metal_host_vcpu_wait
 #define host_vcpu_wake metal_host_vcpu_wake
+#define host_vcpu_poll metal_host_vcpu_poll
 #define host_vm_notify metal_host_vm_notify
 #define host_now       metal_host_now
 #define wake_main      metal_wake_main
