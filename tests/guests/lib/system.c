@@ -251,7 +251,7 @@ unsigned int processors_start(void (*main)(unsigned int index))
 
 bool wait_for(volatile uint32_t *value, uint32_t wanted)
 {
-	uint64_t end = tsc_read() + 30000000000;
+	uint64_t end = tsc_read() + 60000000000;
 
 	while (*value < wanted) {
 		if (tsc_read() > end)

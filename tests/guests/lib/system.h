@@ -158,7 +158,7 @@ static inline void pause(void)
 	asm volatile("pause" ::: "memory");
 }
 
-/* Waits until *value is at least `wanted`; false after about ten seconds. */
+/* Waits until *value is at least `wanted`; false after about twenty seconds. */
 bool wait_for(volatile uint32_t *value, uint32_t wanted);
 
 #endif
