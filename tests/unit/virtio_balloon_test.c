@@ -79,13 +79,15 @@ TEST(a_request_takes_no_longer_than_others)
 {
 	struct driver_buffer numbers = {600 * PAGE, 4 * 4097, false};
 	struct driver_buffer reports[3];
+	uint8_t *page;
 
 	start();
+	page = driver.vm.memory.base + 600 * PAGE;
 	fill(512, 2);
 	for (unsigned i = 0; i < 4097; i++)
-		bytes_store32(driver_at(&driver, 600 * PAGE + 4 * i), 0x7fffffff);
-	bytes_store32(driver_at(&driver, 600 * PAGE + 4 * 4095), 512);
-	bytes_store32(driver_at(&driver, 600 * PAGE + 4 * 4096), 513);
+		bytes_store32(page + 4 * i, 0x7fffffff);
+	bytes_store32(page + 4 * 4095, 512);
+	bytes_store32(page + 4 * 4096, 513);
 	driver_add(&driver, INFLATE, &numbers, 1);
 	driver_kick(&driver, INFLATE);
 	EXPECT_EQ(driver_used(&driver, INFLATE, NULL), 0);
