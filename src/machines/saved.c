@@ -13,7 +13,7 @@
 #include "machines/saved_state.h"
 #include "x86/cpuid.h"
 
-#define CONFIG_VERSION 1
+#define CONFIG_VERSION 2 /* 1 had no shared folders */
 #define MEMORY_MAX     PC_MEMORY_MAX
 
 static const uint8_t magic[16] = "Lodge\r\n\x1a\0saved\n";
@@ -81,7 +81,7 @@ static void config_state(struct saved_config *config, struct snapshot *snapshot)
 	uint32_t version = CONFIG_VERSION;
 
 	snapshot_u32(snapshot, &version);
-	if (version != CONFIG_VERSION)
+	if (version < 1 || version > CONFIG_VERSION)
 		snapshot_fail(snapshot, "its description is of another version of Lodge");
 	text_state(snapshot, config->engine, sizeof(config->engine));
 	snapshot_u32(snapshot, &config->cpus);
@@ -100,6 +100,12 @@ static void config_state(struct saved_config *config, struct snapshot *snapshot)
 		text_state(snapshot, config->forwards[i], sizeof(config->forwards[i]));
 	snapshot_bool(snapshot, &config->test_devices);
 	snapshot_bool(snapshot, &config->sockets);
+	if (version < 2)
+		return;
+	count_state(snapshot, &config->share_count, SAVED_SHARES_MAX,
+		    "it has too many shared folders");
+	for (unsigned i = 0; i < config->share_count; i++)
+		text_state(snapshot, config->shares[i], sizeof(config->shares[i]));
 }
 
 int saved_config_write(const struct saved_config *config, uint8_t *bytes, size_t size,
@@ -201,6 +207,9 @@ int saved_config_match(const struct saved_config *saved, const struct saved_conf
 	else if (saved->sockets != here->sockets)
 		format(reason, SAVED_REASON, "it has %svirtio sockets, this machine %s (--control)",
 		       saved->sockets ? "" : "no ", here->sockets ? "has" : "has none");
+	else if (saved->share_count != here->share_count)
+		format(reason, SAVED_REASON, "it shares %u folders, this machine %u",
+		       saved->share_count, here->share_count);
 	else
 		return match_disks(saved, here, reason);
 	return -EINVAL;

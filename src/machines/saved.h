@@ -29,6 +29,8 @@
 #define SAVED_FORWARD_MAX  64
 #define SAVED_DISKS_MAX	   16
 #define SAVED_FORWARDS_MAX 32
+#define SAVED_SHARE_MAX	   8192
+#define SAVED_SHARES_MAX   8
 
 /* Room for a description, whatever it says. */
 #define SAVED_CONFIG_MAX ((size_t)512 << 10)
@@ -64,6 +66,8 @@ struct saved_config {
 	char forwards[SAVED_FORWARDS_MAX][SAVED_FORWARD_MAX];
 	bool test_devices;
 	bool sockets; /* it has a virtio socket device */
+	uint32_t share_count;
+	char shares[SAVED_SHARES_MAX][SAVED_SHARE_MAX]; /* as -v takes them: for a person only */
 };
 
 /* Its bytes. 0 with *length; -ENOSPC. */

@@ -11,8 +11,10 @@
 
 struct vm;
 
-/* Room that always suffices, for 32 vcpus and all devices there can be. */
-#define SAVED_STATE_MAX ((size_t)1 << 20)
+/* Room that always suffices, for 32 vcpus and all devices there can be, but for shared folders:
+ * these need some 80 bytes and a name for each file that the guest remembers. */
+#define SAVED_STATE_USUAL ((size_t)1 << 20)
+#define SAVED_STATE_MAX	  ((size_t)256 << 20)
 
 #define SAVED_STATE_REASON 256
 

@@ -219,6 +219,9 @@ static int merge_saved(struct options *options, const struct machine_config *mac
 	int error;
 
 	forget_saved(options);
+	error = merge_shares(options, machine, reason, size);
+	if (error)
+		return error;
 	error = merge_files(options, machine, path);
 	if (!error)
 		error = merge_text(options, machine);

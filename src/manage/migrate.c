@@ -290,11 +290,11 @@ static int send_state(struct run *run)
 {
 	struct migrate *migrate = &run->migrate;
 	size_t length = 0;
-	uint8_t *state = save_state(run, &length);
-	int error;
+	uint8_t *state;
+	int error = save_state(run, &state, &length);
 
-	if (!state)
-		return -ENOMEM;
+	if (error)
+		return error;
 	error = dirty_collect(&run->vm, migrate->bitmap);
 	if (!error)
 		error = send_written(run);
@@ -307,7 +307,7 @@ static int send_state(struct run *run)
 /* All until the other side could go on. */
 static int prepare_leave(struct run *run)
 {
-	int error = save_settle_disks(run);
+	int error = save_settle(run);
 
 	if (!error) {
 		run->migrate.lent = true;
@@ -512,6 +512,10 @@ void migrate_command(struct run *run, struct control_call *call)
 	if (obstacle)
 		control_fail(call, CONTROL_BAD_STATE, "this machine can't be migrated: %s",
 			     obstacle);
+	else if (run->shares.count)
+		control_fail(call, CONTROL_BAD_STATE,
+			     "this machine can't be migrated: it shares folders (-v), which are "
+			     "this process's: lodge save it, and go on there");
 	else if (!is_stream_socket(fd))
 		control_fail(call, CONTROL_BAD_ARGUMENT,
 			     "migrate needs a connected socket, sent along with it");

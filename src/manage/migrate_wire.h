@@ -30,7 +30,7 @@ enum wire_type {
 	WIRE_CANCEL = 9,  /* > the machine stays; the connection ends */
 };
 
-#define WIRE_PAYLOAD_MAX SAVED_STATE_MAX
+#define WIRE_PAYLOAD_MAX SAVED_STATE_USUAL
 
 struct wire {
 	int fd;			   /* not blocking */

@@ -29,10 +29,10 @@ static const char *option_name(const struct run *run)
 /* Options */
 
 /* What the saved machine says itself. */
-static const char *const fixed[] = {"--machine", "--kernel",	   "--initrd",	  "--append",
-				    "--cpus",	 "--memory",	   "--cpu-model", "--net",
-				    "-v",	 "--test-devices", "--user",	  "--hostname",
-				    "--ssh-key", "--cloud-init",   NULL};
+static const char *const fixed[] = {"--machine",      "--kernel", "--initrd",	 "--append",
+				    "--cpus",	      "--memory", "--cpu-model", "--net",
+				    "--test-devices", "--user",	  "--hostname",	 "--ssh-key",
+				    "--cloud-init",   NULL};
 
 static int check_options(const struct options *options)
 {
@@ -201,6 +201,31 @@ int restore_check_disks(struct run *run)
 	return LODGE_OK;
 }
 
+/* A file that asks for a folder to be shared gets none by that: machine.conf says so, or a person.
+ */
+int restore_check_shares(struct run *run)
+{
+	const struct saved_config *saved = run->restore.config;
+
+	if (!run->restore.path || run->options->share_count == saved->share_count)
+		return LODGE_OK;
+	if (run->options->managed)
+		return complain_with(LODGE_BAD_INPUT,
+				     "--restore %s: the machine was saved with %u shared folders: "
+				     "its machine.conf has %u: have it name as many again",
+				     run->restore.path, saved->share_count,
+				     run->options->share_count);
+	if (!saved->share_count)
+		return complain_with(LODGE_BAD_OPTION,
+				     "--%s %s: -v: the machine shares no folders: leave it out",
+				     option_name(run), run->restore.path);
+	return complain_with(LODGE_BAD_OPTION,
+			     "--%s %s: the machine shares %u folders: name each again, in their "
+			     "order: -v %s%s",
+			     option_name(run), run->restore.path, saved->share_count,
+			     saved->shares[0], saved->share_count > 1 ? " -v ..." : "");
+}
+
 /* The machine */
 
 int restore_machine(struct run *run)
@@ -290,6 +315,15 @@ static void describe_disk(struct run *run, unsigned index, struct saved_disk *di
 	disk->block_size = run->disks[index]->block_size;
 }
 
+static void describe_share(const struct options_share *share, char *text)
+{
+	char path[SAVED_PATH_MAX];
+
+	absolute(path, sizeof(path), share->host);
+	snprintf(text, SAVED_SHARE_MAX, "%s:%.3000s:%suid=%u,gid=%u", path, share->guest,
+		 share->read_only ? "ro," : "", (unsigned)share->uid, (unsigned)share->gid);
+}
+
 /* How many disks are files: the seed's is not (save_obstacle). */
 static unsigned disk_files(const struct run *run)
 {
@@ -324,6 +358,9 @@ int describe_machine(struct run *run)
 		memcpy(config->mac, run->netport->mac, sizeof(config->mac));
 	config->test_devices = run->options->test_devices;
 	config->sockets = run->agent != NULL;
+	config->share_count = run->shares.count;
+	for (unsigned i = 0; i < config->share_count; i++)
+		describe_share(&run->options->shares[i], config->shares[i]);
 	return LODGE_OK;
 }
 

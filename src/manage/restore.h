@@ -31,6 +31,9 @@ int restore_cpu_model(struct run *run);
 /* Once the disks are open: whether they are what they were. */
 int restore_check_disks(struct run *run);
 
+/* Before shared folders are opened: whether they are as many as the guest has devices for. */
+int restore_check_shares(struct run *run);
+
 /* In place of boot(), in the sandbox: the machine as it was, paused. */
 int restore_machine(struct run *run);
 

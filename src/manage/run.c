@@ -425,6 +425,8 @@ static int prepare(struct run *run)
 	if (!status)
 		status = restore_check_disks(run);
 	if (!status)
+		status = restore_check_shares(run);
+	if (!status)
 		status = open_shares(run);
 	if (!status && !run->vm_made)
 		status = make_vm(run);

@@ -40,7 +40,7 @@ const char *save_obstacle(const struct run *run)
 		return "it is on a network of machines (lodge net), which its file could not name";
 	if (run->description->disk_count != run->disk_count)
 		return "its seed (--hostname and the like) is a disk without a file";
-	return run->shares.count ? "it shares folders (-v), in which it has files open" : NULL;
+	return NULL;
 }
 
 /* Disks */
@@ -83,10 +83,11 @@ static int flush(struct disk *disk)
 	return waiting.result;
 }
 
-int save_settle_disks(struct run *run)
+int save_settle(struct run *run)
 {
 	int error = 0;
 
+	shares_drain(&run->shares);
 	for (unsigned i = 0; i < run->disk_count; i++)
 		run->disks[i]->ops->drain(run->disks[i]);
 	for (unsigned i = 0; i < run->disk_count && !error; i++)
@@ -98,14 +99,23 @@ int save_settle_disks(struct run *run)
 
 /* The state */
 
-uint8_t *save_state(struct run *run, size_t *length)
+int save_state(struct run *run, uint8_t **bytes, size_t *length)
 {
-	uint8_t *bytes = malloc(SAVED_STATE_MAX);
+	int error = -ENOSPC;
 
-	if (!bytes)
-		return NULL;
-	CHECK(saved_state_write(&run->vm, bytes, SAVED_STATE_MAX, length) == 0);
-	return bytes;
+	/* To save changes nothing, so it may be tried until there is room. */
+	for (size_t size = SAVED_STATE_USUAL; error == -ENOSPC && size <= SAVED_STATE_MAX;
+	     size *= 2) {
+		*bytes = malloc(size);
+		if (!*bytes)
+			return -ENOMEM;
+		error = saved_state_write(&run->vm, *bytes, size, length);
+		if (error)
+			free(*bytes);
+	}
+	/* Shared folders, which alone have no bound, have been drained. */
+	CHECK(!error || (error == -ENOSPC && run->shares.count));
+	return error;
 }
 
 /* Vm's lock held. */
@@ -113,14 +123,15 @@ static int write_file(struct run *run, uint64_t *memory_bytes)
 {
 	struct saved_writer writer;
 	size_t length = 0;
-	uint8_t *state;
+	uint8_t *state = NULL;
 	int error = saved_writer_begin(&writer, run->save.fd, &run->vm);
 
 	if (error)
 		return error;
-	state = save_state(run, &length);
+	error = save_state(run, &state, &length);
 	describe_again(run);
-	error = state ? saved_writer_memory(&writer) : -ENOMEM;
+	if (!error)
+		error = saved_writer_memory(&writer);
 	if (!error)
 		error = saved_writer_finish(&writer, run->description, state, length);
 	*memory_bytes = writer.memory_bytes;
@@ -231,7 +242,7 @@ void save_paused(struct run *run)
 
 	if (!run->save.call || !vm_paused(&run->vm))
 		return;
-	error = save_settle_disks(run);
+	error = save_settle(run);
 	vm_lock(&run->vm);
 	if (!error)
 		error = write_file(run, &memory_bytes);

@@ -39,15 +39,15 @@ void save_paused(struct run *run);
 void save_abandon(struct run *run, const char *why);
 
 /*
- * All that a saved or migrated machine's disks have to do before somebody else looks at them: what
- * was begun is done, and what was written is in the files. No vcpu runs; vm's lock not held. 0 or a
- * negative errno.
+ * All that a saved or migrated machine's disks and shared folders have to do before somebody else
+ * looks at them: what was begun is done, and what was written is in the files. No vcpu runs; vm's
+ * lock not held. 0 or a negative errno.
  */
-int save_settle_disks(struct run *run);
+int save_settle(struct run *run);
 
-/* Clock, vcpus and devices of the paused vm as bytes, to be freed. NULL: no memory. Vm's lock held.
- */
-uint8_t *save_state(struct run *run, size_t *length);
+/* Clock, vcpus and devices of the paused vm as bytes, to be freed. 0; -ENOMEM; -ENOSPC if they are
+ * more than a file may hold. Vm's lock held. */
+int save_state(struct run *run, uint8_t **bytes, size_t *length);
 
 /* Why this machine can't be saved or migrated at all; NULL: it can. */
 const char *save_obstacle(const struct run *run);

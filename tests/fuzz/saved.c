@@ -79,7 +79,7 @@ static void fuzz_entry(const uint8_t *bytes, size_t size)
 
 static void fuzz_state(const uint8_t *bytes, size_t size)
 {
-	static uint8_t good[SAVED_STATE_MAX], state[SAVED_STATE_MAX];
+	static uint8_t good[SAVED_STATE_USUAL], state[SAVED_STATE_USUAL];
 	static size_t length;
 	int error;
 

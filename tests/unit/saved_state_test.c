@@ -5,7 +5,7 @@
 
 #include "lib/bytes.h"
 
-static uint8_t bytes[SAVED_STATE_MAX], again[SAVED_STATE_MAX];
+static uint8_t bytes[SAVED_STATE_USUAL], again[SAVED_STATE_USUAL];
 static char reason[SAVED_STATE_REASON];
 
 static size_t save(uint8_t *to)
@@ -13,7 +13,7 @@ static size_t save(uint8_t *to)
 	size_t length = 0;
 
 	vm_lock(&saved_vm);
-	EXPECT_EQ(saved_state_write(&saved_vm, to, SAVED_STATE_MAX, &length), 0);
+	EXPECT_EQ(saved_state_write(&saved_vm, to, SAVED_STATE_USUAL, &length), 0);
 	vm_unlock(&saved_vm);
 	return length;
 }

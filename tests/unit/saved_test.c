@@ -31,6 +31,8 @@ static void make_config(void)
 	config.mac[0] = 0x52;
 	config.forward_count = 1;
 	string_copy(config.forwards[0], sizeof(config.forwards[0]), "127.0.0.1:8080:80");
+	config.share_count = 1;
+	string_copy(config.shares[0], sizeof(config.shares[0]), "/srv:/mnt:ro");
 }
 
 TEST(description_survives)
@@ -61,6 +63,9 @@ TEST(any_description_fits)
 		config.disks[i] = config.disks[0];
 		bytes_fill(config.disks[i].path, 'x', sizeof(config.disks[i].path) - 1);
 	}
+	config.share_count = SAVED_SHARES_MAX;
+	for (unsigned i = 0; i < SAVED_SHARES_MAX; i++)
+		bytes_fill(config.shares[i], 'x', sizeof(config.shares[i]) - 1);
 	EXPECT_EQ(saved_config_write(&config, bytes, sizeof(bytes), &length), 0);
 	EXPECT_EQ(saved_config_read(&found, bytes, length, reason), 0);
 }
@@ -129,6 +134,9 @@ TEST(other_machines_do_not_match)
 	EXPECT_EQ(saved_config_match(&found, &config, reason), -EINVAL);
 	found = config;
 	found.disk_count = 0;
+	EXPECT_EQ(saved_config_match(&found, &config, reason), -EINVAL);
+	found = config;
+	found.share_count = 0;
 	EXPECT_EQ(saved_config_match(&found, &config, reason), -EINVAL);
 	found = config;
 	string_copy(found.disks[0].path, sizeof(found.disks[0].path), "elsewhere");
