@@ -9,6 +9,7 @@
 
 struct apic;	   /* x86/apic.h */
 struct cpuid_host; /* x86/cpuid.h */
+struct doorbell;   /* core/doorbell.h */
 struct vm;
 struct vcpu;
 struct exit;
@@ -44,6 +45,18 @@ struct engine_dirty {
 	 * after it returned will be marked anew. 0 or a negative errno, with nothing lost. */
 	int (*collect)(struct vm *vm);
 	void (*stop)(struct vm *vm);
+};
+
+/* How an engine takes writes to doorbells itself (core/doorbell.h). Vm's lock held. */
+struct engine_doorbells {
+	/*
+	 * From now on a write to bell->address need not end a run: doorbell_ring is called for it
+	 * soon, on any thread. bell->slot is the engine's. Negative errno: each is an access.
+	 */
+	int (*place)(struct vm *vm, struct doorbell *bell);
+	/* The opposite. Whether it was written to and doorbell_ring has not been called for that;
+	 * it won't be. */
+	bool (*remove)(struct vm *vm, struct doorbell *bell);
 };
 
 /* What an engine tells of its work, by names of its own, for people and programs. */
@@ -122,6 +135,8 @@ struct engine {
 	bool fetches;
 	/* NULL where there is no dirty log. */
 	const struct engine_dirty *dirty;
+	/* NULL where a write to a doorbell is an access like any other. */
+	const struct engine_doorbells *doorbells;
 };
 
 #endif

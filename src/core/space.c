@@ -50,6 +50,8 @@ int space_add(struct space *space, struct region *region, uint64_t base, uint64_
 	region->base = base;
 	region->size = size;
 	region->space = space;
+	if (region->ops->moved)
+		region->ops->moved(region);
 	return 0;
 }
 
@@ -66,6 +68,8 @@ void space_remove(struct region *region)
 	for (unsigned i = rank - 1; i < space->count; i++)
 		space->regions[i] = space->regions[i + 1];
 	region->space = NULL;
+	if (region->ops->moved)
+		region->ops->moved(region);
 }
 
 struct region *space_find(const struct space *space, uint64_t address)

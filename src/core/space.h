@@ -33,6 +33,9 @@ struct region_ops {
 	 * other bytes.
 	 */
 	uint8_t sizes;
+	/* It has been added to a space, or removed from it: region->space says so, and where.
+	 * May be NULL. */
+	void (*moved)(struct region *region);
 };
 
 /* Embedded in its device, which finds itself with container_of. */

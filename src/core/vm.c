@@ -186,5 +186,6 @@ void vm_resume(struct vm *vm)
 		vcpu_withdraw(vm->vcpus[i], PENDING_PAUSE);
 		host_vcpu_wake(vm->vcpus[i]);
 	}
+	doorbells_resume(vm);
 	timers_wake(vm);
 }

@@ -8,6 +8,7 @@
 
 #include "core/device.h"
 #include "core/dirty.h"
+#include "core/doorbell.h"
 #include "core/host.h"
 #include "core/memory.h"
 #include "core/space.h"
@@ -39,6 +40,7 @@ struct vm {
 	struct space mmio;
 	struct device *devices;
 	struct timers timers;
+	struct doorbell *doorbells; /* those that the engine takes */
 	const struct engine *engine;
 	void *engine_private;
 	void *host_private;

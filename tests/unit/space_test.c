@@ -248,7 +248,7 @@ static void msr_write(struct region *region, uint64_t offset, unsigned size, uin
 
 TEST(registers_are_whole_at_each_number)
 {
-	static const struct region_ops ops = {msr_read, msr_write, 8};
+	static const struct region_ops ops = {.read = msr_read, .write = msr_write, .sizes = 8};
 	static struct region region = {.name = "msr", .ops = &ops};
 	bool fault = true;
 

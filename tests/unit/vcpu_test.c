@@ -30,7 +30,8 @@ static void device_write(struct region *region, uint64_t offset, unsigned size, 
 	*fault = region == &msr && offset == 1;
 }
 
-static const struct region_ops ops = {device_read, device_write, 1 | 2 | 4 | 8};
+static const struct region_ops ops = {
+	.read = device_read, .write = device_write, .sizes = 1 | 2 | 4 | 8};
 
 static void create(unsigned vcpus)
 {

@@ -47,6 +47,7 @@ struct driver {
 	unsigned interrupts[DRIVER_VECTORS]; /* messages that came, by their data: queue, or queue
 						count for configuration */
 	unsigned intx;
+	bool deaf;		       /* doorbells wait for driver_hear */
 	uint8_t shadow[DRIVER_MEMORY]; /* guest memory as the driver wrote it */
 	uint8_t told[DRIVER_MEMORY];   /* bytes that vm_written named */
 };
@@ -93,6 +94,21 @@ static inline void driver_engine_written(struct vm *vm, uint64_t address, uint64
 		bytes_fill(driver_now->told + address, 1, length);
 }
 
+/* Doorbells: bell->slot says whether it has been written to and not heard yet. */
+static inline int driver_engine_place(struct vm *vm, struct doorbell *bell)
+{
+	bell->slot = 0;
+	return 0;
+}
+
+static inline bool driver_engine_remove(struct vm *vm, struct doorbell *bell)
+{
+	return bell->slot;
+}
+
+static const struct engine_doorbells driver_doorbells = {.place = driver_engine_place,
+							 .remove = driver_engine_remove};
+
 static const struct engine driver_engine = {
 	.name = "driver",
 	.probe = driver_engine_probe,
@@ -102,6 +118,7 @@ static const struct engine driver_engine = {
 	.vcpu_destroy = driver_engine_vcpu_destroy,
 	.kick = driver_engine_kick,
 	.written = driver_engine_written,
+	.doorbells = &driver_doorbells,
 };
 
 static inline void driver_msi(void *listener, uint64_t address, uint32_t data)
@@ -231,11 +248,43 @@ static inline uint64_t driver_load(struct driver *driver, uint64_t address, unsi
 	return value;
 }
 
+static inline struct doorbell *driver_bell(struct driver *driver, uint64_t address)
+{
+	struct doorbell *bell = driver->vm.doorbells;
+
+	while (bell && bell->address != address)
+		bell = bell->next;
+	return bell;
+}
+
+/* Vm's lock held. */
+static inline void driver_hear(struct driver *driver)
+{
+	for (struct doorbell *bell = driver->vm.doorbells; bell;) {
+		struct doorbell *next = bell->next;
+
+		if (bell->slot) {
+			bell->slot = 0;
+			doorbell_ring(bell);
+			next = driver->vm.doorbells;
+		}
+		bell = next;
+	}
+}
+
 static inline void driver_store(struct driver *driver, uint64_t address, unsigned size,
 				uint64_t value)
 {
+	struct doorbell *bell;
+
 	vm_lock(&driver->vm);
-	space_write(&driver->vm.mmio, address, size, value, NULL);
+	bell = driver_bell(driver, address);
+	if (bell)
+		bell->slot = 1;
+	else
+		space_write(&driver->vm.mmio, address, size, value, NULL);
+	if (!driver->deaf)
+		driver_hear(driver);
 	vm_unlock(&driver->vm);
 }
 

@@ -421,6 +421,7 @@ int virtio_blk_init(struct virtio_blk *blk, struct vm *vm, struct pci_bus *bus, 
 	virtio->queues = blk->queues;
 	virtio->queue_count =
 		vm->vcpu_count < VIRTIO_BLK_QUEUES_MAX ? vm->vcpu_count : VIRTIO_BLK_QUEUES_MAX;
+	virtio->bells = (UINT64_C(1) << virtio->queue_count) - 1;
 	virtio->config = blk->config;
 	virtio->config_size = sizeof(blk->config);
 	virtio->offered = F_SEG_MAX | F_BLK_SIZE | F_TOPOLOGY;

@@ -324,6 +324,7 @@ int virtio_net_init(struct virtio_net *net, struct vm *vm, struct pci_bus *bus, 
 		virtio->offered |= F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN;
 	virtio->queues = net->queues;
 	virtio->queue_count = 2;
+	virtio->bells = UINT64_C(1) << QUEUE_TRANSMIT;
 	virtio->config = net->config;
 	virtio->config_size = sizeof(net->config);
 	error = virtio_init(virtio, vm, bus, slot, instance, sizes);

@@ -12,7 +12,7 @@
 
 enum { VENDOR_VIRTIO = 0x1af4, DEVICE_MODERN = 0x1040, REVISION_MODERN = 1 };
 enum { BAR_REGISTERS = 0, BAR_MSIX = 4 };
-enum { NOTIFY_MULTIPLIER = 4, COMMON_SIZE = 0x3c, PAGE = 0x1000 };
+enum { COMMON_SIZE = 0x3c, PAGE = 0x1000 };
 
 /* virtio_pci_cap (4.1.4): cfg_type, and its size for each. */
 enum { CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_ISR = 3, CAP_DEVICE = 4, CAP_PCI = 5 };
@@ -62,7 +62,7 @@ static void bar_write(struct region *region, uint64_t offset, unsigned size, uin
 
 	switch (offset - within) {
 	case VIRTIO_BAR_NOTIFY:
-		virtio_notified(virtio, within / NOTIFY_MULTIPLIER);
+		virtio_notified(virtio, within / VIRTIO_NOTIFY_MULTIPLIER);
 		break;
 	case VIRTIO_BAR_COMMON:
 		virtio_common_write(virtio, within, size, (uint32_t)value);
@@ -74,7 +74,13 @@ static void bar_write(struct region *region, uint64_t offset, unsigned size, uin
 	}
 }
 
-static const struct region_ops bar_ops = {.read = bar_read, .write = bar_write, .sizes = 1 | 2 | 4};
+static void bar_moved(struct region *region)
+{
+	virtio_bells_update(container_of(region, struct virtio, bar));
+}
+
+static const struct region_ops bar_ops = {
+	.read = bar_read, .write = bar_write, .sizes = 1 | 2 | 4, .moved = bar_moved};
 
 /* The window that VIRTIO_PCI_CAP_PCI_CFG opens (4.1.4.9): true and its address and size if it is a
  * legal one. */
@@ -143,7 +149,7 @@ static unsigned add_capability(struct virtio *virtio, uint8_t type, uint32_t off
 	bytes_store32(bytes + CAP_OFFSET, offset);
 	bytes_store32(bytes + CAP_SIZE, size);
 	if (type == CAP_NOTIFY)
-		bytes_store32(bytes + CAP_EXTRA, NOTIFY_MULTIPLIER);
+		bytes_store32(bytes + CAP_EXTRA, VIRTIO_NOTIFY_MULTIPLIER);
 	return pci_capability_add(&virtio->pci, PCI_CAPABILITY_VENDOR, bytes,
 				  type == CAP_PCI ? window_writable : NULL, length);
 }
@@ -169,7 +175,7 @@ int virtio_pci_init(struct virtio *virtio, struct pci_bus *bus, unsigned slot)
 		    PCI_BAR_MEMORY64 | PCI_BAR_PREFETCHABLE);
 	add_capability(virtio, CAP_COMMON, VIRTIO_BAR_COMMON, COMMON_SIZE);
 	add_capability(virtio, CAP_NOTIFY, VIRTIO_BAR_NOTIFY,
-		       NOTIFY_MULTIPLIER * virtio->queue_count);
+		       VIRTIO_NOTIFY_MULTIPLIER * virtio->queue_count);
 	add_capability(virtio, CAP_ISR, VIRTIO_BAR_ISR, 1);
 	if (virtio->config_size)
 		add_capability(virtio, CAP_DEVICE, VIRTIO_BAR_DEVICE, virtio->config_size);

@@ -60,6 +60,7 @@ static void reset_now(struct virtio *virtio)
 		virtio->ops->reset(virtio);
 	pci_interrupt_set(&virtio->pci, false);
 	timer_set(&virtio->later, TIMER_NEVER);
+	virtio_bells_update(virtio);
 }
 
 static void device_reset(struct device *device)
@@ -109,6 +110,7 @@ static void use_features(struct virtio *virtio)
 }
 
 static void go_on(struct timer *timer);
+static void bell_rung(struct doorbell *bell);
 
 static bool any_in_flight(const struct virtio *virtio)
 {
@@ -133,11 +135,15 @@ static void device_loaded(struct device *device)
 		reset_now(virtio);
 	if (virtio_live(virtio) && virtio->ops->ready)
 		virtio->ops->ready(virtio);
+	virtio_bells_update(virtio);
 }
 
 static void device_destroy(struct device *device)
 {
 	struct virtio *virtio = container_of(device, struct virtio, device);
+
+	for (unsigned i = 0; i < virtio->queue_count; i++)
+		doorbell_remove(&virtio->queues[i].bell);
 
 	if (virtio->ops->destroy)
 		virtio->ops->destroy(virtio);
@@ -164,6 +170,8 @@ int virtio_init(struct virtio *virtio, struct vm *vm, struct pci_bus *bus, unsig
 	for (unsigned i = 0; i < virtio->queue_count; i++) {
 		virtqueue_init(&virtio->queues[i].ring, vm, sizes[i]);
 		queue_init(&virtio->queues[i]);
+		virtio->queues[i].virtio = virtio;
+		doorbell_init(&virtio->queues[i].bell, vm, bell_rung);
 	}
 	timer_init(&virtio->later, vm, go_on);
 	error = virtio_pci_init(virtio, bus, slot);
@@ -272,6 +280,7 @@ static void write_status(struct virtio *virtio, uint8_t value)
 				virtio_fail(virtio, virtio->queues[i].ring.problem);
 		if (virtio_live(virtio) && virtio->ops->ready)
 			virtio->ops->ready(virtio);
+		virtio_bells_update(virtio);
 	}
 }
 
@@ -281,6 +290,31 @@ void virtio_notified(struct virtio *virtio, unsigned queue)
 	    !virtio->queues[queue].ring.enabled || !pci_bus_master(&virtio->pci))
 		return;
 	virtio->ops->notify(virtio, queue);
+}
+
+static void bell_rung(struct doorbell *bell)
+{
+	struct virtio_queue *queue = container_of(bell, struct virtio_queue, bell);
+
+	virtio_notified(queue->virtio, (unsigned)(queue - queue->virtio->queues));
+}
+
+/* What rang before the registers moved was meant; before a reset, it isn't heard any more. */
+void virtio_bells_update(struct virtio *virtio)
+{
+	bool wanted = virtio_live(virtio) && virtio->bar.space;
+
+	for (unsigned i = 0; i < virtio->queue_count; i++) {
+		struct doorbell *bell = &virtio->queues[i].bell;
+
+		if (!(virtio->bells >> i & 1))
+			continue;
+		if (wanted)
+			doorbell_place(bell, virtio->bar.base + VIRTIO_BAR_NOTIFY +
+						     (uint64_t)i * VIRTIO_NOTIFY_MULTIPLIER);
+		else if (doorbell_remove(bell))
+			virtio_notified(virtio, i);
+	}
 }
 
 static void go_on(struct timer *timer)

@@ -10,6 +10,7 @@
 #define DEVICES_VIRTIO_VIRTIO_H
 
 #include "core/device.h"
+#include "core/doorbell.h"
 #include "core/timer.h"
 #include "devices/pci.h"
 #include "devices/virtio/virtqueue.h"
@@ -41,11 +42,12 @@ enum {
 	VIRTIO_FAILED = 128,
 };
 
-#define VIRTIO_NO_VECTOR 0xffff
-#define VIRTIO_BAR_SIZE	 0x4000
+#define VIRTIO_NO_VECTOR	 0xffff
+#define VIRTIO_BAR_SIZE		 0x4000
+#define VIRTIO_NOTIFY_MULTIPLIER 4
 
 /* Where things are in BAR 0, a page each; a queue's notification register is at VIRTIO_BAR_NOTIFY +
- * 4 * queue. */
+ * VIRTIO_NOTIFY_MULTIPLIER * queue. */
 enum {
 	VIRTIO_BAR_COMMON = 0x0000,
 	VIRTIO_BAR_ISR = 0x1000,
@@ -82,6 +84,8 @@ struct virtio_queue {
 	uint16_t vector; /* of MSI-X */
 	bool resetting;	 /* waits for its chains to come back */
 	bool again;	 /* is looked at again when the timer expires */
+	struct virtio *virtio;
+	struct doorbell bell; /* placed while the device is live, where `bells` says so */
 };
 
 struct virtio {
@@ -95,6 +99,7 @@ struct virtio {
 	uint64_t offered;    /* its feature bits; those of every device are added */
 	struct virtio_queue *queues;
 	unsigned queue_count; /* up to PCI_MSIX_VECTORS_MAX - 1 */
+	uint64_t bells;	 /* a bit for each queue that is better served off the vcpus' threads */
 	uint8_t *config; /* device configuration: bytes that the driver may read; NULL for none */
 	unsigned config_size;
 	unsigned pci_config_capability; /* offset of VIRTIO_PCI_CAP_PCI_CFG */
@@ -160,6 +165,8 @@ void virtio_fail(struct virtio *virtio, const char *problem);
 uint32_t virtio_common_read(struct virtio *virtio, unsigned offset, unsigned size);
 void virtio_common_write(struct virtio *virtio, unsigned offset, unsigned size, uint32_t value);
 void virtio_notified(struct virtio *virtio, unsigned queue);
+/* The device became live or ceases to be, or its registers are elsewhere: so are its doorbells. */
+void virtio_bells_update(struct virtio *virtio);
 
 /* The transport's part of init, and its interrupts: vector, or VIRTIO_NO_VECTOR; isr: bit 0 queue,
  * bit 1 configuration. */

@@ -4,6 +4,7 @@
 #define ENGINES_KVM_INTERNAL_H
 
 #include <linux/kvm.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +31,20 @@ struct routes {
 	struct route route[ROUTES_MAX];
 };
 
+#define BELLS_MAX 128
+
+/* Doorbells that the kernel takes the writes of. Vm's lock. */
+struct bells {
+	bool runs; /* the thread, and the two files with it */
+	pthread_t thread;
+	int epoll, end;
+	uint64_t heard;
+	struct bell {
+		struct doorbell *rings; /* NULL: unused */
+		int fd;
+	} bell[BELLS_MAX];
+};
+
 struct kvm_machine {
 	int fd;
 	int process;
@@ -39,6 +54,7 @@ struct kvm_machine {
 	struct routes routes;	 /* vm's lock */
 	uint64_t *dirty_log;	 /* room for what KVM_GET_DIRTY_LOG says of one range */
 	size_t dirty_log_size;
+	struct bells bells;
 };
 
 /* Why KVM_RUN returned, for statistics. */
@@ -202,6 +218,10 @@ int routes_set(struct kvm_machine *machine);
 /* dirty.c */
 extern const struct engine_dirty kvm_dirty;
 int memory_slot(const struct vm *vm, unsigned index, uint32_t flags);
+
+/* doorbell.c. bells_end: no vcpu runs any more; vm's lock not held. */
+extern const struct engine_doorbells kvm_doorbells;
+void bells_end(struct kvm_machine *machine);
 
 /* run.c */
 void kvm_vcpu_run(struct vcpu *vcpu, struct exit *exit);

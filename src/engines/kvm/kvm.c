@@ -47,6 +47,7 @@ const uint32_t kvm_ioctls[] = {
 	(uint32_t)KVM_SET_TSC_KHZ,
 	(uint32_t)KVM_SET_USER_MEMORY_REGION,
 	(uint32_t)KVM_GET_DIRTY_LOG,
+	(uint32_t)KVM_IOEVENTFD,
 	0,
 };
 
@@ -106,6 +107,7 @@ static void kvm_vm_destroy(struct vm *vm)
 {
 	struct kvm_machine *machine = machine_of(vm);
 
+	bells_end(machine);
 	if (machine->fd >= 0)
 		close(machine->fd);
 	host_pages_free(machine->dirty_log, machine->dirty_log_size);
@@ -217,4 +219,5 @@ const struct engine engine_kvm = {
 	.sync = kvm_sync,
 	.apics = &kvm_apics,
 	.dirty = &kvm_dirty,
+	.doorbells = &kvm_doorbells,
 };

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/doorbell.h"
 #include "core/engine.h"
 #include "core/vm.h"
 #include "devices/lapic.h"
@@ -574,6 +575,110 @@ TEST(a_reset_machine_begins_again)
 	expect_notes("III");
 	linux_vm_detach(&vm);
 	vm_destroy(&vm);
+}
+
+/* Doorbells */
+
+static unsigned rung;
+
+static void note_ring(struct doorbell *bell)
+{
+	rung++;
+}
+
+/* Waits until it has rung so often in all. */
+static void await_rung(unsigned count)
+{
+	unsigned now = 0;
+
+	for (unsigned i = 0; i < 10000 && now < count; i++) {
+		vm_lock(&vm);
+		now = rung;
+		vm_unlock(&vm);
+		if (now < count)
+			sleep_ns(1000000);
+	}
+	EXPECT_EQ(now, count);
+}
+
+CODE(rings, "movw $7, %gs:0x100\n" ASK "1: cmpl $1, 0x7000; jne 1b\nmovl $8, %gs:0x100\n" ASK
+	    "1: cmpl $2, 0x7000; jne 1b\nmovw $9, %gs:0x104\nmovw $3, %gs:0x100\n" ASK
+	    "1: cmpl $3, 0x7000; jne 1b\nmovw $4, %gs:0x100\nmovw $5, %gs:0x100\n" ASK
+	    "1: cmpl $4, 0x7000; jne 1b\nmovw $6, %gs:0x100\n" ASK END);
+
+static void step(uint32_t value)
+{
+	EXPECT_EQ(vm_write(&vm, gpa(0x7000), &value, sizeof(value)), 0);
+}
+
+TEST(a_doorbell_rings_without_an_exit)
+{
+	struct doorbell bell;
+
+	rung = 0;
+	SETUP(1, rings);
+	doorbell_init(&bell, &vm, note_ring);
+	vm_lock(&vm);
+	doorbell_place(&bell, DEVICE_AT + 0x100);
+	EXPECT(bell.placed);
+	vm_unlock(&vm);
+	start();
+	await_asked(1);
+	await_rung(1);
+	step(1); /* a write of another size is one, too */
+	await_asked(2);
+	await_rung(2);
+	EXPECT_EQ(device_value, 0);
+	step(2); /* beside it is the device */
+	await_asked(3);
+	await_rung(3);
+	EXPECT_EQ(device_address, 0x104);
+	EXPECT_EQ(device_value, 9);
+	/* While nobody can hear it, twice; then it is taken away: it says so, and is silent. */
+	vm_lock(&vm);
+	asked_count = 0;
+	step(3);
+	sleep_ns(LONG_SLEEP);
+	if (doorbell_remove(&bell))
+		rung++;
+	EXPECT(!bell.placed);
+	vm_unlock(&vm);
+	await_asked(1);
+	await_rung(4);
+	step(4); /* and now it is the device's */
+	await_asked(2);
+	EXPECT_EQ(device_address, 0x100);
+	EXPECT_EQ(device_value, 6);
+	sleep_ns(LONG_SLEEP);
+	EXPECT_EQ(rung, 4);
+	finish();
+}
+
+TEST(a_doorbell_waits_for_the_end_of_a_pause)
+{
+	struct doorbell bell;
+
+	rung = 0;
+	SETUP(1, rings);
+	doorbell_init(&bell, &vm, note_ring);
+	start();
+	vm_lock(&vm);
+	doorbell_place(&bell, DEVICE_AT + 0x100);
+	vm_unlock(&vm);
+	await_asked(1);
+	await_rung(1);
+	pause_machine();
+	vm_lock(&vm);
+	doorbell_ring(&bell);
+	EXPECT_EQ(rung, 1);
+	vm_unlock(&vm);
+	resume_machine();
+	await_rung(2);
+	vm_stop(&vm, VM_TEST_EXIT, 0);
+	vm_lock(&vm);
+	doorbell_remove(&bell);
+	vm_unlock(&vm);
+	finish();
 }
 
 /* The dirty log */
