@@ -210,7 +210,7 @@ void apic_paused(struct kvm_processor *processor)
 	if (processor->apic_stale || get_lapic(processor, &lapic))
 		return;
 	processor->paused_count = apic_kvm_register(&lapic, LAPIC_CURRENT_COUNT);
-	processor->paused = true;
+	sync_replaced(processor, &processor->paused);
 }
 
 int apic_resumed(struct kvm_processor *processor)
@@ -221,7 +221,6 @@ int apic_resumed(struct kvm_processor *processor)
 
 	if (!processor->paused)
 		return 0;
-	processor->paused = false;
 	error = get_lapic(processor, &lapic);
 	if (error)
 		return error;

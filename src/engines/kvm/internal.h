@@ -55,6 +55,8 @@ struct kvm_machine {
 	uint64_t *dirty_log;	 /* room for what KVM_GET_DIRTY_LOG says of one range */
 	size_t dirty_log_size;
 	struct bells bells;
+	pthread_mutex_t hand_over; /* held while registers are handed to the kernel */
+	_Atomic bool replaced;	   /* some have to be, before any vcpu runs */
 };
 
 /* Why KVM_RUN returned, for statistics. */
@@ -149,8 +151,11 @@ void registers_to_state(struct vcpu_state *to, const struct registers *from,
 int sync_fetch(struct kvm_processor *processor);
 int sync_store(struct kvm_processor *processor);
 void kvm_sync(struct vcpu *vcpu);
-/* Before a run: hands over what has been changed. */
+/* Before a run: hands over what has been changed; first, if all have been replaced, those of all
+ * vcpus. */
 int sync_hand_over(struct kvm_processor *processor);
+/* The vcpu's registers, or its time, are to be handed over before any vcpu runs. */
+void sync_replaced(struct kvm_processor *processor, bool *which);
 /* One MSR, by KVM_GET_MSRS or KVM_SET_MSRS. */
 int sync_msr(struct kvm_processor *processor, unsigned long request, uint32_t number,
 	     uint64_t *value);

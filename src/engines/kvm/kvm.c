@@ -110,6 +110,7 @@ static void kvm_vm_destroy(struct vm *vm)
 	bells_end(machine);
 	if (machine->fd >= 0)
 		close(machine->fd);
+	pthread_mutex_destroy(&machine->hand_over);
 	host_pages_free(machine->dirty_log, machine->dirty_log_size);
 	host_pages_free(machine, sizeof(*machine));
 	vm->engine_private = NULL;
@@ -123,6 +124,7 @@ static int kvm_vm_create(struct vm *vm)
 	if (!machine)
 		return -ENOMEM;
 	machine->fd = -1;
+	pthread_mutex_init(&machine->hand_over, NULL);
 	vm->engine_private = machine;
 	error = machine_open(machine);
 	if (!error)
@@ -198,11 +200,11 @@ static void kvm_reset(struct vcpu *vcpu)
 {
 	struct kvm_processor *processor = processor_of(vcpu);
 
-	processor->stale = true;
 	processor->synced = processor->unfinished = processor->paused = false;
 	atomic_store(&processor->nmi_pin, false);
 	/* After a reset of the machine another thread may run it. */
 	atomic_store(&processor->thread, 0);
+	sync_replaced(processor, &processor->stale);
 }
 
 const struct engine engine_kvm = {

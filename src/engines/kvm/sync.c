@@ -7,6 +7,10 @@
  * The same goes for the APIC, with `apic_stale` alone: it is only changed as a whole. Registers and
  * APIC are handed over together, since the kernel's sregs have a part of the APIC.
  *
+ * After a reset, a restore or a pause all vcpus' are handed over before the first of them runs, by
+ * whichever thread comes first. For handing over replaces what waits at an APIC: a message that a
+ * vcpu sent which runs already would be lost.
+ *
  * The TSC's offset is moved by both sides: by the guest through its MSRs, and by vm_resume. So what
  * the kernel last had is remembered, and what has been added to ours since is added to the
  *kernel's.
@@ -233,8 +237,12 @@ static int hand_over_time(struct kvm_processor *processor)
 			take_adjust(processor, adjust);
 		if (!error)
 			error = store_time(processor);
+		if (!error)
+			error = apic_resumed(processor);
 	}
-	return error ? error : apic_resumed(processor);
+	/* Otherwise others never stopped: no time is to be made up for. */
+	processor->paused = false;
+	return error;
 }
 
 static bool is_changed(struct kvm_processor *processor)
@@ -245,7 +253,7 @@ static bool is_changed(struct kvm_processor *processor)
 	return !bytes_equal(&processor->known, state, sizeof(*state));
 }
 
-int sync_hand_over(struct kvm_processor *processor)
+static int hand_over(struct kvm_processor *processor)
 {
 	int error = 0;
 
@@ -266,5 +274,52 @@ int sync_hand_over(struct kvm_processor *processor)
 		error = hand_over_time(processor);
 	}
 	processor->synced = false;
+	return error;
+}
+
+static bool is_due(const struct kvm_processor *processor)
+{
+	return !processor->prepared || processor->stale || processor->apic_stale ||
+	       processor->synced || processor->paused ||
+	       processor->vcpu->state.tsc_offset != processor->tsc_offset;
+}
+
+void sync_replaced(struct kvm_processor *processor, bool *which)
+{
+	struct kvm_machine *machine = machine_of(processor->vcpu->vm);
+
+	pthread_mutex_lock(&machine->hand_over);
+	*which = true;
+	atomic_store(&machine->replaced, true);
+	pthread_mutex_unlock(&machine->hand_over);
+}
+
+/* Those that are not in the guest, and won't be before this is done. One that fails does so again
+ * on its own thread, which says why. */
+static void hand_all_over(struct kvm_machine *machine, const struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		struct kvm_processor *one = processor_of(vm->vcpus[i]);
+
+		if (one->stale || one->paused)
+			hand_over(one);
+	}
+	atomic_store(&machine->replaced, false);
+}
+
+int sync_hand_over(struct kvm_processor *processor)
+{
+	struct vm *vm = processor->vcpu->vm;
+	struct kvm_machine *machine = machine_of(vm);
+	int error = 0;
+
+	if (!atomic_load(&machine->replaced) && !is_due(processor))
+		return 0;
+	pthread_mutex_lock(&machine->hand_over);
+	if (atomic_load(&machine->replaced))
+		hand_all_over(machine, vm);
+	if (is_due(processor))
+		error = hand_over(processor);
+	pthread_mutex_unlock(&machine->hand_over);
 	return error;
 }

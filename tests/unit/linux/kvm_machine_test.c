@@ -485,6 +485,20 @@ TEST(init_and_start_up_messages)
 	expect_notes("S");
 }
 
+/* Its thread comes later than the message. */
+TEST(a_message_to_a_vcpu_that_has_not_begun_is_kept)
+{
+	setup(2);
+	REQUIRE(vm_write(&vm, gpa(0x3000), starts, (uint64_t)(starts_end - starts)) == 0);
+	load(started, started_end);
+	vm.vcpus[0]->state.rip = 0x3000;
+	REQUIRE(pthread_create(&threads[0], NULL, vcpu_thread, vm.vcpus[0]) == 0);
+	sleep_ns(LONG_SLEEP);
+	REQUIRE(pthread_create(&threads[1], NULL, vcpu_thread, vm.vcpus[1]) == 0);
+	finish();
+	expect_notes("S");
+}
+
 /* Stopping */
 
 CODE(loops, ASK "1: jmp 1b\n");
