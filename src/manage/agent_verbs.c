@@ -1,269 +1,64 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* exec, shell, cp: what the agent in a machine does. */
 #include "manage/agent_verbs.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/bits.h"
-#include "lib/word.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
-#include "manage/verb_machine.h"
-
-enum { EXEC = 1, SHELL = 2, CP = 4 };
-
-static bool set_user(struct agent_options *options, const char *value)
-{
-	options->user = value;
-	return *value;
-}
-
-static bool set_folder(struct agent_options *options, const char *value)
-{
-	options->folder = value;
-	return *value;
-}
+#include "manage/verbs.h"
 
 /* A name alone stands for our own variable, and for nothing if there is none. */
-static bool set_environment(struct agent_options *options, const char *value)
+static int add_environment(const struct verb_call *call, struct agent_options *options,
+			   const char *value)
 {
 	char *pair;
 
 	if (!*value || *value == '=' || options->environment_count == AGENT_ENVIRONMENT_MAX)
-		return false;
+		return complain_with(LODGE_BAD_OPTION, "%s: --env %s: must be NAME or NAME=VALUE",
+				     call->verb->name, value);
 	if (!strchr(value, '=')) {
 		if (!getenv(value))
-			return true;
+			return LODGE_OK;
 		/* For as long as the program runs. */
 		if (asprintf(&pair, "%s=%s", value, getenv(value)) < 0)
-			return false;
+			return complain_with(LODGE_HOST_LACKS, "no memory");
 		value = pair;
 	}
 	options->environment[options->environment_count++] = value;
-	return true;
-}
-
-static bool set_terminal(struct agent_options *options, const char *value)
-{
-	options->terminal = AGENT_TERMINAL_YES;
-	return true;
-}
-
-static bool set_no_terminal(struct agent_options *options, const char *value)
-{
-	options->terminal = AGENT_TERMINAL_NO;
-	return true;
-}
-
-static bool set_input(struct agent_options *options, const char *value)
-{
-	options->no_input = false;
-	return true;
-}
-
-static bool set_no_input(struct agent_options *options, const char *value)
-{
-	options->no_input = true;
-	return true;
-}
-
-static bool set_timeout(struct agent_options *options, const char *value)
-{
-	char *end;
-	unsigned long seconds = strtoul(value, &end, 10);
-
-	options->timeout = (int)seconds;
-	return isdigit((unsigned char)*value) && !*end && seconds <= 86400;
-}
-
-static const struct agent_option {
-	char letter; /* 0: none */
-	const char *name, *argument;
-	unsigned verbs;
-	bool (*set)(struct agent_options *options, const char *value);
-	const char *help; /* of a value that is no good as well */
-} agent_options_table[] = {
-	{'t', "--tty", NULL, EXEC, set_terminal,
-	 "gives the command a terminal (as it has anyway if input and output are one here)"},
-	{'T', "--no-tty", NULL, EXEC, set_no_terminal, "gives it none"},
-	{'i', "--interactive", NULL, EXEC, set_input, "passes standard input (as is usual)"},
-	{'n', "--no-input", NULL, EXEC, set_no_input, "its standard input is empty"},
-	{'u', "--user", "USER", EXEC | SHELL | CP, set_user,
-	 "a user of the guest, by name or number (default root)"},
-	{'w', "--workdir", "FOLDER", EXEC | SHELL, set_folder,
-	 "the folder to begin in (default the user's home)"},
-	{'e', "--env", "NAME[=VALUE]", EXEC | SHELL, set_environment,
-	 "a variable of its environment; without a value, as it is here"},
-	{0, "--timeout", "SECONDS", EXEC | SHELL | CP, set_timeout,
-	 "how long to wait for the agent of a machine that is starting (default 60; 0: for ever)"},
-	{0, NULL, NULL, 0, NULL, NULL},
-};
-
-static const struct agent_verb {
-	const char *name;
-	unsigned bit;
-	const char *usage, *summary;
-} verbs[] = {
-	{"exec", EXEC, "NAME [OPTION...] [--] COMMAND [ARGUMENT...]",
-	 "runs a command in a machine"},
-	{"shell", SHELL, "NAME [OPTION...]", "a login shell in a machine"},
-	{"cp", CP, "[OPTION...] FROM TO",
-	 "copies a file or a folder into a machine, or out of it: "
-	 "one of the two is NAME:PATH"},
-	{NULL, 0, NULL, NULL},
-};
-
-const char *agent_option_name(unsigned i)
-{
-	return agent_options_table[i].name;
-}
-
-static const struct agent_verb *agent_verb_find(const char *name)
-{
-	const struct agent_verb *verb = verbs;
-
-	while (strcmp(verb->name, name) != 0)
-		verb++;
-	return verb;
-}
-
-void agent_help(const char *name)
-{
-	const struct agent_verb *verb = agent_verb_find(name);
-
-	printf("lodge %s %s: %s\n\noptions:\n", verb->name, verb->usage, verb->summary);
-	for (const struct agent_option *option = agent_options_table; option->name; option++)
-		if (option->verbs & verb->bit)
-			printf("  %c%c %-13s %-13s %s\n", option->letter ? '-' : ' ',
-			       option->letter ? option->letter : ' ', option->name,
-			       option->argument ? option->argument : "", option->help);
-	if (verb->bit != CP)
-		puts("\nThe command's status becomes lodge's; 82 if there is none. Without a "
-		     "terminal, "
-		     "signals go to the command.");
-}
-
-static int unknown_option(const struct agent_verb *verb, const char *word)
-{
-	const char *names[ARRAY_LENGTH(agent_options_table)] = {NULL};
-	const char *nearest;
-	unsigned count = 0;
-
-	for (const struct agent_option *option = agent_options_table; option->name; option++)
-		if (option->verbs & verb->bit)
-			names[count++] = option->name;
-	nearest = word_nearest(word, names);
-	if (nearest)
-		return complain_with(LODGE_BAD_OPTION, "%s: unknown option %s: did you mean %s?",
-				     verb->name, word, nearest);
-	return complain_with(LODGE_BAD_OPTION, "%s: unknown option %s: see lodge help %s",
-			     verb->name, word, verb->name);
-}
-
-static int option_set(const struct agent_verb *verb, const struct agent_option *option,
-		      const char *value, struct agent_options *options)
-{
-	if (option->argument && !value)
-		return complain_with(LODGE_BAD_OPTION, "%s: %s needs a value: %s %s", verb->name,
-				     option->name, option->name, option->argument);
-	if (!option->argument && value)
-		return complain_with(LODGE_BAD_OPTION, "%s: %s takes no value", verb->name,
-				     option->name);
-	if (!option->set(options, value))
-		return complain_with(LODGE_BAD_OPTION, "%s: %s %s: must be %s: %s", verb->name,
-				     option->name, value, option->argument, option->help);
 	return LODGE_OK;
 }
 
-/* Letters may stand together (-it); the value of the last may follow at once (-uroot). */
-static int take_letters(const struct agent_verb *verb, char ***next, struct agent_options *options)
+/* Of two that say the opposite the later one counts. */
+static int take_options(const struct verb_call *call, struct agent_options *options)
 {
+	unsigned milliseconds;
 	int status = LODGE_OK;
 
-	for (const char *letter = **next + 1; *letter && !status; letter++) {
-		const struct agent_option *option = agent_options_table;
-		const char *value = NULL;
+	*options = (struct agent_options){.user = verb_value(call, "--user", NULL),
+					  .folder = verb_value(call, "--workdir", NULL)};
+	if (!verb_seconds(call, "--timeout", AGENT_TIMEOUT, &milliseconds))
+		return LODGE_BAD_OPTION;
+	options->timeout = (int)(milliseconds / 1000);
+	if ((options->user && !*options->user) || (options->folder && !*options->folder))
+		return complain_with(LODGE_BAD_OPTION, "%s: %s needs a name", call->verb->name,
+				     options->user && !*options->user ? "--user" : "--workdir");
+	for (unsigned i = 0; i < call->value_count && !status; i++) {
+		const char *name = call->values[i].option->name;
 
-		while (option->name && !((option->verbs & verb->bit) && option->letter == *letter))
-			option++;
-		if (!option->name)
-			return unknown_option(verb, **next);
-		if (option->argument) {
-			value = letter[1] ? letter + 1 : (*next)[1] ? *++*next : NULL;
-			letter = "-"; /* the last */
-		}
-		status = option_set(verb, option, value, options);
+		if (!strcmp(name, "--env"))
+			status = add_environment(call, options, call->values[i].value);
+		else if (!strcmp(name, "--tty"))
+			options->terminal = AGENT_TERMINAL_YES;
+		else if (!strcmp(name, "--no-tty"))
+			options->terminal = AGENT_TERMINAL_NO;
+		else if (!strcmp(name, "--interactive") || !strcmp(name, "--no-input"))
+			options->no_input = name[2] == 'n';
 	}
 	return status;
-}
-
-/* One option, whose value may be in the next argument: *next moves on then. */
-static int take_option(const struct agent_verb *verb, char ***next, struct agent_options *options)
-{
-	const char *argument = **next, *value = strchr(argument, '=');
-	size_t length = value ? (size_t)(value - argument) : strlen(argument);
-	const struct agent_option *option = agent_options_table;
-
-	if (argument[1] != '-')
-		return take_letters(verb, next, options);
-	while (option->name && !((option->verbs & verb->bit) && strlen(option->name) == length &&
-				 !strncmp(option->name, argument, length)))
-		option++;
-	if (!option->name)
-		return unknown_option(verb, argument);
-	value = value ? value + 1 : NULL;
-	if (option->argument && !value)
-		value = (*next)[1] ? *++*next : NULL;
-	return option_set(verb, option, value, options);
-}
-
-/* Words and options; of exec, the command begins behind -- or with the second word. rest: where it
- * begins. */
-static int parse(const struct agent_verb *verb, char **arguments, struct agent_options *options,
-		 const char **words, unsigned words_wanted, char ***rest)
-{
-	unsigned count = 0;
-	char **next = arguments;
-	int status = LODGE_OK;
-
-	*options = (struct agent_options){.timeout = AGENT_TIMEOUT};
-	for (; *next && !status; next++) {
-		if (!strcmp(*next, "--")) {
-			next++;
-			break;
-		}
-		if ((*next)[0] == '-' && (*next)[1])
-			status = take_option(verb, &next, options);
-		else if (count < words_wanted)
-			words[count++] = *next;
-		else if (verb->bit == EXEC)
-			break;
-		else
-			return complain_with(LODGE_BAD_OPTION, "%s: what is %s? See lodge help %s",
-					     verb->name, *next, verb->name);
-	}
-	if (verb->bit == CP)
-		while (!status && *next && count < words_wanted)
-			words[count++] = *next++;
-	*rest = next;
-	if (!status && (count < words_wanted || (verb->bit == EXEC) != (*next != NULL)))
-		return complain_with(LODGE_BAD_OPTION, "%s: write lodge %s %s", verb->name,
-				     verb->name, verb->usage);
-	return status;
-}
-
-/* The machine of the store; to be closed if LODGE_OK. */
-static int machine_find(const char *verb_name, const char *name, struct store_machine *machine)
-{
-	const struct verb verb = {.name = verb_name};
-	const struct verb_call call = {.verb = &verb};
-	struct store store;
-	int status = verb_store(&call, &store);
-
-	return status ? status : verb_machine(&call, &store, name, machine);
 }
 
 static int run(const struct store_machine *machine, char *const *arguments,
@@ -292,38 +87,34 @@ static int run(const struct store_machine *machine, char *const *arguments,
 	return stream < 0 ? status : agent_run(stream, &command);
 }
 
-static int find_and_run(const char *verb_name, const char *name, char *const *arguments,
-			struct agent_options *options)
+static int find_and_run(struct verb_call *call, char *const *arguments)
 {
+	struct agent_options options;
 	struct store_machine machine;
-	int status = machine_find(verb_name, name, &machine);
+	struct store store;
+	int status = take_options(call, &options);
 
+	if (!status)
+		status = verb_store(call, &store);
+	if (!status)
+		status = verb_machine(call, &store, call->words[0], &machine);
 	if (status)
 		return status;
-	status = run(&machine, arguments, options);
+	status = run(&machine, arguments, &options);
 	store_close(&machine);
 	return status;
 }
 
-int agent_exec(char **arguments)
+static int exec(struct verb_call *call)
 {
-	struct agent_options options;
-	const char *machine;
-	char **command;
-	int status = parse(agent_verb_find("exec"), arguments, &options, &machine, 1, &command);
-
-	return status ? status : find_and_run("exec", machine, command, &options);
+	return find_and_run(call, call->command);
 }
 
-int agent_shell(char **arguments)
+static int shell(struct verb_call *call)
 {
 	static char *const login[] = {NULL};
-	struct agent_options options;
-	const char *machine;
-	char **rest;
-	int status = parse(agent_verb_find("shell"), arguments, &options, &machine, 1, &rest);
 
-	return status ? status : find_and_run("shell", machine, login, &options);
+	return find_and_run(call, login);
 }
 
 /* NAME:PATH, where no slash stands before the colon: the path, and the name's length. */
@@ -333,20 +124,21 @@ static const char *in_machine(const char *word, size_t *length)
 	return word[*length] == ':' && *length ? word + *length + 1 : NULL;
 }
 
-int agent_cp(char **arguments)
+static int cp(struct verb_call *call)
 {
 	struct agent_options options;
 	struct agent_copy copy = {.options = &options};
-	const char *words[2], *from, *to;
+	const char *const *words = call->words;
 	struct store_machine machine;
 	size_t from_length, to_length;
-	char **rest, *name;
-	int status = parse(agent_verb_find("cp"), arguments, &options, words, 2, &rest);
+	struct store store;
+	char *name;
+	const char *from = in_machine(words[0], &from_length),
+		   *to = in_machine(words[1], &to_length);
+	int status = take_options(call, &options);
 
 	if (status)
 		return status;
-	from = in_machine(words[0], &from_length);
-	to = in_machine(words[1], &to_length);
 	if (!from == !to)
 		return complain_with(LODGE_BAD_OPTION,
 				     "cp: one of %s and %s must be in a machine: NAME:PATH (and a "
@@ -355,7 +147,9 @@ int agent_cp(char **arguments)
 	name = from ? strndup(words[0], from_length) : strndup(words[1], to_length);
 	if (!name)
 		return complain_with(LODGE_HOST_LACKS, "no memory");
-	status = machine_find("cp", name, &machine);
+	status = verb_store(call, &store);
+	if (!status)
+		status = verb_machine(call, &store, name, &machine);
 	free(name);
 	if (status)
 		return status;
@@ -367,3 +161,87 @@ int agent_cp(char **arguments)
 	store_close(&machine);
 	return status;
 }
+
+#define USER                                                                                       \
+	{"--user", "USER", false, "a user of the guest, by name or number (default root)"},        \
+	{                                                                                          \
+		"-u", "USER", false, NULL                                                          \
+	}
+#define WORKDIR                                                                                    \
+	{"--workdir", "FOLDER", false, "the folder to begin in (default the user's home)"},        \
+	{                                                                                          \
+		"-w", "FOLDER", false, NULL                                                        \
+	}
+#define ENVIRONMENT                                                                                \
+	{"--env", "NAME[=VALUE]", true,                                                            \
+	 "a variable of its environment; without a value, as it is here"},                         \
+	{                                                                                          \
+		"-e", "NAME[=VALUE]", true, NULL                                                   \
+	}
+#define TIMEOUT                                                                                    \
+	{                                                                                          \
+		"--timeout", "SECONDS", false,                                                     \
+			"how long to wait for the agent of a machine that is starting (default "   \
+			"60; 0: for ever)"                                                         \
+	}
+
+static const struct verb_option exec_options[] = {
+	{"--tty", NULL, false,
+	 "gives the command a terminal (as it has anyway if input and output are one here)"},
+	{"-t", NULL, false, NULL},
+	{"--no-tty", NULL, false, "gives it none"},
+	{"-T", NULL, false, NULL},
+	{"--interactive", NULL, false, "passes standard input (as is usual)"},
+	{"-i", NULL, false, NULL},
+	{"--no-input", NULL, false, "its standard input is empty"},
+	{"-n", NULL, false, NULL},
+	USER,
+	WORKDIR,
+	ENVIRONMENT,
+	TIMEOUT,
+	VERB_END,
+};
+static const struct verb_option shell_options[] = {USER, WORKDIR, ENVIRONMENT, TIMEOUT, VERB_END};
+static const struct verb_option cp_options[] = {USER, TIMEOUT, VERB_END};
+
+#define STATUS                                                                                     \
+	"It needs Lodge's agent, which its initrd brings into the guest; one that is starting is " \
+	"waited for. The command's status becomes lodge's; 82 if there is none. Without a "        \
+	"terminal, signals go to the command."
+
+const struct verb verbs_agent[] = {
+	{"exec",
+	 "NAME [OPTION...] [--] COMMAND...",
+	 "runs a command in a machine",
+	 1,
+	 1,
+	 {COMPLETE_MACHINE, COMPLETE_NOTHING},
+	 exec_options,
+	 false,
+	 TAKES_BEHIND_WORDS,
+	 exec,
+	 STATUS},
+	{"shell",
+	 "NAME [OPTION...]",
+	 "a login shell in a machine",
+	 1,
+	 1,
+	 {COMPLETE_MACHINE, COMPLETE_NOTHING},
+	 shell_options,
+	 false,
+	 TAKES_NONE,
+	 shell,
+	 STATUS},
+	{"cp",
+	 "[OPTION...] FROM TO",
+	 "copies a file or a folder into a machine, or out of it",
+	 2,
+	 2,
+	 {COMPLETE_PLACE, COMPLETE_PLACE},
+	 cp_options,
+	 false,
+	 TAKES_NONE,
+	 cp,
+	 "One of the two is NAME:PATH; a PATH without a slash in front begins in the user's home."},
+	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, TAKES_NONE, NULL, NULL},
+};

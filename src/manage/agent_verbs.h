@@ -21,17 +21,6 @@ struct agent_options {
 	int timeout;
 };
 
-/* What follows the verb's word, ended by NULL. An exit status; what is wrong has been said. */
-int agent_exec(char **arguments);
-int agent_shell(char **arguments);
-int agent_cp(char **arguments);
-
-/* Its usage and options, on standard output. */
-void agent_help(const char *verb);
-
-/* One name of theirs after the other: option number i, or NULL. */
-const char *agent_option_name(unsigned i);
-
 /* cp, when its words have been found: copies `from` to `to`; one of them is in the machine. */
 struct agent_copy {
 	const struct store_machine *machine;

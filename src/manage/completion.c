@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "manage/completion.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "manage/help.h"
+#include "manage/net_store.h"
+#include "manage/snapshots.h"
 #include "manage/verb.h"
 
 /* The part of a name that is a word: the first of two, or the second behind this first. */
@@ -50,21 +53,93 @@ static void put_options(unsigned commands, const struct verb_option *own, const 
 			fprintf(out, "%s\n", option->name);
 }
 
+static void put(const char *name, const char *begin, const char *end, FILE *out)
+{
+	if (!strncmp(name, begin, strlen(begin)))
+		fprintf(out, "%s%s\n", name, end);
+}
+
 static void put_store(const struct store *store, enum verb_completes what, const char *begin,
 		      FILE *out)
 {
 	char **names;
 	unsigned count;
 
-	if (!store || (what != COMPLETE_MACHINE && what != COMPLETE_IMAGE))
-		return;
-	if (what == COMPLETE_MACHINE ? store_machine_names(store, &names, &count)
-				     : store_image_names(store, &names, &count))
+	if (what == COMPLETE_IMAGE ? store_image_names(store, &names, &count)
+				   : store_machine_names(store, &names, &count))
 		return;
 	for (unsigned i = 0; i < count; i++)
-		if (!strncmp(names[i], begin, strlen(begin)))
-			fprintf(out, "%s\n", names[i]);
+		put(names[i], begin, what == COMPLETE_PLACE ? ":" : "", out);
 	store_names_free(names, count);
+}
+
+static void put_networks(const char *begin, FILE *out)
+{
+	char reason[PATH_MAX + 256];
+	struct net_info *list;
+	unsigned count;
+
+	if (net_list(&list, &count, reason, sizeof(reason)))
+		return;
+	for (unsigned i = 0; i < count; i++)
+		put(list[i].name, begin, "", out);
+	free(list);
+}
+
+static void put_snapshots(const struct store *store, const char *name, const char *begin, FILE *out)
+{
+	char reason[STORE_PATH];
+	struct store_machine machine;
+	struct snapshots snapshots;
+
+	if (store_find(store, name, &machine, reason, sizeof(reason)))
+		return;
+	if (!snapshots_read(&machine, &snapshots)) {
+		for (unsigned i = 0; i < snapshots.count; i++)
+			put(snapshots.list[i].name, begin, "", out);
+		snapshots_free(&snapshots);
+	}
+	store_close(&machine);
+}
+
+/* A word of a verb, or an option's value. first: the verb's first word. */
+static void put_kind(const struct store *store, enum verb_completes what, const char *first,
+		     const char *begin, FILE *out)
+{
+	switch (what) {
+	case COMPLETE_MACHINE:
+	case COMPLETE_IMAGE:
+	case COMPLETE_PLACE:
+		if (store)
+			put_store(store, what, begin, out);
+		break;
+	case COMPLETE_NETWORK:
+		put_networks(begin, out);
+		break;
+	case COMPLETE_SNAPSHOT:
+		if (store && first)
+			put_snapshots(store, first, begin, out);
+		break;
+	case COMPLETE_SHELL:
+		put("bash", begin, "", out);
+		put("zsh", begin, "", out);
+		break;
+	case COMPLETE_NOTHING:
+	case COMPLETE_FILE:
+		break;
+	}
+}
+
+/* The value of an option. */
+static void put_value(const struct store *store, const char *option, const char *begin, FILE *out)
+{
+	if (!strcmp(option, "--image"))
+		put_kind(store, COMPLETE_IMAGE, NULL, begin, out);
+	if (strcmp(option, "--net") != 0)
+		return;
+	put("user", begin, "", out);
+	put("none", begin, "", out);
+	put_networks(begin, out);
 }
 
 /* Whether the word is an option of the verb that has a value of its own behind it. */
@@ -84,24 +159,34 @@ static bool takes_value(const struct verb *verb, const char *word)
 static void complete_verb(const struct verb *verb, const char *const *words,
 			  const struct store *store, FILE *out)
 {
-	const char *before = NULL, *begin = "";
+	const char *before = NULL, *begin = "", *first = NULL;
 	unsigned plain = 0;
 
 	for (; *words; words++) {
 		begin = *words;
 		if (!words[1])
 			break;
-		plain += (*words)[0] != '-' && !(before && takes_value(verb, before));
+		/* What belongs to the guest, and a path in it behind NAME: (which bash has as words
+		 * of their own). */
+		if (verb->takes_command && (!strcmp(begin, "--") || plain > verb->words_max))
+			return;
+		if (!strcmp(begin, ":"))
+			return;
+		if ((*words)[0] != '-' && !(before && takes_value(verb, before))) {
+			first = first ? first : begin;
+			plain++;
+		}
 		before = *words;
 	}
+	if (!strcmp(begin, ":"))
+		return;
 	if (before && takes_value(verb, before)) {
-		if (!strcmp(before, "--image"))
-			put_store(store, COMPLETE_IMAGE, begin, out);
+		put_value(store, before, begin, out);
 	} else if (begin[0] == '-') {
 		put_options(verb->takes_machine_options ? COMMAND_CREATE : 0, verb->options, begin,
 			    out);
 	} else {
-		put_store(store, verb->completes[plain > 0], begin, out);
+		put_kind(store, verb->completes[plain > 0], first, begin, out);
 	}
 }
 
@@ -126,8 +211,8 @@ void complete_words(const char *const *words, const struct store *store, FILE *o
 		put_names(words[0], words[1], out);
 	else if (command && command->bit == COMMAND_HELP)
 		put_commands(words[count - 1], out);
-	else if (command && count == 2 && (command->bit & (COMMAND_EXEC | COMMAND_SHELL)))
-		put_store(store, COMPLETE_MACHINE, words[1], out);
+	else if (command && command->bit == COMMAND_RUN && !strcmp(words[count - 2], "--net"))
+		put_value(store, "--net", words[count - 1], out);
 	else if (command && words[count - 1][0] == '-')
 		put_options(command->bit, NULL, words[count - 1], out);
 }

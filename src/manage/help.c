@@ -3,12 +3,9 @@
 
 #include <string.h>
 
-#include "manage/agent_verbs.h"
 #include "manage/exitcodes.h"
 #include "manage/image.h"
-#include "manage/migrate_verb.h"
 #include "manage/options.h"
-#include "manage/save_verb.h"
 #include "manage/verb.h"
 
 #define WIDTH 96 /* of a line */
@@ -17,12 +14,6 @@ const struct command_line command_lines[] = {
 	{"run", COMMAND_RUN, "runs a guest", "[OPTION...] [-- COMMAND...]"},
 	{"image", COMMAND_IMAGE, "makes, shows, checks and changes disk images",
 	 "build|import|create|info|check|resize|convert"},
-	{"exec", COMMAND_EXEC, "runs a command in a machine", "NAME [OPTION...] -- COMMAND..."},
-	{"shell", COMMAND_SHELL, "a login shell in a machine", "NAME [OPTION...]"},
-	{"cp", COMMAND_CP, "copies files into a machine or out of it", "FROM TO"},
-	{"save", COMMAND_SAVE, "saves a machine that runs to a file", "[--stop] MACHINE [FILE]"},
-	{"migrate", COMMAND_MIGRATE, "moves a machine to another lodge while it runs",
-	 "[--downtime MS] MACHINE ADDRESS"},
 	{"doctor", COMMAND_DOCTOR,
 	 "says what this host offers to guests, and which engine would run them", "[--json]"},
 	{"version", COMMAND_VERSION, "says which Lodge this is", "[--json]"},
@@ -80,15 +71,15 @@ static void put_wrapped(FILE *file, const char *text, unsigned indent)
 	fputc('\n', file);
 }
 
-/* Those whose first word of two is this; NULL: all. */
+/* Those whose first word of two is this; NULL: all but that of scripts. */
 static void put_verbs(FILE *file, const char *first)
 {
 	size_t length = first ? strlen(first) : 0;
 
 	for (const struct verb *const *table = verb_tables; *table; table++)
 		for (const struct verb *verb = *table; verb->name; verb++)
-			if (!first ||
-			    (!strncmp(verb->name, first, length) && verb->name[length] == ' '))
+			if (first ? !strncmp(verb->name, first, length) && verb->name[length] == ' '
+				  : strcmp(verb->name, "complete") != 0)
 				fprintf(file, "  lodge %-16s %s\n", verb->name, verb->summary);
 }
 
@@ -96,18 +87,19 @@ void help_all(FILE *file)
 {
 	fputs("lodge runs virtual machines, with or without a processor that helps.\n\n", file);
 	for (const struct command_line *command = command_lines; command->name; command++)
-		fprintf(file, "  lodge %-8s %-32s %s\n", command->name, command->usage,
-			command->summary);
+		fprintf(file, "  lodge %-16s %s\n", command->name, command->summary);
 	fputs("\nmachines that are kept:\n", file);
 	put_verbs(file, NULL);
 	fputs("\nlodge help COMMAND says more; so does lodge(1).\n", file);
 }
 
-static void put_option(const char *name, const char *argument, const char *help)
+static void put_option(const char *name, const char *letter, const char *argument, const char *help)
 {
-	char left[64];
+	char left[64], front[8] = "";
 
-	snprintf(left, sizeof(left), "%s %s", name, argument ? argument : "");
+	if (letter)
+		snprintf(front, sizeof(front), "%s, ", letter);
+	snprintf(left, sizeof(left), "%s%s %s", front, name, argument ? argument : "");
 	printf("  %-27s ", left);
 	if (strlen(left) > 27)
 		printf("\n%30s", "");
@@ -118,7 +110,7 @@ static void put_options(unsigned command)
 {
 	for (const struct option *option = options_table; option->name; option++)
 		if (option->commands & command)
-			put_option(option->name, option->argument, option->help);
+			put_option(option->name, NULL, option->argument, option->help);
 }
 
 void help_verb(const struct verb *verb)
@@ -128,8 +120,10 @@ void help_verb(const struct verb *verb)
 		put_wrapped(stdout, verb->help, 0);
 	if (verb->options || verb->takes_machine_options)
 		puts("\noptions:");
-	for (const struct verb_option *option = verb->options; option && option->name; option++)
-		put_option(option->name, option->argument, option->help);
+	for (const struct verb_option *it = verb->options; it && it->name; it++)
+		if (it->help)
+			put_option(it->name, it[1].name && !it[1].help ? it[1].name : NULL,
+				   it->argument, it->help);
 	if (verb->takes_machine_options)
 		put_options(COMMAND_CREATE);
 }
@@ -143,18 +137,6 @@ void help_command(const struct command_line *command)
 {
 	if (command->bit == COMMAND_IMAGE) {
 		image_help();
-		return;
-	}
-	if (command->bit & (COMMAND_EXEC | COMMAND_SHELL | COMMAND_CP)) {
-		agent_help(command->name);
-		return;
-	}
-	if (command->bit == COMMAND_MIGRATE) {
-		migrate_help();
-		return;
-	}
-	if (command->bit == COMMAND_SAVE) {
-		save_help();
 		return;
 	}
 	printf("lodge %s %s: %s\n", command->name, command->usage, command->summary);

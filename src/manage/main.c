@@ -5,18 +5,15 @@
 
 #include "hosts/linux/linux.h"
 #include "lib/word.h"
-#include "manage/agent_verbs.h"
 #include "manage/complain.h"
 #include "manage/doctor.h"
 #include "manage/exitcodes.h"
 #include "manage/help.h"
 #include "manage/image.h"
 #include "manage/json.h"
-#include "manage/migrate_verb.h"
 #include "manage/net_process.h"
 #include "manage/options.h"
 #include "manage/run.h"
-#include "manage/save_verb.h"
 #include "manage/verb.h"
 #include "manage/version.h"
 
@@ -131,16 +128,6 @@ static int parse_and_carry_out(unsigned command, char **arguments)
 
 	if (command == COMMAND_IMAGE)
 		return image(arguments);
-	if (command == COMMAND_EXEC)
-		return agent_exec(arguments);
-	if (command == COMMAND_SHELL)
-		return agent_shell(arguments);
-	if (command == COMMAND_CP)
-		return agent_cp(arguments);
-	if (command == COMMAND_SAVE)
-		return save_verb(arguments);
-	if (command == COMMAND_MIGRATE)
-		return migrate_verb(arguments);
 	options_init(&options);
 	if (!options_parse(&options, command, arguments, reason, sizeof(reason)))
 		status = complain_with(LODGE_BAD_OPTION, "%s", reason);

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "manage/migrate_verb.h"
-
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,14 +10,13 @@
 #include "manage/exitcodes.h"
 #include "manage/migrate_wire.h"
 #include "manage/save_verb.h"
+#include "manage/verbs.h"
 
 #define REASON 1024
 
-static const char usage[] = "lodge migrate [--downtime MS] MACHINE ADDRESS";
-
 struct moving {
 	const char *machine, *address;
-	long downtime; /* 0: the usual one */
+	unsigned downtime; /* milliseconds; 0: the usual one */
 	struct control_client *client;
 	int fd;
 	bool terminal; /* standard error is one */
@@ -96,47 +91,17 @@ static int ask(struct moving *moving)
 	return LODGE_OK;
 }
 
-static int parse(struct moving *moving, char **arguments)
+static int migrate(struct verb_call *call)
 {
-	for (; *arguments; arguments++) {
-		const char *word = *arguments;
-		char *end;
-
-		if (!strncmp(word, "--downtime", 10) && (word[10] == '=' || arguments[1])) {
-			const char *value = word[10] == '=' ? word + 11 : *++arguments;
-
-			moving->downtime = strtol(value, &end, 10);
-			if (*end || moving->downtime < 1 || moving->downtime > 60000)
-				return complain_with(LODGE_BAD_OPTION,
-						     "--downtime %s: must be 1 to 60000 "
-						     "milliseconds",
-						     value);
-		} else if (word[0] == '-' || moving->address) {
-			return complain_with(LODGE_BAD_OPTION, "migrate: what is %s? It is: %s",
-					     word, usage);
-		} else if (!moving->machine) {
-			moving->machine = word;
-		} else {
-			moving->address = word;
-		}
-	}
-	if (!moving->address)
-		return complain_with(LODGE_BAD_OPTION, "migrate: say what and whereto: %s", usage);
-	return LODGE_OK;
-}
-
-int migrate_verb(char **arguments)
-{
-	struct moving moving = {.fd = -1, .terminal = isatty(STDERR_FILENO)};
-	sigset_t signals;
+	struct moving moving = {.machine = call->words[0],
+				.address = call->words[1],
+				.fd = -1,
+				.terminal = isatty(STDERR_FILENO)};
 	int status;
 
-	/* linux_init has blocked what a machine's event loop takes; here they end us. */
-	sigfillset(&signals);
-	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
-	status = parse(&moving, arguments);
-	if (!status)
-		status = begin(&moving);
+	if (!verb_number(call, "--downtime", 1, 60000, 0, &moving.downtime))
+		return LODGE_BAD_OPTION;
+	status = begin(&moving);
 	if (!status)
 		status = ask(&moving);
 	if (moving.fd >= 0)
@@ -146,14 +111,24 @@ int migrate_verb(char **arguments)
 	return status;
 }
 
-void migrate_help(void)
-{
-	printf("%s: moves a machine that runs to another lodge\n\n"
-	       "That one was started with `lodge run --incoming ADDRESS`, ADDRESS being HOST:PORT "
-	       "or "
-	       "unix:PATH,\n"
-	       "and sees the same disks. The machine stands for --downtime milliseconds (30) or so "
-	       "at the end.\n"
-	       "Ctrl-C keeps it where it is.\n",
-	       usage);
-}
+static const struct verb_option options[] = {
+	{"--downtime", "MS", false,
+	 "for about how many milliseconds it may stand at the end (default 30)"},
+	VERB_END};
+
+const struct verb verbs_migrate[] = {
+	{"migrate",
+	 "[--downtime MS] MACHINE ADDRESS",
+	 "moves a machine to another lodge while it runs",
+	 2,
+	 2,
+	 {COMPLETE_MACHINE, COMPLETE_NOTHING},
+	 options,
+	 false,
+	 TAKES_NONE,
+	 migrate,
+	 "That one was started with lodge run --incoming ADDRESS, ADDRESS being HOST:PORT or "
+	 "unix:PATH, "
+	 "and sees the same disks. Ctrl-C keeps the machine where it is."},
+	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, TAKES_NONE, NULL, NULL},
+};

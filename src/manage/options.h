@@ -23,12 +23,7 @@ enum {
 	COMMAND_VERSION = 4,
 	COMMAND_HELP = 8,
 	COMMAND_IMAGE = 16,
-	COMMAND_EXEC = 32,
-	COMMAND_SHELL = 64,
-	COMMAND_CP = 128,
-	COMMAND_CREATE = 256, /* a machine of the store: what its machine.conf can say */
-	COMMAND_SAVE = 512,
-	COMMAND_MIGRATE = 1024
+	COMMAND_CREATE = 32, /* a machine of the store: what its machine.conf can say */
 };
 
 struct managed;

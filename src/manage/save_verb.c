@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,7 @@
 #include "manage/control_client.h"
 #include "manage/exitcodes.h"
 #include "manage/kept.h"
-#include "manage/verb_machine.h"
+#include "manage/verbs.h"
 
 #define REASON 1024
 #define TRIES  16
@@ -244,18 +243,16 @@ static int await_end(const struct store_machine *machine)
 }
 
 /* Its memory stays in its folder. Until its record says "saved" the file doesn't count. */
-static int keep(struct saving *saving)
+static int keep(const struct verb_call *call, struct saving *saving)
 {
-	static const struct verb verb = {.name = "save"};
-	const struct verb_call call = {.verb = &verb};
 	struct store_machine machine;
 	char path[STORE_PATH];
 	struct store store;
 	struct state state;
-	int status = verb_store(&call, &store);
+	int status = verb_store(call, &store);
 
 	if (!status)
-		status = verb_machine_changed(&call, &store, saving->machine, &machine);
+		status = verb_machine_changed(call, &store, saving->machine, &machine);
 	if (status)
 		return status;
 	saving->kept = &machine;
@@ -273,36 +270,20 @@ static int keep(struct saving *saving)
 	return status;
 }
 
-int save_verb(char **arguments)
+static int save_verb(struct verb_call *call)
 {
-	struct saving saving = {.lifeline = {-1, -1}};
-	const char *words[2] = {NULL, NULL};
-	unsigned count = 0;
-	sigset_t signals;
+	struct saving saving = {.lifeline = {-1, -1},
+				.machine = call->words[0],
+				.stop = verb_given(call, "--stop")};
 	int status;
 
-	/* linux_init has blocked what a machine's event loop takes; here they end us. */
-	sigfillset(&signals);
-	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
-
-	for (; *arguments; arguments++) {
-		if (!strcmp(*arguments, "--stop"))
-			saving.stop = true;
-		else if ((*arguments)[0] == '-' || count == 2)
-			return complain_with(LODGE_BAD_OPTION,
-					     "save: what is %s? It is: lodge save [--stop] MACHINE "
-					     "[FILE]",
-					     *arguments);
-		else
-			words[count++] = *arguments;
-	}
-	if (!count || (count == 1 && strchr(words[0], '/')))
+	if (call->word_count == 1 && strchr(call->words[0], '/'))
 		return complain_with(LODGE_BAD_OPTION,
-				     "save: say what and where: lodge save [--stop] MACHINE FILE, "
-				     "or lodge save NAME");
-	saving.machine = words[0];
+				     "save: %s is no machine that is kept: say where to save it: "
+				     "lodge save [--stop] MACHINE FILE",
+				     call->words[0]);
 	saving.target.fd = saving.target.folder_fd = -1;
-	status = words[1] ? save(&saving, words[1]) : keep(&saving);
+	status = call->word_count == 2 ? save(&saving, call->words[1]) : keep(call, &saving);
 	/* A pipe that is closed lets the machine go on. */
 	for (unsigned i = 0; i < 2; i++)
 		if (saving.lifeline[i] >= 0)
@@ -314,15 +295,26 @@ int save_verb(char **arguments)
 	return status;
 }
 
-void save_help(void)
-{
-	puts("lodge save [--stop] MACHINE [FILE]: saves a machine that runs\n\n"
-	     "MACHINE is a name of `lodge start`, or the socket of `lodge run --control SOCKET`. "
-	     "The "
-	     "machine\n"
-	     "goes on; with --stop it ends once FILE is whole and safe. `lodge run --restore FILE` "
-	     "goes on with it.\n"
-	     "Without FILE the memory of a machine of `lodge start` is kept in its folder, and the "
-	     "machine ends:\n"
-	     "it is saved. `lodge start` goes on with it, `lodge discard` drops its memory.");
-}
+static const struct verb_option save_options[] = {
+	{"--stop", NULL, false, "ends the machine once FILE is whole and safe"}, VERB_END};
+
+const struct verb verbs_save[] = {
+	{"save",
+	 "[--stop] MACHINE [FILE]",
+	 "saves a machine that runs: its memory too",
+	 1,
+	 2,
+	 {COMPLETE_MACHINE, COMPLETE_FILE},
+	 save_options,
+	 false,
+	 TAKES_NONE,
+	 save_verb,
+	 "MACHINE is a machine's name, or the socket of lodge run --control SOCKET. With FILE it "
+	 "goes "
+	 "on, unless --stop is given; lodge run --restore FILE goes on with what was saved. "
+	 "Without "
+	 "FILE its memory is kept in its folder, and it ends: it is saved. lodge start goes on "
+	 "with "
+	 "it, lodge discard drops its memory."},
+	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, TAKES_NONE, NULL, NULL},
+};

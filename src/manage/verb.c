@@ -67,25 +67,23 @@ static const struct verb_option *find_option(const struct verb *verb, const char
 	*value = argument[length] ? argument + length + 1 : NULL;
 	for (const struct verb_option *it = verb->options; it && it->name; it++)
 		if (strlen(it->name) == length && !strncmp(it->name, argument, length))
-			return it;
+			return it->help ? it : it - 1;
 	return NULL;
 }
 
 /* By what its argument is called in the help. */
 static bool is_number(const char *argument)
 {
-	return !strcmp(argument, "SECONDS") || !strcmp(argument, "N");
+	return !strcmp(argument, "SECONDS") || !strcmp(argument, "N") || !strcmp(argument, "MS");
 }
 
-/* One option of the verb's own; *next moves on to its value. -1: it isn't one of these. */
-static int take_option(struct verb_call *call, char ***next)
+/* value: NULL if it isn't in the same argument; then *next moves on to it. */
+static int take(struct verb_call *call, const struct verb_option *option, const char *value,
+		char ***next)
 {
-	const char *value, *name = call->verb->name;
+	const char *name = call->verb->name;
 	uint64_t number;
-	const struct verb_option *option = find_option(call->verb, **next, &value);
 
-	if (!option)
-		return -1;
 	if (!option->repeats && verb_given(call, option->name))
 		return complain_with(LODGE_BAD_OPTION, "%s: %s is given twice: once is enough",
 				     name, option->name);
@@ -104,6 +102,44 @@ static int take_option(struct verb_call *call, char ***next)
 				     option->name, value);
 	call->values[call->value_count++] = (struct verb_value){option, value};
 	return LODGE_OK;
+}
+
+/* The row of a letter's option; NULL: there is none, or the verb has no letters. */
+static const struct verb_option *find_letter(const struct verb *verb, char letter)
+{
+	for (const struct verb_option *it = verb->options; it && it->name; it++)
+		if (!it->help && it->name[1] == letter)
+			return it - 1;
+	return NULL;
+}
+
+/* Letters may stand together (-it), and the value of the last may follow at once (-uroot). */
+static int take_letters(struct verb_call *call, char ***next)
+{
+	int status = LODGE_OK;
+
+	for (const char *letter = **next + 1; *letter && !status; letter++) {
+		const struct verb_option *option = find_letter(call->verb, *letter);
+		bool last = option && option->argument;
+
+		if (!option)
+			return unknown_option(call->verb, **next);
+		status = take(call, option, last && letter[1] ? letter + 1 : NULL, next);
+		if (last)
+			break;
+	}
+	return status;
+}
+
+/* One option of the verb's own; *next moves on to its value. -1: it isn't one of these. */
+static int take_option(struct verb_call *call, char ***next)
+{
+	const char *value;
+	const struct verb_option *option = find_option(call->verb, **next, &value);
+
+	if (option)
+		return take(call, option, value, next);
+	return find_letter(call->verb, (**next)[1]) ? take_letters(call, next) : -1;
 }
 
 /* An option of either kind. */
@@ -133,12 +169,16 @@ static int parse(struct verb_call *call, char **arguments)
 	for (char **next = arguments; *next && !status; next++) {
 		if (!only_words && !strcmp(*next, "--")) {
 			if (verb->takes_command) {
-				call->command = next + 1;
+				call->command = next[1] ? next + 1 : NULL;
 				break;
 			}
 			only_words = true;
 		} else if (!only_words && (*next)[0] == '-' && (*next)[1]) {
 			status = take_any_option(call, &next);
+		} else if (verb->takes_command == TAKES_BEHIND_WORDS &&
+			   call->word_count == verb->words_max) {
+			call->command = next;
+			break;
 		} else if (call->word_count < verb->words_max &&
 			   call->word_count < VERB_WORDS_MAX) {
 			call->words[call->word_count++] = *next;
@@ -147,7 +187,8 @@ static int parse(struct verb_call *call, char **arguments)
 					     verb->name, *next, verb->name);
 		}
 	}
-	if (!status && call->word_count < verb->words_min)
+	if (!status && (call->word_count < verb->words_min ||
+			(verb->takes_command == TAKES_BEHIND_WORDS && !call->command)))
 		return complain_with(LODGE_BAD_OPTION, "%s: write lodge %s %s", verb->name,
 				     verb->name, verb->usage);
 	return status;

@@ -20,7 +20,8 @@ struct verb_option {
 	const char *name;     /* with its dashes; NULL ends the list */
 	const char *argument; /* its name in the help; NULL for a switch */
 	bool repeats;
-	const char *help;
+	const char *help; /* NULL: it is another name, a letter (-t), of the row before it; letters
+			     may stand together */
 };
 
 /* Rows that many verbs have. */
@@ -38,7 +39,23 @@ struct verb_option {
 	}
 
 /* What the words of a verb are, for completion. */
-enum verb_completes { COMPLETE_NOTHING, COMPLETE_MACHINE, COMPLETE_IMAGE, COMPLETE_FILE };
+enum verb_completes {
+	COMPLETE_NOTHING,
+	COMPLETE_MACHINE,
+	COMPLETE_IMAGE,
+	COMPLETE_NETWORK,
+	COMPLETE_SNAPSHOT, /* of the machine that the first word is */
+	COMPLETE_PLACE,	   /* NAME:PATH in a machine, or a file here */
+	COMPLETE_SHELL,
+	COMPLETE_FILE
+};
+
+/* Whether a command for the guest may follow a verb, and where it begins. */
+enum verb_takes_command {
+	TAKES_NONE,
+	TAKES_BEHIND_DASHES, /* behind -- */
+	TAKES_BEHIND_WORDS,  /* must follow: behind -- or the last of the words */
+};
 
 struct verb_value {
 	const struct verb_option *option;
@@ -53,7 +70,7 @@ struct verb_call {
 	struct verb_value values[VERB_VALUES_MAX];
 	unsigned value_count;
 	struct options *machine; /* the options of a machine; for verbs that take those */
-	char **command;		 /* what is behind --, ended by NULL; NULL for none */
+	char **command;		 /* for the guest, ended by NULL; NULL for none */
 };
 
 struct verb {
@@ -63,7 +80,7 @@ struct verb {
 	enum verb_completes completes[2];  /* the first word; those behind it */
 	const struct verb_option *options; /* NULL: none */
 	bool takes_machine_options;	   /* those of options_table that are for COMMAND_CREATE */
-	bool takes_command;
+	enum verb_takes_command takes_command;
 	int (*run)(struct verb_call *call); /* an exit status; what is wrong has been said */
 	const char *help;		    /* more than the summary says; NULL: nothing */
 };

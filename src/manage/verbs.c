@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "manage/verbs.h"
 
+/* In the order of lodge help. */
 const struct verb *const verb_tables[] = {
-	verbs_create,	verbs_life,   verbs_report, verbs_console, verbs_port,
-	verbs_snapshot, verbs_change, verbs_image,  verbs_watch,   verbs_completion,
-	verbs_net,	verbs_saved,  NULL,
+	verbs_create, verbs_life,     verbs_report,	verbs_console, verbs_agent, verbs_port,
+	verbs_watch,  verbs_snapshot, verbs_change,	verbs_saved,   verbs_save,  verbs_migrate,
+	verbs_image,  verbs_net,      verbs_completion, NULL,
 };

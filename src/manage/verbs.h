@@ -18,6 +18,9 @@ extern const struct verb verbs_watch[];
 extern const struct verb verbs_completion[];
 extern const struct verb verbs_net[];
 extern const struct verb verbs_saved[];
+extern const struct verb verbs_save[];
+extern const struct verb verbs_migrate[];
+extern const struct verb verbs_agent[];
 
 /* Ends a machine that runs, as --force, --timeout and --no-kill say. An exit status. */
 int verb_end_machine(struct verb_call *call, struct store *store, struct store_machine *machine);

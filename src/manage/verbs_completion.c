@@ -16,9 +16,18 @@ static const char bash_script[] =
 	"# bash completion for lodge: put it into /etc/bash_completion.d, or\n"
 	"#     source <(lodge completion bash)\n"
 	"_lodge() {\n"
-	"\tlocal IFS=$'\\n' word=${COMP_WORDS[COMP_CWORD]}\n"
-	"\tCOMPREPLY=($(compgen -W \"$(\"${COMP_WORDS[0]}\" complete -- "
-	"\"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\" -- \"$word\"))\n"
+	"\tlocal IFS=$'\\n' word=${COMP_WORDS[COMP_CWORD]} found i\n"
+	"\tfound=$(\"${COMP_WORDS[0]}\" complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" "
+	"2>/dev/null)\n"
+	"\tCOMPREPLY=($(compgen -W \"$found\" -- \"$word\"))\n"
+	/* NAME: of a machine, whose path follows; or a file here */
+	"\t[[ $found == *: ]] || return 0\n"
+	"\tCOMPREPLY+=($(compgen -f -- \"$word\"))\n"
+	"\tfor i in \"${!COMPREPLY[@]}\"; do\n"
+	"\t\t[[ -d ${COMPREPLY[i]} ]] && COMPREPLY[i]+=/\n"
+	"\tdone\n"
+	"\t[[ ${COMPREPLY[0]} == *[:/] ]] && compopt -o nospace\n"
+	"\treturn 0\n"
 	"}\n"
 	"complete -o default -F _lodge lodge\n";
 
@@ -29,7 +38,8 @@ static const char zsh_script[] =
 	"_lodge() {\n"
 	"\tlocal -a found\n"
 	"\tfound=(${(f)\"$(${words[1]} complete -- \"${(@)words[2,CURRENT]}\" 2>/dev/null)\"})\n"
-	"\tif (( ${#found} )); then compadd -a found; else _files; fi\n"
+	"\tif [[ $found[1] == *: ]]; then compadd -S '' -a found; _files\n"
+	"\telif (( ${#found} )); then compadd -a found; else _files; fi\n"
 	"}\n"
 	"if [ \"$funcstack[1]\" = _lodge ]; then _lodge \"$@\"; else compdef _lodge lodge; fi\n";
 
@@ -62,7 +72,7 @@ const struct verb verbs_completion[] = {
 	 "prints a shell's script that completes names and options",
 	 1,
 	 1,
-	 {0, 0},
+	 {COMPLETE_SHELL, COMPLETE_NOTHING},
 	 NULL,
 	 false,
 	 false,
@@ -76,7 +86,7 @@ const struct verb verbs_completion[] = {
 	 {0, 0},
 	 NULL,
 	 false,
-	 true,
+	 TAKES_BEHIND_DASHES,
 	 complete,
 	 "For the scripts of completion."},
 	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},

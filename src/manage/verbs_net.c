@@ -126,7 +126,7 @@ const struct verb verbs_net[] = {
 	 "removes networks",
 	 1,
 	 VERB_WORDS_MAX,
-	 {0, 0},
+	 {COMPLETE_NETWORK, COMPLETE_NETWORK},
 	 NULL,
 	 false,
 	 false,

@@ -216,9 +216,9 @@ const struct verb verbs_port[] = {
 	 "makes ports of a machine reachable at ports of this host", 2, VERB_WORDS_MAX, MACHINE,
 	 NULL, false, false, add,
 	 "At once if it runs, and at each start. Without IP they are bound to 127.0.0.1."},
-	{"port ls", "[--json] NAME", "lists them", 1, 1, MACHINE, ls_options, false, false, ls,
-	 NULL},
-	{"port rm", "NAME [IP:]HOST:GUEST[/udp]...", "ends that", 2, VERB_WORDS_MAX, MACHINE, NULL,
-	 false, false, rm, "Connections that are open stay."},
+	{"port ls", "[--json] NAME", "lists the forwarded ports of a machine", 1, 1, MACHINE,
+	 ls_options, false, false, ls, NULL},
+	{"port rm", "NAME [IP:]HOST:GUEST[/udp]...", "ends the forwarding of ports", 2,
+	 VERB_WORDS_MAX, MACHINE, NULL, false, false, rm, "Connections that are open stay."},
 	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},
 };

@@ -282,6 +282,11 @@ static const struct verb_option json_options[] = {VERB_JSON, VERB_END};
 		COMPLETE_MACHINE, COMPLETE_NOTHING                                                 \
 	}
 
+#define MACHINE_SNAPSHOT                                                                           \
+	{                                                                                          \
+		COMPLETE_MACHINE, COMPLETE_SNAPSHOT                                                \
+	}
+
 const struct verb verbs_snapshot[] = {
 	{"snapshot create", "[--description TEXT] NAME SNAPSHOT",
 	 "keeps the disks of a machine as they are", 2, 2, MACHINE, create_options, false, false,
@@ -292,12 +297,13 @@ const struct verb verbs_snapshot[] = {
 	 json_options, false, false, ls, NULL},
 	{"snapshot tree", "[--json] NAME", "shows which snapshot stands on which", 1, 1, MACHINE,
 	 json_options, false, false, tree, "(now) is the machine as it is."},
-	{"snapshot restore", "NAME SNAPSHOT", "makes the disks what they were", 2, 2, MACHINE, NULL,
-	 false, false, restore,
+	{"snapshot restore", "NAME SNAPSHOT", "makes the disks what they were", 2, 2,
+	 MACHINE_SNAPSHOT, NULL, false, false, restore,
 	 "The machine must not run. What has been written since its last snapshot is lost; "
 	 "snapshots "
 	 "stay."},
-	{"snapshot rm", "NAME SNAPSHOT", "removes a snapshot", 2, 2, MACHINE, NULL, false, false,
-	 rm, "Its space is given back once no other snapshot, clone or machine stands on it."},
+	{"snapshot rm", "NAME SNAPSHOT", "removes a snapshot", 2, 2, MACHINE_SNAPSHOT, NULL, false,
+	 false, rm,
+	 "Its space is given back once no other snapshot, clone or machine stands on it."},
 	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},
 };

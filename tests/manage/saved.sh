@@ -127,7 +127,7 @@ kill -KILL "$(pid kept)"
 for _ in $(seq 100); do [ "$(state kept)" = crashed ] && break; sleep 0.02; done
 expect 74 "not running" save kept
 expect 66 "there is no machine nobody" save nobody
-expect 64 "say what and where" save ./socket
+expect 64 "say where to save it" save ./socket
 expect 0 "" rm --force kept
 
 # Killed at any moment: it runs, or it is saved and goes on; never both, never neither.

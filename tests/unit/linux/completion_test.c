@@ -9,6 +9,7 @@
 #include "lib/word.h"
 #include "manage/completion.h"
 #include "manage/help.h"
+#include "manage/net_store.h"
 #include "manage/safe_file.h"
 #include "manage/verb.h"
 
@@ -42,6 +43,9 @@ static void expect(const char *line, const char *possibilities)
 
 TEST(verbs_options_and_names_are_completed)
 {
+	static const char machine[] = "[machine web]\nkernel = kernel\n";
+	static const char snapshot[] = "{\"time\": 1, \"disks\": []}\n";
+	struct net_info net = {.isolated = true};
 	char folder[] = "/tmp/lodge-completion-XXXXXX", path[STORE_PATH], reason[256];
 
 	REQUIRE(mkdtemp(folder));
@@ -53,6 +57,17 @@ TEST(verbs_options_and_names_are_completed)
 	REQUIRE(safe_folder_make(path) == 0);
 	snprintf(path, sizeof(path), "%s/debian", store.images);
 	REQUIRE(safe_folder_make(path) == 0);
+
+	snprintf(path, sizeof(path), "%s/web/snapshots", store.machines);
+	REQUIRE(safe_folder_make(path) == 0);
+	snprintf(path, sizeof(path), "%s/web/machine.conf", store.machines);
+	REQUIRE(safe_file_replace(path, machine, strlen(machine), 0600) == 0);
+	snprintf(path, sizeof(path), "%s/web/snapshots/first", store.machines);
+	REQUIRE(safe_file_replace(path, snapshot, strlen(snapshot), 0600) == 0);
+	snprintf(net.name, sizeof(net.name), "blue");
+	REQUIRE(net_create(&net, reason, sizeof(reason)) == 0);
+	snprintf(net.name, sizeof(net.name), "red");
+	REQUIRE(net_create(&net, reason, sizeof(reason)) == 0);
 
 	expect("st", "start stop ");
 	expect("port", "port ");
@@ -71,6 +86,20 @@ TEST(verbs_options_and_names_are_completed)
 	expect("help res", "restart resume restore ");
 	expect("doctor --", "--json ");
 	expect("shell w", "web wiki ");
+	expect("exec wi", "wiki ");
+	expect("exec web --t", "--tty --timeout ");
+	expect("exec web -- w", "");
+	expect("exec --user w", "");
+	expect("cp w", "web: wiki: ");
+	expect("cp web : /r", "");
+	expect("cp file wi", "wiki: ");
+	expect("save w", "web wiki ");
+	expect("completion z", "zsh ");
+	expect("net rm b", "blue ");
+	expect("net rm blue r", "red ");
+	expect("run --net ", "user none blue red ");
+	expect("create --net r", "red ");
+	expect("snapshot restore web ", "first ");
 	expect("nonsense ", "");
 	safe_folder_remove(folder);
 }
