@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "manage/net.h"
 #include "manage/run_state.h"
 
 json_t *control_ports_list(const struct run *run)
@@ -30,10 +31,7 @@ static unsigned find(const struct run *run, const struct user_forward *forward)
 {
 	unsigned i = 0;
 
-	while (i < run->forward_count &&
-	       (run->forwards[i].udp != forward->udp ||
-		run->forwards[i].host_port != forward->host_port ||
-		run->forwards[i].host_address.s_addr != forward->host_address.s_addr))
+	while (i < run->forward_count && !user_forward_same_host(&run->forwards[i], forward))
 		i++;
 	return i;
 }
@@ -43,7 +41,7 @@ static bool take_port(struct run *run, struct control_call *call, struct user_fo
 {
 	char reason[512];
 
-	if (!run->netport || run->options->net == NET_LAN) {
+	if (!run->netport) {
 		control_fail(call, CONTROL_BAD_STATE, "the machine has no network card");
 		return false;
 	}
@@ -73,7 +71,7 @@ void control_port_add(struct run *run, struct control_call *call)
 			     OPTIONS_FORWARDS_MAX);
 		return;
 	}
-	if (user_forward_add(run->netport, &forward, reason, sizeof(reason))) {
+	if (net_forward_add(run->options, run->netport, &forward, reason, sizeof(reason))) {
 		control_fail(call, CONTROL_HOST, "%s", reason);
 		return;
 	}
@@ -85,6 +83,7 @@ void control_port_add(struct run *run, struct control_call *call)
 void control_port_remove(struct run *run, struct control_call *call)
 {
 	struct user_forward forward;
+	char reason[512];
 	unsigned i;
 
 	if (!take_port(run, call, &forward))
@@ -95,7 +94,10 @@ void control_port_remove(struct run *run, struct control_call *call)
 			     control_string(call, "port", ""));
 		return;
 	}
-	user_forward_remove(run->netport, &forward);
+	if (net_forward_remove(run->options, run->netport, &forward, reason, sizeof(reason))) {
+		control_fail(call, CONTROL_HOST, "%s", reason);
+		return;
+	}
 	run->forwards[i] = run->forwards[--run->forward_count];
 	tell(run, "port-removed", &forward);
 	control_answer(call, NULL);

@@ -141,7 +141,7 @@ static int merge_text(struct options *options, const struct machine_config *mach
 /* What the command line says of ports is in addition. */
 static int merge_ports(struct options *options, const struct machine_config *machine)
 {
-	if (options->net == NET_NONE || options->net == NET_LAN)
+	if (options->net == NET_NONE)
 		return 0;
 	for (unsigned i = 0; i < machine->port_count; i++) {
 		if (options->forward_count == OPTIONS_FORWARDS_MAX)

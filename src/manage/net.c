@@ -42,19 +42,42 @@ int net_open(struct vm *vm, const struct options *options, struct netport **port
 				   .trunk = options->network.trunk,
 				   .rate = options->network.rate};
 	const char *name = options->name && lan_name_ok(options->name) ? options->name : "";
-	int socket, error;
+	struct wire_sockets sockets;
+	int error;
 
 	strcpy(hello.name, name);
 	memcpy(hello.mac, options->mac, sizeof(hello.mac));
 	if (!memcmp(hello.mac, none, sizeof(none)))
 		choose_mac(options->network.name, name, hello.mac);
-	socket = net_join(options->network.name, &hello, reason, size);
-	if (socket < 0)
-		return socket;
-	error = wire_open(vm, socket, hello.mac, port);
+	error = net_join(options->network.name, &hello, &sockets, reason, size);
+	if (error)
+		return error;
+	error = wire_open(vm, &sockets, hello.mac, port);
 	if (error) {
-		close(socket);
+		close(sockets.frames);
+		close(sockets.ports);
 		snprintf(reason, size, "network %s: %s", options->network.name, strerror(-error));
 	}
+	return error;
+}
+
+int net_forward_add(const struct options *options, struct netport *port,
+		    const struct user_forward *forward, char *reason, size_t size)
+{
+	if (options->net == NET_LAN)
+		return wire_forward(port, forward, false, reason, size);
+	return user_forward_add(port, forward, reason, size);
+}
+
+int net_forward_remove(const struct options *options, struct netport *port,
+		       const struct user_forward *forward, char *reason, size_t size)
+{
+	int error;
+
+	if (options->net == NET_LAN)
+		return wire_forward(port, forward, true, reason, size);
+	error = user_forward_remove(port, forward);
+	if (error)
+		snprintf(reason, size, "it is not forwarded");
 	return error;
 }

@@ -7,6 +7,7 @@
 
 #include "core/plug.h"
 #include "manage/options.h"
+#include "network/user.h"
 
 struct vm;
 
@@ -14,5 +15,12 @@ struct vm;
  * no such network) and one line in reason. */
 int net_open(struct vm *vm, const struct options *options, struct netport **port, char *reason,
 	     size_t size);
+
+/* Has a port of this host lead to the machine, or no more, on whatever network it is. Vm's lock
+ * held. 0, or a negative errno with one line in reason. */
+int net_forward_add(const struct options *options, struct netport *port,
+		    const struct user_forward *forward, char *reason, size_t size);
+int net_forward_remove(const struct options *options, struct netport *port,
+		       const struct user_forward *forward, char *reason, size_t size);
 
 #endif

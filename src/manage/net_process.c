@@ -23,6 +23,7 @@
 #include "hosts/linux/sandbox.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
+#include "manage/net_ports.h"
 #include "manage/net_store.h"
 #include "network/user.h"
 
@@ -38,6 +39,7 @@ enum {
 struct station {
 	int socket; /* -1: nobody */
 	int port;   /* of the switch; -1: has not said hello yet */
+	struct net_ports ports;
 };
 
 struct net_process {
@@ -113,8 +115,9 @@ static void leave(struct net_process *process, struct station *station)
 {
 	if (station->port >= 0)
 		lan_remove(&process->lan, (unsigned)station->port);
+	net_ports_close(&station->ports, process->world);
 	close(station->socket);
-	*station = (struct station){-1, -1};
+	station->socket = station->port = -1;
 	process->count--;
 }
 
@@ -129,24 +132,43 @@ static void arrive(struct net_process *process)
 	for (unsigned i = 0; i < LAN_PORTS_MAX; i++) {
 		if (process->stations[i].socket >= 0)
 			continue;
-		process->stations[i] = (struct station){socket, -1};
+		process->stations[i].socket = socket;
 		process->count++;
 		return;
 	}
 	close(socket);
 }
 
+/* A hello, and the socket that comes with it into station->ports. False: it was none. */
+static bool take_hello(struct station *station, struct wire_hello *hello)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = {hello, sizeof(*hello)};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	ssize_t got = recvmsg(station->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *header = got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
+
+	if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&station->ports.socket, CMSG_DATA(header), sizeof(int));
+	return got == (ssize_t)sizeof(*hello) && !(message.msg_flags & MSG_TRUNC) &&
+	       station->ports.socket >= 0;
+}
+
 /* The first message. False: the machine has to go. */
-static bool greet(struct net_process *process, struct station *station, const void *message,
-		  size_t length)
+static bool greet(struct net_process *process, struct station *station)
 {
 	struct wire_answer answer = {.magic = WIRE_MAGIC, .version = WIRE_VERSION};
 	struct wire_hello hello;
 	struct lan_port port = {.send = to_machine, .owner = station};
 	int error = -EPROTO;
 
-	if (length == sizeof(hello)) {
-		memcpy(&hello, message, sizeof(hello));
+	if (take_hello(station, &hello)) {
 		hello.name[LAN_NAME_MAX] = '\0';
 		if (!memcmp(hello.magic, WIRE_MAGIC, sizeof(hello.magic)) &&
 		    hello.version == WIRE_VERSION) {
@@ -169,43 +191,69 @@ static void read_station(struct net_process *process, struct station *station)
 {
 	uint8_t frame[LAN_FRAME_MAX];
 
+	if (station->port < 0) {
+		if (!greet(process, station))
+			leave(process, station);
+		return;
+	}
 	for (unsigned i = 0; i < BATCH; i++) {
 		ssize_t got = recv(station->socket, frame, sizeof(frame), MSG_DONTWAIT | MSG_TRUNC);
 
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		if (got <= 0 ||
-		    (station->port < 0 && !greet(process, station, frame,
-						 (size_t)got <= sizeof(frame) ? (size_t)got : 0))) {
+		if (got <= 0) {
 			leave(process, station);
 			return;
 		}
-		/* The hello is no frame; what was too long is none either. */
-		if (i > 0 || station->port >= 0)
-			if ((size_t)got <= sizeof(frame) && memcmp(frame, WIRE_MAGIC, 8) != 0)
-				lan_input(&process->lan, (unsigned)station->port, frame,
-					  (size_t)got, host_now());
+		/* What was too long is no frame. */
+		if ((size_t)got <= sizeof(frame))
+			lan_input(&process->lan, (unsigned)station->port, frame, (size_t)got,
+				  host_now());
 	}
+}
+
+/* What a machine asks of ports. */
+static void read_ports(struct net_process *process, struct station *station)
+{
+	const struct lan_port *port;
+	struct net_ports_target target;
+
+	if (station->port < 0)
+		return;
+	port = &process->lan.ports[station->port];
+	target = (struct net_ports_target){process->lan.name, process->world, port->address,
+					   port->mac};
+	if (!net_ports_serve(&station->ports, &target))
+		net_ports_close(&station->ports, process->world);
 }
 
 /* Until there has been no machine for a while. */
 static void serve(struct net_process *process)
 {
 	for (;;) {
-		struct pollfd waits[LAN_PORTS_MAX + 1] = {
+		struct pollfd waits[2 * LAN_PORTS_MAX + 1] = {
 			{.fd = process->listener, .events = POLLIN}};
+		struct pollfd *frames = waits + 1, *ports = frames + LAN_PORTS_MAX;
 		int ready;
 
-		for (unsigned i = 0; i < LAN_PORTS_MAX; i++)
-			waits[i + 1] = (struct pollfd){.fd = process->stations[i].socket,
-						       .events = POLLIN};
-		ready = poll(waits, LAN_PORTS_MAX + 1, process->count ? -1 : IDLE_MILLISECONDS);
+		for (unsigned i = 0; i < LAN_PORTS_MAX; i++) {
+			const struct station *station = &process->stations[i];
+
+			frames[i] = (struct pollfd){.fd = station->socket, .events = POLLIN};
+			ports[i] = (struct pollfd){.fd = station->ports.socket, .events = POLLIN};
+		}
+		ready = poll(waits, 2 * LAN_PORTS_MAX + 1, process->count ? -1 : IDLE_MILLISECONDS);
 		if (ready == 0 && !process->count)
 			return;
 		vm_lock(&process->vm);
-		for (unsigned i = 0; i < LAN_PORTS_MAX; i++)
-			if (waits[i + 1].revents && process->stations[i].socket >= 0)
-				read_station(process, &process->stations[i]);
+		for (unsigned i = 0; i < LAN_PORTS_MAX; i++) {
+			struct station *station = &process->stations[i];
+
+			if (ports[i].revents && station->ports.socket >= 0)
+				read_ports(process, station);
+			if (frames[i].revents && station->socket >= 0)
+				read_station(process, station);
+		}
 		if (waits[0].revents & POLLIN)
 			arrive(process);
 		vm_unlock(&process->vm);
@@ -250,7 +298,7 @@ int net_serve(const char *name)
 	host_lock_init(&process.vm.lock);
 	lan_init(&process.lan, name);
 	for (unsigned i = 0; i < LAN_PORTS_MAX; i++)
-		process.stations[i] = (struct station){-1, -1};
+		process.stations[i] = (struct station){-1, -1, {.socket = -1}};
 	if (!error)
 		error = listen_as(&process, name, reason, sizeof(reason));
 	if (error == -EBUSY)
@@ -294,24 +342,27 @@ static int start_process(const char *name)
 	return 0;
 }
 
-static int join_once(const struct sockaddr_un *address, const struct wire_hello *hello)
+static int join_once(const struct sockaddr_un *address, const struct wire_hello *hello,
+		     struct wire_sockets *sockets)
 {
 	const int size = BUFFER;
-	int socket_file = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), error = 0;
+	int error = 0;
 
-	if (socket_file < 0)
+	sockets->frames = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (sockets->frames < 0)
 		return -errno;
-	setsockopt(socket_file, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	if (connect(socket_file, (const struct sockaddr *)address, sizeof(*address)))
+	setsockopt(sockets->frames, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	if (connect(sockets->frames, (const struct sockaddr *)address, sizeof(*address)))
 		error = -errno;
 	if (!error)
-		error = wire_greet(socket_file, hello, GREET_MILLISECONDS);
+		error = wire_greet(sockets, hello, GREET_MILLISECONDS);
 	if (error)
-		close(socket_file);
-	return error ? error : socket_file;
+		close(sockets->frames);
+	return error;
 }
 
-int net_join(const char *name, const struct wire_hello *hello, char *reason, size_t size)
+int net_join(const char *name, const struct wire_hello *hello, struct wire_sockets *sockets,
+	     char *reason, size_t size)
 {
 	struct sockaddr_un address;
 	struct net_info info;
@@ -322,7 +373,7 @@ int net_join(const char *name, const struct wire_hello *hello, char *reason, siz
 	if (!address_of(name, &address, reason, size))
 		return -ENAMETOOLONG;
 	for (unsigned i = 0; i < JOIN_TRIES; i++) {
-		result = join_once(&address, hello);
+		result = join_once(&address, hello, sockets);
 		if (result != -ENOENT && result != -ECONNREFUSED && result != -ECONNRESET)
 			break;
 		/* Not there yet, not any more, or the remains of one. */

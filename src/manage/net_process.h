@@ -14,8 +14,9 @@
 /* Is that process. An exit status; what is wrong has been said. */
 int net_serve(const char *name);
 
-/* Connects to the network's switch, which is started if it isn't there. A socket on which frames
- * may be sent, or a negative errno and one line in reason. */
-int net_join(const char *name, const struct wire_hello *hello, char *reason, size_t size);
+/* Connects to the network's switch, which is started if it isn't there. 0, with sockets that are to
+ * be closed; or a negative errno and one line in reason. */
+int net_join(const char *name, const struct wire_hello *hello, struct wire_sockets *sockets,
+	     char *reason, size_t size);
 
 #endif

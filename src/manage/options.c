@@ -435,10 +435,6 @@ static const struct option *find(const char *argument, unsigned command, const c
 /* What can only be seen in the whole. */
 bool options_check(const struct options *options, char *reason, size_t size)
 {
-	if (options->net == NET_LAN && options->forward_count)
-		return wrong(reason, size,
-			     "-p %s: ports are forwarded with --net user, not on a network",
-			     options->forwards[0]);
 	if (options->net == NET_NONE && options->forward_count)
 		return wrong(reason, size, "-p %s: there is no network with --net none",
 			     options->forwards[0]);

@@ -204,6 +204,23 @@ static int make_vm(struct run *run)
 	return LODGE_OK;
 }
 
+/* A network between machines. */
+static int open_lan(struct run *run)
+{
+	char reason[REASON];
+	int error = net_open(&run->vm, run->options, &run->netport, reason, sizeof(reason));
+
+	for (unsigned i = 0; !error && i < run->options->forward_count; i++)
+		error = net_forward_add(run->options, run->netport, &run->forwards[i], reason,
+					sizeof(reason));
+	if (error)
+		return complain_with(error == -ENOENT ? LODGE_NOT_FOUND : LODGE_HOST_LACKS,
+				     "--net: %s", reason);
+	run->forward_count = run->options->forward_count;
+	run->config.netport = run->netport;
+	return LODGE_OK;
+}
+
 static int open_network(struct run *run)
 {
 	const struct options *options = run->options;
@@ -216,18 +233,12 @@ static int open_network(struct run *run)
 	if (options->net == NET_NONE ||
 	    (options->net == NET_DEFAULT && !options->forward_count && !run->guest.prepared))
 		return LODGE_OK;
-	if (options->net == NET_LAN) {
-		error = net_open(&run->vm, options, &run->netport, reason, sizeof(reason));
-		if (error)
-			return complain_with(error == -ENOENT ? LODGE_NOT_FOUND : LODGE_HOST_LACKS,
-					     "--net: %s", reason);
-		run->config.netport = run->netport;
-		return LODGE_OK;
-	}
 	for (unsigned i = 0; i < options->forward_count; i++)
 		if (user_forward_parse(options->forwards[i], &run->forwards[i], reason,
 				       sizeof(reason)))
 			return complain_with(LODGE_BAD_OPTION, "-p: %s", reason);
+	if (options->net == NET_LAN)
+		return open_lan(run);
 	do
 		error = user_open(&run->vm, &config, &run->netport, reason, sizeof(reason));
 	while (error == -EADDRINUSE && incoming_waits(run));

@@ -27,7 +27,7 @@ static const struct verb_option set_options[] = {
 	{"--append", "TEXT", false, "the kernel's command line"},
 	{"--kernel", "FILE", false, "the kernel, as seen from the machine's folder"},
 	{"--initrd", "FILE", false, "the initial RAM disk, as seen from there"},
-	{"--net", "user|none", false, "a network card, or none"},
+	{"--net", "user|none|NAME", false, "a network card on which network, or none"},
 	{"--engine", "NAME", false, "what runs the guest"},
 	{"--cpu-model", "NAME", false, "what the guest's processors can do"},
 	{"--weight", "N", false, "its share of processor time, 1 to 10000; 100 is the usual one"},

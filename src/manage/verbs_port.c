@@ -9,6 +9,7 @@
 #include "manage/exitcodes.h"
 #include "manage/json.h"
 #include "manage/machine_conf.h"
+#include "manage/net_store.h"
 #include "manage/safe_file.h"
 #include "manage/verbs.h"
 #include "network/user.h"
@@ -81,6 +82,26 @@ static int change_running(const struct store_machine *machine, const char *comma
 	return status;
 }
 
+/* Whether ports can lead to it at all. */
+static int check_network(const struct store_machine *machine, const struct machine_config *config)
+{
+	char name[MACHINE_NET_MAX], reason[REASON];
+	struct net_info network;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(config->net, ","), config->net);
+	if (!strcmp(name, "none"))
+		return complain_with(LODGE_BAD_STATE,
+				     "%s has no network card: lodge set --net user %s first",
+				     machine->name, machine->name);
+	if (!*name || !strcmp(name, "user") || net_find(name, &network, reason, sizeof(reason)) ||
+	    !network.isolated)
+		return LODGE_OK;
+	return complain_with(LODGE_BAD_STATE,
+			     "%s: network %s is isolated: no port leads to its machines; lodge "
+			     "exec, shell and cp work",
+			     machine->name, name);
+}
+
 /* One port, in its usual form. The lock is held. */
 static int add_one(const struct store_machine *machine, struct machine_config *config,
 		   const char *port)
@@ -90,7 +111,9 @@ static int add_one(const struct store_machine *machine, struct machine_config *c
 	if (find_line(config, port))
 		return complain_with(LODGE_EXISTS, "%s: port %s is forwarded already",
 				     machine->name, port);
-	status = change_running(machine, "port-add", port);
+	status = check_network(machine, config);
+	if (!status)
+		status = change_running(machine, "port-add", port);
 	return status ? status : verb_change_conf(machine, "port", "", port);
 }
 

@@ -505,11 +505,13 @@ static int udp_port_free(const struct user_forward *forward)
 static int add_forward(struct user *user, const struct user_forward *forward, char *reason,
 		       size_t size)
 {
-	const struct in_addr guest = {htonl(0x0a00020f)};
+	struct in_addr guest = {htonl(0x0a00020f)};
 	char address[INET_ADDRSTRLEN];
 	const char *what, *hint = "";
 	int error = forward->udp ? udp_port_free(forward) : 0;
 
+	if (forward->guest_address.s_addr)
+		guest = forward->guest_address;
 	errno = 0;
 	if (!error && slirp_add_hostfwd(user->slirp, forward->udp, forward->host_address,
 					forward->host_port, guest, forward->guest_port) < 0)

@@ -19,7 +19,8 @@ struct vm;
 /* What arrives at this port of the host goes to that port of the guest. */
 struct user_forward {
 	bool udp;
-	struct in_addr host_address; /* network order */
+	struct in_addr host_address;  /* network order */
+	struct in_addr guest_address; /* network order; 0: the guest's, if there is but one */
 	uint16_t host_port, guest_port;
 };
 
@@ -41,6 +42,10 @@ int user_forward_parse(const char *text, struct user_forward *forward, char *rea
 /* Writes it as user_forward_parse reads it, with its address, into text (USER_FORWARD_TEXT bytes).
  */
 void user_forward_text(const struct user_forward *forward, char *text);
+
+/* Whether both take the same port of this host; and lead to the same of a guest. */
+bool user_forward_same_host(const struct user_forward *one, const struct user_forward *other);
+bool user_forward_same(const struct user_forward *one, const struct user_forward *other);
 
 /*
  * Adds and removes one while the network runs; an open connection stays. Vm's lock held. 0, or as

@@ -51,6 +51,17 @@ int user_forward_parse(const char *text, struct user_forward *forward, char *rea
 	return -EINVAL;
 }
 
+bool user_forward_same_host(const struct user_forward *one, const struct user_forward *other)
+{
+	return one->udp == other->udp && one->host_port == other->host_port &&
+	       one->host_address.s_addr == other->host_address.s_addr;
+}
+
+bool user_forward_same(const struct user_forward *one, const struct user_forward *other)
+{
+	return user_forward_same_host(one, other) && one->guest_port == other->guest_port;
+}
+
 void user_forward_text(const struct user_forward *forward, char *text)
 {
 	char address[INET_ADDRSTRLEN];

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -20,27 +21,46 @@
 #include "core/host.h"
 #include "core/vm.h"
 
-enum { MTU = 1500, BATCH = 64 };
+enum { MTU = 1500, BATCH = 64, PORTS_MILLISECONDS = 5000 };
 
 /* Under the vm's lock, but for the thread's own frame while it waits. */
 struct wire {
 	struct netport port;
 	struct vm *vm;
-	int socket, wake;
+	int socket, ports, wake;
 	pthread_t thread;
 	bool threaded, ending, blocked, complained;
 	uint8_t frame[LAN_FRAME_MAX];
 	size_t length; /* of the frame that the guest had no room for; 0: none */
 };
 
-int wire_greet(int socket, const struct wire_hello *hello, int milliseconds)
+/* The hello, and with it one end of the connection for ports. */
+static int send_hello(int socket, const struct wire_hello *hello, int ports)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.header = {.cmsg_level = SOL_SOCKET,
+				.cmsg_type = SCM_RIGHTS,
+				.cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct iovec part = {(void *)(uintptr_t)hello, sizeof(*hello)};
+	const struct msghdr message = {.msg_iov = &part,
+				       .msg_iovlen = 1,
+				       .msg_control = &control,
+				       .msg_controllen = sizeof(control)};
+
+	memcpy(CMSG_DATA(&control.header), &ports, sizeof(ports));
+	if (sendmsg(socket, &message, MSG_NOSIGNAL) == (ssize_t)sizeof(*hello))
+		return 0;
+	return errno == EPIPE ? -ECONNRESET : -errno;
+}
+
+static int await_answer(int socket, int milliseconds)
 {
 	struct pollfd wait = {.fd = socket, .events = POLLIN};
 	struct wire_answer answer;
 	ssize_t got;
 
-	if (send(socket, hello, sizeof(*hello), MSG_NOSIGNAL) != (ssize_t)sizeof(*hello))
-		return errno == EPIPE ? -ECONNRESET : -errno;
 	if (poll(&wait, 1, milliseconds) != 1)
 		return -ETIMEDOUT;
 	got = recv(socket, &answer, sizeof(answer), MSG_DONTWAIT);
@@ -51,6 +71,47 @@ int wire_greet(int socket, const struct wire_hello *hello, int milliseconds)
 	    answer.version != WIRE_VERSION)
 		return -EPROTO;
 	return answer.error < 4096 ? -(int)answer.error : -EPROTO;
+}
+
+int wire_greet(struct wire_sockets *sockets, const struct wire_hello *hello, int milliseconds)
+{
+	int ends[2], error;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	error = send_hello(sockets->frames, hello, ends[1]);
+	close(ends[1]);
+	if (!error)
+		error = await_answer(sockets->frames, milliseconds);
+	if (error)
+		close(ends[0]);
+	else
+		sockets->ports = ends[0];
+	return error;
+}
+
+int wire_forward(struct netport *port, const struct user_forward *forward, bool remove,
+		 char *reason, size_t size)
+{
+	const struct wire *wire = container_of(port, struct wire, port);
+	struct pollfd wait = {.fd = wire->ports, .events = POLLIN};
+	struct wire_question question = {.remove = remove};
+	struct wire_reply reply;
+
+	user_forward_text(forward, question.port);
+	/* An answer that came too late for its question. */
+	while (recv(wire->ports, &reply, sizeof(reply), MSG_DONTWAIT) > 0)
+		continue;
+	if (send(wire->ports, &question, sizeof(question), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ||
+	    poll(&wait, 1, PORTS_MILLISECONDS) != 1 ||
+	    recv(wire->ports, &reply, sizeof(reply), MSG_DONTWAIT) != (ssize_t)sizeof(reply)) {
+		snprintf(reason, size,
+			 "network: its switch doesn't answer: restart the network's machines");
+		return -ECONNRESET;
+	}
+	reply.reason[sizeof(reply.reason) - 1] = '\0';
+	snprintf(reason, size, "%s", reply.reason);
+	return reply.error < 4096 ? -(int)reply.error : -EPROTO;
 }
 
 static void wake(struct wire *wire)
@@ -163,13 +224,15 @@ static void wire_close(struct netport *port)
 		pthread_join(wire->thread, NULL);
 	close(wire->wake);
 	close(wire->socket);
+	close(wire->ports);
 	free(wire);
 }
 
 static const struct netport_ops ops = {
 	.send = wire_send, .receive_ready = wire_receive_ready, .close = wire_close};
 
-int wire_open(struct vm *vm, int socket, const uint8_t *mac, struct netport **port)
+int wire_open(struct vm *vm, const struct wire_sockets *sockets, const uint8_t *mac,
+	      struct netport **port)
 {
 	struct wire *wire = calloc(1, sizeof(*wire));
 	int error;
@@ -183,7 +246,8 @@ int wire_open(struct vm *vm, int socket, const uint8_t *mac, struct netport **po
 		return error;
 	}
 	wire->vm = vm;
-	wire->socket = socket;
+	wire->socket = sockets->frames;
+	wire->ports = sockets->ports;
 	wire->port.ops = &ops;
 	wire->port.mtu = MTU;
 	memcpy(wire->port.mac, mac, 6);

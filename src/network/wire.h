@@ -11,12 +11,14 @@
 
 #include "core/plug.h"
 #include "network/lan.h"
+#include "network/user.h"
 
 struct vm;
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 
-/* What the machine says first. */
+/* What the machine says first. With it comes a socket (SCM_RIGHTS), over which ports of the host
+ * are asked for: frames, which are the guest's, can't be taken for questions. */
 struct wire_hello {
 	char magic[8]; /* WIRE_MAGIC */
 	uint32_t version;
@@ -36,11 +38,33 @@ struct wire_answer {
 	uint32_t error;
 };
 
-/* Says hello and waits for the answer, for at most so many milliseconds. 0; -ECONNRESET: the switch
- * has just ended, try again; another negative errno. */
-int wire_greet(int socket, const struct wire_hello *hello, int milliseconds);
+/* Over that other socket: that a port be forwarded, or no more, as user_forward_parse reads it. */
+struct wire_question {
+	uint32_t remove;
+	char port[USER_FORWARD_TEXT];
+};
+struct wire_reply {
+	uint32_t error; /* an errno; 0: done */
+	char reason[252];
+};
 
-/* Makes a port of the socket, which becomes its own. 0; -ENOMEM. */
-int wire_open(struct vm *vm, int socket, const uint8_t *mac, struct netport **port);
+/* Two connections to a switch: frames, and questions about ports. */
+struct wire_sockets {
+	int frames, ports;
+};
+
+/* Says hello over `frames` and waits for the answer, for at most so many milliseconds. 0, with
+ * `ports` to be closed; -ECONNRESET: the switch has just ended, try again; another negative errno.
+ */
+int wire_greet(struct wire_sockets *sockets, const struct wire_hello *hello, int milliseconds);
+
+/* Makes a port of the sockets, which become its own. 0; -ENOMEM. */
+int wire_open(struct vm *vm, const struct wire_sockets *sockets, const uint8_t *mac,
+	      struct netport **port);
+
+/* Has the switch forward a port to the machine, or end that. 0, or a negative errno with one line
+ * in reason. Waits for the switch, some seconds at most. */
+int wire_forward(struct netport *port, const struct user_forward *forward, bool remove,
+		 char *reason, size_t size);
 
 #endif

@@ -136,6 +136,13 @@ expect 0 "" rm chatty
 port=$((20000 + $$ % 20000))
 other=$((port + 1))
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+expect 0 "" net create --isolated alone
+expect 0 "" create --net none $tiny idle cardless
+expect 74 "cardless has no network card: lodge set --net user" port add cardless 8080:80
+expect 0 "" set --net alone cardless
+expect 74 "network alone is isolated" port add cardless 8080:80
+expect 0 "" rm cardless
+expect 0 "" net rm alone
 expect 0 "" create $tiny idle -p $port:80 net
 expect 0 "127.0.0.1:$port:80" port ls net
 expect 0 "" start net

@@ -213,7 +213,11 @@ TEST(networks_have_a_name_and_words)
 	EXPECT(!parse("--net", "a,vlan=4095", NULL));
 	EXPECT(!parse("--net", "a,rate=0", NULL));
 	EXPECT(!parse("--net", "a,", NULL));
-	EXPECT(!parse("--net", "a", "-p", "80:80", NULL));
+	EXPECT(parse("--net", "a", "-p", "80:80", NULL));
+	options_free(&options);
+	REQUIRE(parse(NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nnet = lan\nport = 80:80\n"), 0);
+	EXPECT_EQ(options.forward_count, 1);
 	options_free(&options);
 }
 
