@@ -68,6 +68,16 @@ struct engine_counter {
 };
 #define ENGINE_COUNTERS_MAX 40
 
+/* TSCs that differ by no more than that are of one speed. */
+#define ENGINE_TSC_MILLIONTHS 250u
+
+static inline bool engine_tsc_agrees(uint64_t a, uint64_t b)
+{
+	uint64_t apart = a > b ? a - b : b - a;
+
+	return apart <= a / 1000000 * ENGINE_TSC_MILLIONTHS;
+}
+
 struct engine {
 	const char *name;
 	/* 0 if it can truly run guests here; else a negative errno. A line about why (either way)
@@ -135,6 +145,13 @@ struct engine {
 	bool fetches;
 	/* NULL where there is no dirty log. */
 	const struct engine_dirty *dirty;
+	/*
+	 * Has guests' TSCs run at frequency (Hz), if the host's doesn't by more than
+	 * ENGINE_TSC_MILLIONTHS, and sets vm->tsc_ratio. After vcpus are made, before any has run
+	 * or has state. 0, -ENOTSUP with the host's frequency in *here, or another negative errno.
+	 * NULL: they always run as the host's.
+	 */
+	int (*tsc)(struct vm *vm, uint64_t frequency, uint64_t *here);
 	/* NULL where a write to a doorbell is an access like any other. */
 	const struct engine_doorbells *doorbells;
 };

@@ -83,7 +83,7 @@ void vcpu_reset(struct vcpu *vcpu)
 	state->xcr0 = 1;
 	state->pat = UINT64_C(0x0007040600070406);
 	state->misc_enable = 1; /* fast strings */
-	state->tsc_offset = -host_tsc();
+	state->tsc_offset = -vm_tsc(vcpu->vm);
 	reset_xsave(state->xsave);
 	vcpu->sipi_vector = 0;
 	vcpu->parked = false;
@@ -153,7 +153,7 @@ uint64_t vcpu_tsc(const struct vcpu *vcpu)
 {
 	const struct vm *vm = vcpu->vm;
 
-	return (vm->paused ? vm->paused_tsc : host_tsc()) + vcpu->state.tsc_offset;
+	return (vm->paused ? vm->paused_tsc : vm_tsc(vm)) + vcpu->state.tsc_offset;
 }
 
 static void access_locked(struct vcpu *vcpu, struct exit *exit)

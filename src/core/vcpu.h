@@ -62,7 +62,7 @@ struct vcpu_state {
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t pat, tsc_aux, misc_enable, spec_ctrl, debugctl, xss;
 	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
-	uint64_t tsc_offset;	   /* guest TSC = host TSC * 1 + offset */
+	uint64_t tsc_offset;	   /* guest TSC = vm_tsc() + offset */
 	uint64_t tsc_adjust;	   /* IA32_TSC_ADJUST: the part of it that the guest asked for */
 	uint8_t activity;	   /* enum vcpu_activity */
 	uint8_t interrupt_shadow;  /* of sti or mov ss: no interrupt before the next instruction is

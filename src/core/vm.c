@@ -89,9 +89,17 @@ void vm_destroy(struct vm *vm)
 	memory_destroy(&vm->memory);
 }
 
+uint64_t vm_tsc(const struct vm *vm)
+{
+	uint64_t tsc = host_tsc();
+
+	return vm->tsc_ratio ? (uint64_t)((unsigned __int128)tsc * vm->tsc_ratio >> vm->tsc_shift)
+			     : tsc;
+}
+
 void vm_reset(struct vm *vm)
 {
-	uint64_t tsc_offset = -host_tsc();
+	uint64_t tsc_offset = -vm_tsc(vm);
 
 	vm_lock(vm);
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
@@ -162,7 +170,7 @@ void vm_vcpu_parked(struct vm *vm)
 	if (!vm->pausing || vm->paused)
 		return;
 	vm->paused_at = host_now();
-	vm->paused_tsc = host_tsc();
+	vm->paused_tsc = vm_tsc(vm);
 	vm->paused = true;
 	vm->pauses++;
 	timers_wake(vm);
@@ -174,7 +182,7 @@ void vm_resume(struct vm *vm)
 	if (!vm->pausing)
 		return;
 	if (vm->paused) {
-		uint64_t ticks = host_tsc() - vm->paused_tsc;
+		uint64_t ticks = vm_tsc(vm) - vm->paused_tsc;
 
 		vm->time_offset -= host_now() - vm->paused_at;
 		for (unsigned i = 0; i < vm->vcpu_count; i++)

@@ -58,7 +58,11 @@ struct vm {
 	bool pausing;		 /* between vm_pause and vm_resume */
 	bool paused;		 /* all vcpus are parked: guest time stands still */
 	uint32_t pauses; /* how often it became paused, or was to be paused when it was already */
-	uint64_t paused_at, paused_tsc; /* host_now() and host_tsc() when it became paused */
+	uint64_t paused_at, paused_tsc; /* host_now() and vm_tsc() when it became paused */
+	/* Guests' TSCs run at another speed than the host's: ratio * 2^-shift times as fast. Ratio
+	 * 0: they don't. Set by the engine's `tsc`. */
+	uint64_t tsc_ratio;
+	unsigned tsc_shift;
 };
 
 struct vm_config {
@@ -85,6 +89,9 @@ void vm_reset(struct vm *vm);
 
 void vm_lock(struct vm *vm);
 void vm_unlock(struct vm *vm);
+
+/* What a vcpu's TSC without an offset is now. Any thread. */
+uint64_t vm_tsc(const struct vm *vm);
 
 /* Guest time in nanoseconds, 0 at vm_create. Vm's lock held. */
 uint64_t vm_time(const struct vm *vm);

@@ -319,7 +319,7 @@ static void stand_still(struct vm *vm)
 {
 	vm->pausing = vm->paused = true;
 	vm->paused_at = host_now();
-	vm->paused_tsc = host_tsc();
+	vm->paused_tsc = vm_tsc(vm);
 }
 
 int saved_state_read(struct vm *vm, const uint8_t *bytes, size_t length, char *reason)

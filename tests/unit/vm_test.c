@@ -191,6 +191,33 @@ TEST(time_stands_still_while_paused)
 	vm_destroy(&vm);
 }
 
+/* Half as fast again as the host's. */
+TEST(a_tsc_may_run_at_another_speed)
+{
+	struct vcpu *vcpu;
+
+	fixture_create(1);
+	vcpu = vm.vcpus[0];
+	vm.tsc_shift = 32;
+	vm.tsc_ratio = UINT64_C(3) << 31;
+	fake_advance(1000);
+	vm_reset(&vm);
+	fake_advance(100);
+	EXPECT_EQ(vcpu_tsc(vcpu), 300);
+	vm_lock(&vm);
+	vm_pause(&vm);
+	vcpu->parked = true;
+	vm_vcpu_parked(&vm);
+	fake_advance(100);
+	EXPECT_EQ(vcpu_tsc(vcpu), 300);
+	vm_resume(&vm);
+	vm_unlock(&vm);
+	EXPECT_EQ(vcpu_tsc(vcpu), 300);
+	fake_advance(10);
+	EXPECT_EQ(vcpu_tsc(vcpu), 330);
+	vm_destroy(&vm);
+}
+
 TEST(a_pause_that_is_over_before_anybody_parks_changes_nothing)
 {
 	static const struct scripted_step steps[] = {{.exit = {.kind = EXIT_KICKED}}};

@@ -224,6 +224,9 @@ int routes_set(struct kvm_machine *machine);
 extern const struct engine_dirty kvm_dirty;
 int memory_slot(const struct vm *vm, unsigned index, uint32_t flags);
 
+/* tsc.c */
+int kvm_tsc(struct vm *vm, uint64_t frequency, uint64_t *here);
+
 /* doorbell.c. bells_end: no vcpu runs any more; vm's lock not held. */
 extern const struct engine_doorbells kvm_doorbells;
 void bells_end(struct kvm_machine *machine);

@@ -221,5 +221,6 @@ const struct engine engine_kvm = {
 	.sync = kvm_sync,
 	.apics = &kvm_apics,
 	.dirty = &kvm_dirty,
+	.tsc = kvm_tsc,
 	.doorbells = &kvm_doorbells,
 };

@@ -550,6 +550,26 @@ TEST(the_tsc_begins_at_zero_and_stands_still_in_a_pause)
 	finish();
 }
 
+/* What a processor that can't scale is asked for, it can't; one that can is seen to do it. */
+TEST(a_tsc_of_another_speed)
+{
+	uint64_t here = 0;
+	int kvm, scales, error;
+
+	SETUP(1, times);
+	EXPECT_EQ(kvm_tsc(&vm, host_tsc_frequency(), &here), 0);
+	EXPECT_EQ(vm.tsc_ratio, 0);
+	EXPECT(engine_tsc_agrees(here, host_tsc_frequency()));
+	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	scales = ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL);
+	close(kvm);
+	error = kvm_tsc(&vm, here / 2 * 3, &here);
+	EXPECT_EQ(error, scales > 0 ? 0 : -ENOTSUP);
+	EXPECT_EQ(vm.tsc_ratio != 0, scales > 0);
+	linux_vm_detach(&vm);
+	vm_destroy(&vm);
+}
+
 TEST(registers_can_be_looked_at_and_changed)
 {
 	struct vcpu_state *state;
