@@ -59,6 +59,7 @@ boot_loaded() {
 	type 'E'
 	type 'perl load.pl & sums() { while :; do head -c 200000 load.bin | md5sum; done; }'
 	type 'head -c 200000 /dev/urandom >load.bin; sums | uniq -c >sums & cat >more <<"E"'
+	type 'until [ -e count ]; do sleep 0.05; done'
 	type 'c=$(wc -l <count); until [ $(wc -l <count) -gt $((c+$1)) ]; do sleep 0.05; done'
 	type 'E'
 	goes_on 100
