@@ -13,7 +13,7 @@
 #include "machines/saved_state.h"
 #include "x86/cpuid.h"
 
-#define CONFIG_VERSION 2 /* 1 had no shared folders */
+#define CONFIG_VERSION 3 /* 1 had no shared folders, 2 no seal */
 #define MEMORY_MAX     PC_MEMORY_MAX
 
 static const uint8_t magic[16] = "Lodge\r\n\x1a\0saved\n";
@@ -106,6 +106,8 @@ static void config_state(struct saved_config *config, struct snapshot *snapshot)
 		    "it has too many shared folders");
 	for (unsigned i = 0; i < config->share_count; i++)
 		text_state(snapshot, config->shares[i], sizeof(config->shares[i]));
+	if (version >= 3)
+		snapshot_u64(snapshot, &config->seal);
 }
 
 int saved_config_write(const struct saved_config *config, uint8_t *bytes, size_t size,

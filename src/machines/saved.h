@@ -68,6 +68,7 @@ struct saved_config {
 	bool sockets; /* it has a virtio socket device */
 	uint32_t share_count;
 	char shares[SAVED_SHARES_MAX][SAVED_SHARE_MAX]; /* as -v takes them: for a person only */
+	uint64_t seal;					/* manage/seal.h; 0: none */
 };
 
 /* Its bytes. 0 with *length; -ENOSPC. */

@@ -63,8 +63,10 @@ static bool greet(struct run *run, int fd, struct saved_config *config, char *re
 		snprintf(reason, REASON, "another user's process is no peer");
 		return false;
 	}
+	incoming->wire.deadline = host_now() + WIRE_GREETING * UINT64_C(1000000);
 	if (!error)
-		error = wire_receive(&incoming->wire, &incoming->message, WIRE_PATIENCE);
+		error = wire_receive(&incoming->wire, &incoming->message, WIRE_GREETING);
+	incoming->wire.deadline = 0;
 	if (!error && incoming->message.type != WIRE_HELLO)
 		error = -EPROTO;
 	if (error) {
@@ -125,13 +127,14 @@ int incoming_begin(struct run *run, struct options *options)
 	if (error)
 		return failed(run, error);
 	run->restore.path = options->incoming;
-	return restore_take(run, options, incoming->wire.local);
+	return restore_take(run, options);
 }
 
 int incoming_memory(struct run *run)
 {
 	struct incoming *incoming = &run->incoming;
 	struct wire_message *message = &incoming->message;
+	uint64_t left = run->vm.memory.size / SAVED_CHUNK * (WIRE_ROUNDS_MAX + 1);
 	int error;
 
 	if (!incoming->address)
@@ -141,7 +144,9 @@ int incoming_memory(struct run *run)
 		error = wire_receive(&incoming->wire, message, WIRE_PATIENCE);
 		if (error || message->type == WIRE_STATE)
 			break;
-		if (message->type == WIRE_MEMORY)
+		if (message->type == WIRE_MEMORY && !left--)
+			error = -EFBIG;
+		else if (message->type == WIRE_MEMORY)
 			error = wire_take_chunk(message, run->vm.memory.base, run->vm.memory.size);
 		else
 			error = message->type == WIRE_CANCEL ? -ECANCELED : -EPROTO;

@@ -29,7 +29,7 @@
 #include "manage/saved_file.h"
 
 #define MILLISECOND    1000000.0
-#define ROUNDS_MAX     200
+#define STAND_MAX      UINT64_C(30) /* seconds beyond the downtime that the guest stands at the most */
 #define DOWNTIME_USUAL 30
 #define DOWNTIME_MAX   60000
 #define OVERHEAD       5   /* milliseconds of the stand that memory doesn't take */
@@ -154,7 +154,7 @@ static int rounds(struct run *run)
 		tell(run, left);
 		if (fits(migrate, left) || run->vm.paused)
 			break; /* these go with the rest */
-		if (migrate->rounds == ROUNDS_MAX)
+		if (migrate->rounds == WIRE_ROUNDS_MAX - 1)
 			return -EAGAIN;
 		round = (struct round){host_now(), host_now(), migrate->wire.bytes};
 		error = send_written(run);
@@ -314,6 +314,8 @@ static int prepare_leave(struct run *run)
 		error = lend(run, true);
 	}
 	if (!error) {
+		run->migrate.wire.deadline =
+			host_now() + (STAND_MAX * 1000 + run->migrate.downtime) * UINT64_C(1000000);
 		vm_lock(&run->vm);
 		error = send_state(run);
 		vm_unlock(&run->vm);
@@ -335,6 +337,7 @@ static int leave(struct run *run)
 	int error;
 
 	migrate->wire.cancel = NULL;
+	migrate->wire.deadline = 0;
 	error = wire_send(&migrate->wire, WIRE_GO, migrate->was_paused, NULL, 0);
 	if (!error)
 		error = expect(migrate, WIRE_RUNNING, WIRE_PATIENCE);

@@ -46,11 +46,23 @@ static bool is_cancelled(const struct wire *wire)
 	return wire->cancel && atomic_load(wire->cancel);
 }
 
-static int await(const struct wire *wire, short events, int timeout)
+static uint64_t in_milliseconds(uint64_t time)
 {
-	uint64_t until = host_now() + (uint64_t)timeout * MILLISECOND;
+	return host_now() + time * MILLISECOND;
+}
 
-	for (;;) {
+/* When so many bytes have to be through. */
+static uint64_t time_for(size_t length)
+{
+	return in_milliseconds(WIRE_PATIENCE + length / WIRE_SLOWEST);
+}
+
+/* Until a host_now() time, or the wire's deadline; also where bytes trickle in all the time. */
+static int await(const struct wire *wire, short events, uint64_t until)
+{
+	if (wire->deadline && wire->deadline < until)
+		until = wire->deadline;
+	while (host_now() < until) {
 		struct pollfd one = {.fd = wire->fd, .events = events};
 		int ready = poll(&one, 1, LOOK);
 
@@ -60,9 +72,8 @@ static int await(const struct wire *wire, short events, int timeout)
 			return 0;
 		if (ready < 0 && errno != EINTR)
 			return -errno;
-		if (host_now() >= until)
-			return -ETIMEDOUT;
 	}
+	return -ETIMEDOUT;
 }
 
 static int broken(void)
@@ -70,8 +81,10 @@ static int broken(void)
 	return errno == EPIPE ? -ENODATA : errno == ECONNRESET ? -ECONNRESET : -errno;
 }
 
-static int send_all(struct wire *wire, struct iovec *pieces, unsigned count)
+static int send_all(struct wire *wire, struct iovec *pieces, unsigned count, size_t length)
 {
+	uint64_t until = time_for(length);
+
 	while (count > 0) {
 		struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
 		ssize_t sent = sendmsg(wire->fd, &message, MSG_NOSIGNAL);
@@ -82,7 +95,7 @@ static int send_all(struct wire *wire, struct iovec *pieces, unsigned count)
 		if (sent < 0 && errno != EAGAIN)
 			return broken();
 		if (sent < 0) {
-			error = await(wire, POLLOUT, WIRE_PATIENCE);
+			error = await(wire, POLLOUT, until);
 			if (error)
 				return error;
 			continue;
@@ -109,11 +122,14 @@ int wire_send(struct wire *wire, enum wire_type type, uint64_t argument, const v
 	bytes_store64(head + 8, argument);
 	bytes_store32(head + 16, (uint32_t)length);
 	bytes_store32(head + 20, checksum_crc32c(checksum_crc32c(0, head, 20), payload, length));
-	return send_all(wire, pieces, length ? 2 : 1);
+	return send_all(wire, pieces, length ? 2 : 1, HEAD_BYTES + length);
 }
 
 static int receive_all(struct wire *wire, uint8_t *bytes, size_t length, int timeout)
 {
+	uint64_t until = in_milliseconds((uint64_t)timeout);
+	size_t all = length;
+
 	while (length > 0) {
 		ssize_t got = recv(wire->fd, bytes, length, 0);
 		int error;
@@ -125,14 +141,15 @@ static int receive_all(struct wire *wire, uint8_t *bytes, size_t length, int tim
 		if (got == 0)
 			return -ENODATA;
 		if (got < 0) {
-			error = await(wire, POLLIN, timeout);
+			error = await(wire, POLLIN, until);
 			if (error)
 				return error;
 			continue;
 		}
+		if (length == all)
+			until = time_for(all);
 		bytes += got;
 		length -= (size_t)got;
-		timeout = WIRE_PATIENCE;
 	}
 	return 0;
 }
@@ -231,6 +248,8 @@ const char *wire_error(int error)
 	case -ENODATA:
 	case -ECONNRESET:
 		return "the other side has gone";
+	case -EFBIG:
+		return "the other side sends memory without end";
 	case -EPROTO:
 		return "the other side doesn't speak this protocol";
 	default:

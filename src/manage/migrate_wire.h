@@ -14,8 +14,13 @@
 #include "machines/saved.h"
 #include "machines/saved_state.h"
 
-#define WIRE_VERSION  1
-#define WIRE_PATIENCE 10000 /* milliseconds without a byte: the peer has stalled */
+#define WIRE_VERSION 1
+/* Milliseconds: until a message begins; and, with one for each WIRE_SLOWEST bytes, until it has
+ * come or gone. Who is slower has stalled. */
+#define WIRE_PATIENCE	10000
+#define WIRE_SLOWEST	64
+#define WIRE_GREETING	3000 /* milliseconds for HELLO, so that the next peer gets its turn */
+#define WIRE_ROUNDS_MAX 201  /* in which memory is sent, the one with the state among them */
 
 /* From the machine's old process (>) or its new one (<). */
 enum wire_type {
@@ -37,6 +42,7 @@ struct wire {
 	bool local;		   /* a Unix socket: its peer can't be out of reach */
 	const atomic_bool *cancel; /* NULL: nobody can; looked at while waiting */
 	uint64_t bytes;		   /* sent */
+	uint64_t deadline;	   /* host_now() time when all of it is too late; 0: never */
 };
 
 struct wire_message {
@@ -50,7 +56,7 @@ struct wire_message {
 int wire_init(struct wire *wire, int fd, const atomic_bool *cancel);
 
 /*
- * 0; -ETIMEDOUT: the peer has taken nothing for WIRE_PATIENCE; -ECANCELED; -ENODATA: the peer has
+ * 0; -ETIMEDOUT: the peer has stalled, or the deadline is past; -ECANCELED; -ENODATA: the peer has
  * closed its end (its process has ended); -ECONNRESET; -EPROTO: what came is no message.
  */
 int wire_send(struct wire *wire, enum wire_type type, uint64_t argument, const void *payload,

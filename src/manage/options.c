@@ -250,6 +250,18 @@ static bool set_restore(struct options *options, const char *value, char *reason
 	return *value || wrong(reason, size, "needs a file");
 }
 
+static bool set_trust_paths(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->trust_paths = true;
+	return true;
+}
+
+static bool set_any_tsc(struct options *options, const char *value, char *reason, size_t size)
+{
+	options->any_tsc = true;
+	return true;
+}
+
 static bool set_incoming(struct options *options, const char *value, char *reason, size_t size)
 {
 	options->incoming = value;
@@ -364,11 +376,19 @@ const struct option options_table[] = {
 	 "makes a socket there over which programs control the machine (docs/control-protocol.md)"},
 	{"--restore", "FILE", COMMAND_RUN, false, set_restore,
 	 "goes on with a machine that `lodge save` has saved; of the options that make a machine "
-	 "only --disk (all of them) and -p may be given"},
+	 "only --disk (all of them), --kernel, --initrd and -p may be given"},
 	{"--incoming", "ADDRESS", COMMAND_RUN, false, set_incoming,
 	 "waits at HOST:PORT or unix:PATH for a machine that `lodge migrate` sends, and goes on "
 	 "with "
 	 "it; options as with --restore"},
+	{"--trust-paths", NULL, COMMAND_RUN, false, set_trust_paths,
+	 "with --restore or --incoming: opens the files that the machine names, although it was "
+	 "not "
+	 "saved by this user on this host"},
+	{"--any-tsc", NULL, COMMAND_RUN, false, set_any_tsc,
+	 "with --restore or --incoming: goes on although the guest's clocks will be wrong, for its "
+	 "TSC "
+	 "runs at another speed here"},
 	{"--cloud-init", "FILE", COMMAND_MACHINE, false, set_cloud_init,
 	 "user-data for cloud-init, on a further disk that is never written (NoCloud)"},
 	{"--hostname", "NAME", COMMAND_MACHINE, false, set_hostname,
@@ -444,6 +464,10 @@ bool options_check(const struct options *options, char *reason, size_t size)
 			     "file:NAME or none");
 	if (options->restore && options->incoming)
 		return wrong(reason, size, "--restore and --incoming: it is one or the other");
+	if (options->trust_paths && !options->restore && !options->incoming)
+		return wrong(reason, size, "--trust-paths: goes with --restore or --incoming");
+	if (options->any_tsc && !options->restore && !options->incoming)
+		return wrong(reason, size, "--any-tsc: goes with --restore or --incoming");
 	return true;
 }
 

@@ -81,6 +81,8 @@ struct options {
 	struct managed *managed; /* of a machine of the store; stays the caller's */
 	const char *restore;	 /* the file of a saved machine */
 	const char *incoming;	 /* where a machine is to come from */
+	bool any_tsc;		 /* that runs at another speed than the saved machine's */
+	bool trust_paths;	 /* a saved machine's word is enough for files to be opened */
 	const char *cloud_init, *hostname, *user, *ssh_key; /* the seed's (seed.h); files, names */
 	bool seeded; /* of create: the machine's folder has a seed */
 	bool test_devices;

@@ -13,13 +13,11 @@
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
 #include "manage/run_state.h"
+#include "manage/seal.h"
 #include "storage/format.h"
 
 #define NANOSECONDS UINT64_C(1000000000)
 #define REASON	    (SAVED_REASON + PATH_MAX)
-
-/* Clocks of one speed, as two measurements see them. */
-#define SPEED_MILLIONTHS 200u
 
 static const char *option_name(const struct run *run)
 {
@@ -29,10 +27,9 @@ static const char *option_name(const struct run *run)
 /* Options */
 
 /* What the saved machine says itself. */
-static const char *const fixed[] = {"--machine",      "--kernel", "--initrd",	 "--append",
-				    "--cpus",	      "--memory", "--cpu-model", "--net",
-				    "--test-devices", "--user",	  "--hostname",	 "--ssh-key",
-				    "--cloud-init",   NULL};
+static const char *const fixed[] = {"--machine",   "--append",	"--cpus",	  "--memory",
+				    "--cpu-model", "--net",	"--test-devices", "--user",
+				    "--hostname",  "--ssh-key", "--cloud-init",	  NULL};
 
 static int check_options(const struct options *options)
 {
@@ -67,43 +64,94 @@ static int take_disks(struct options *options, const struct saved_config *config
 	return LODGE_OK;
 }
 
-static void take_network(struct options *options, const struct saved_config *config)
+static void take_network(const struct run *run, struct options *options, bool trusted)
 {
+	const struct saved_config *config = run->restore.config;
+
 	options->net = config->network ? NET_USER : NET_NONE;
 	memcpy(options->mac, config->mac, sizeof(options->mac));
-	if (options->forward_count)
+	if (options->forward_count || options->managed)
 		return;
+	if (!trusted && config->forward_count) {
+		complain("--%s %s: ports of this host are not forwarded to it, as they were where "
+			 "it comes from (%s%s): say -p",
+			 option_name(run), run->restore.path, config->forwards[0],
+			 config->forward_count > 1 ? ", ..." : "");
+		return;
+	}
 	for (unsigned i = 0; i < config->forward_count && i < OPTIONS_FORWARDS_MAX; i++)
 		options->forwards[options->forward_count++] = config->forwards[i];
 }
 
-static int take_options(struct options *options, const struct saved_config *config)
+static int take_options(const struct run *run, struct options *options, bool trusted)
 {
+	const struct saved_config *config = run->restore.config;
+
 	options->cpus = config->cpus;
 	options->memory = config->memory;
 	options->cpu_model = config->cpu_model;
-	options->kernel = config->kernel;
-	options->initrd = config->initrd[0] ? config->initrd : NULL;
+	if (!options_given(options, "--kernel"))
+		options->kernel = config->kernel;
+	if (!options_given(options, "--initrd"))
+		options->initrd = config->initrd[0] ? config->initrd : NULL;
 	options->append = config->append;
 	options->test_devices = config->test_devices;
-	take_network(options, config);
+	take_network(run, options, trusted);
 	return take_disks(options, config);
 }
 
-int restore_take(struct run *run, struct options *options, bool trusted)
+/* Whether files may be opened because the description names them. */
+static bool is_trusted(const struct run *run, const struct options *options)
+{
+	/* A machine of the store has its files from machine.conf. */
+	if (options->trust_paths || options->managed)
+		return true;
+	/* What has crossed a network once may be sent again by whoever saw it. */
+	if (options->incoming && !run->incoming.wire.local)
+		return false;
+	return seal_is_ours(run->restore.config);
+}
+
+static void list(char *text, size_t size, const char *what, const char *path)
+{
+	size_t length = strlen(text);
+
+	snprintf(text + length, size - length, "%s%s %.400s", length ? ", " : "", what, path);
+}
+
+/* Whoever hands somebody a saved machine chooses what is in its description: a private key as the
+ * disk that the guest reads, for instance. */
+static int check_named(const struct run *run, const struct options *options)
 {
 	const struct saved_config *config = run->restore.config;
+	char files[2048] = "";
+
+	if (!options_given(options, "--kernel"))
+		list(files, sizeof(files), "kernel", config->kernel);
+	if (config->initrd[0] && !options_given(options, "--initrd"))
+		list(files, sizeof(files), "initrd", config->initrd);
+	for (unsigned i = 0; i < config->disk_count && !options->disk_count; i++)
+		list(files, sizeof(files),
+		     config->disks[i].read_only ? "disk to read" : "disk to write to",
+		     config->disks[i].path);
+	if (!files[0])
+		return LODGE_OK;
+	return complain_with(
+		LODGE_BAD_OPTION,
+		"--%s %s: this user has not saved it on this host, and it names files: "
+		"give --kernel, --initrd and --disk, or --trust-paths if it may have "
+		"these: %s",
+		option_name(run), run->restore.path, files);
+}
+
+int restore_take(struct run *run, struct options *options)
+{
+	bool trusted = is_trusted(run, options);
 	int status = check_options(options);
 
-	if (status)
-		return status;
-	if (!trusted && config->disk_count && !options->disk_count)
-		return complain_with(
-			LODGE_BAD_OPTION,
-			"--incoming %s: the machine has %u disks: a peer on the network "
-			"can't say where they are here: name them with --disk",
-			options->incoming, config->disk_count);
-	return take_options(options, config);
+	if (!status && !trusted)
+		status = check_named(run, options);
+	return status ? status : take_options(run, options, trusted);
 }
 
 int restore_begin(struct run *run, struct options *options)
@@ -121,7 +169,7 @@ int restore_begin(struct run *run, struct options *options)
 			    sizeof(reason)))
 		return complain_with(LODGE_BAD_INPUT, "--restore %s", reason);
 	restore->path = options->restore;
-	return restore_take(run, options, true);
+	return restore_take(run, options);
 }
 
 /* Checks */
@@ -148,6 +196,52 @@ int restore_cpu_model(struct run *run)
 	run->cpu_model.flawed = saved->flawed;
 	run->cpu_model.flawless = saved->flawless;
 	return LODGE_OK;
+}
+
+/* The guest's clocks go by what it was told of its TSC. */
+static int other_speed(const struct run *run, uint64_t here)
+{
+	unsigned long long was = run->cpu_model.tsc_frequency / 1000, is = here / 1000;
+	const char *what = option_name(run), *path = run->restore.path, *name = run->engine->name;
+
+	if (run->options->any_tsc) {
+		complain("--%s %s: its TSC ran at %llu kHz, and this host's runs at %llu: the "
+			 "guest's clocks will be wrong",
+			 what, path, was, is);
+		return LODGE_OK;
+	}
+	return complain_with(
+		LODGE_HOST_LACKS,
+		"--%s %s: its TSC ran at %llu kHz, this host's runs at %llu, and engine %s "
+		"can't make up for that: the guest's clocks would be wrong: %s",
+		what, path, was, is, name,
+		run->options->managed ? "lodge start --fresh starts it without its memory"
+				      : "--any-tsc lets it go on all the same");
+}
+
+int restore_tsc(struct run *run)
+{
+	uint64_t here = 0;
+	int error;
+
+	if (!run->restore.path || !run->engine->tsc)
+		return LODGE_OK;
+	error = run->engine->tsc(&run->vm, run->cpu_model.tsc_frequency, &here);
+	if (error == -ENOTSUP)
+		return other_speed(run, here);
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "engine %s: can't set the TSC's speed: %s",
+				     run->engine->name, strerror(-error));
+	return LODGE_OK;
+}
+
+/* Late, for how fast the host's is takes some milliseconds to measure, and those have passed. */
+static int check_tsc(const struct run *run)
+{
+	if (run->engine->tsc ||
+	    engine_tsc_agrees(run->cpu_model.tsc_frequency, host_tsc_frequency()))
+		return LODGE_OK;
+	return other_speed(run, host_tsc_frequency());
 }
 
 static uint64_t modified(const char *path)
@@ -255,20 +349,10 @@ int restore_machine(struct run *run)
 	if (error)
 		return complain_with(LODGE_BAD_INPUT, "--%s %s: %s", option_name(run),
 				     restore->path, reason);
+	error = check_tsc(run);
+	if (error)
+		return error;
 	return run->incoming.address ? incoming_commit(run) : LODGE_OK;
-}
-
-/* How fast the host's TSC is takes milliseconds to find out: the guest runs meanwhile. */
-static void check_speed(const struct run *run)
-{
-	uint64_t here = host_tsc_frequency(), there = run->cpu_model.tsc_frequency;
-	uint64_t apart = here > there ? here - there : there - here;
-
-	if (apart > there / 1000000 * SPEED_MILLIONTHS)
-		complain("--%s %s: its TSC ran at %llu kHz, and this host's runs at %llu: the "
-			 "guest's clocks will be wrong",
-			 option_name(run), run->restore.path, (unsigned long long)(there / 1000),
-			 (unsigned long long)(here / 1000));
 }
 
 void restore_started(struct run *run)
@@ -276,7 +360,6 @@ void restore_started(struct run *run)
 	if (!run->restore.path)
 		return;
 	saved_memory_start(run->restore.memory);
-	check_speed(run);
 }
 
 void restore_end(struct run *run)
@@ -361,6 +444,9 @@ int describe_machine(struct run *run)
 	config->share_count = run->shares.count;
 	for (unsigned i = 0; i < config->share_count; i++)
 		describe_share(&run->options->shares[i], config->shares[i]);
+	/* Without a control socket nobody can ask for it. */
+	if (run->options->control)
+		seal_make(config);
 	return LODGE_OK;
 }
 

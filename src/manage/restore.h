@@ -21,12 +21,16 @@ struct restore {
  * exit status, after a complaint. */
 int restore_begin(struct run *run, struct options *options);
 
-/* Makes options those of restore.config's machine. trusted: its word is enough for files to be
- * opened. An exit status, after a complaint. */
-int restore_take(struct run *run, struct options *options, bool trusted);
+/* Makes options those of restore.config's machine, whose word may be enough for files to be opened
+ * (manage/seal.h). An exit status, after a complaint. */
+int restore_take(struct run *run, struct options *options);
 
 /* Once engine and model are chosen: the model becomes the saved one, if this host has all of it. */
 int restore_cpu_model(struct run *run);
+
+/* Once the vm is made, outside of the sandbox: its TSC runs as the machine's did, if the engine can
+ * see to that. */
+int restore_tsc(struct run *run);
 
 /* Once the disks are open: whether they are what they were. */
 int restore_check_disks(struct run *run);

@@ -429,6 +429,8 @@ static int prepare(struct run *run)
 		status = open_images(run);
 	if (!status && run->incoming.address)
 		status = make_vm(run);
+	if (!status && run->vm_made)
+		status = restore_tsc(run);
 	if (!status)
 		status = incoming_memory(run);
 	if (!status)
@@ -439,8 +441,11 @@ static int prepare(struct run *run)
 		status = restore_check_shares(run);
 	if (!status)
 		status = open_shares(run);
-	if (!status && !run->vm_made)
+	if (!status && !run->vm_made) {
 		status = make_vm(run);
+		if (!status)
+			status = restore_tsc(run);
+	}
 	if (!status)
 		status = open_network(run);
 	if (!status)

@@ -57,7 +57,20 @@ int safe_folder_sync(const char *path)
 	return error;
 }
 
-int safe_file_replace(const char *path, const char *text, size_t size, mode_t mode)
+/* A new file, whole, gets the name; what has it already goes, or is left. */
+static int take_name(const char *new_path, const char *path, bool replace)
+{
+	int error = 0;
+
+	if (replace)
+		return rename(new_path, path) ? -errno : 0;
+	if (link(new_path, path))
+		error = -errno;
+	unlink(new_path);
+	return error;
+}
+
+static int make(const char *path, const char *text, size_t size, mode_t mode, bool replace)
 {
 	char new_path[PATH_MAX], folder[PATH_MAX];
 	int fd, error;
@@ -70,14 +83,24 @@ int safe_file_replace(const char *path, const char *text, size_t size, mode_t mo
 	error = fchmod(fd, mode) ? -errno : write_out(fd, text, size);
 	if (close(fd) && !error)
 		error = -errno;
-	if (!error && rename(new_path, path))
-		error = -errno;
+	if (!error)
+		error = take_name(new_path, path, replace);
 	if (error) {
 		unlink(new_path);
 		return error;
 	}
 	folder_of(path, folder);
 	return safe_folder_sync(folder);
+}
+
+int safe_file_replace(const char *path, const char *text, size_t size, mode_t mode)
+{
+	return make(path, text, size, mode, true);
+}
+
+int safe_file_create(const char *path, const char *text, size_t size, mode_t mode)
+{
+	return make(path, text, size, mode, false);
 }
 
 int safe_file_read(const char *path, size_t most, char **text, size_t *size)

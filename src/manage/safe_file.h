@@ -14,6 +14,9 @@
  */
 int safe_file_replace(const char *path, const char *text, size_t size, mode_t mode);
 
+/* The same where there is none; -EEXIST, with the old file as it was. */
+int safe_file_create(const char *path, const char *text, size_t size, mode_t mode);
+
 /* Reads a regular file of at most `most` bytes: *text is to be freed and has a NUL behind it. 0, or
  * a negative errno: -EFBIG, -EINVAL for what is no regular file. */
 int safe_file_read(const char *path, size_t most, char **text, size_t *size);

@@ -51,6 +51,18 @@ static int data_folder(char *folder, size_t size, char *reason, size_t reason_si
 	return -ENAMETOOLONG;
 }
 
+int store_data_file(const char *name, char *path, bool make, char *reason, size_t size)
+{
+	char folder[STORE_PATH - 64];
+	int error = data_folder(folder, sizeof(folder), reason, size);
+
+	if (!error && make)
+		error = safe_folder_make(folder);
+	if (!error)
+		snprintf(path, STORE_PATH, "%s/%s", folder, name);
+	return error;
+}
+
 /* $XDG_RUNTIME_DIR, if it is there and ours; it isn't after su, or in most containers. */
 static void runtime_folder(char *folder, size_t size)
 {

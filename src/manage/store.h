@@ -6,6 +6,7 @@
  *	$XDG_DATA_HOME/lodge (~/.local/share/lodge)
  *		machines/NAME/	machine.conf, disks, console.log, lodge.log, state, lock
  *		images/NAME/	image.conf, kernel, initrd, disk
+ *		seal-key	seal.h
  *	$XDG_RUNTIME_DIR/lodge (else /tmp/lodge-UID)
  *		NAME/		control (the socket), lock
  *
@@ -31,6 +32,10 @@ struct store {
 
 /* Makes the folders that are missing. 0, or a negative errno with one line in reason. */
 int store_open(struct store *store, char *reason, size_t size);
+
+/* The path (STORE_PATH bytes) of a file beside machines and images; make: its folder is made, if it
+ * is missing. 0, or a negative errno with a line. */
+int store_data_file(const char *name, char *path, bool make, char *reason, size_t size);
 
 /* Whether this can be a machine's or an image's name; if not, one line that says what one is. */
 bool store_name_check(const char *name, char *reason, size_t size);

@@ -2,9 +2,11 @@
 /* Whose the machine is once all of it has come: what the side that it comes to does. */
 #include "test.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engines/scripted/scripted.h"
@@ -126,6 +128,28 @@ TEST(memory_and_state_come)
 	hear(WIRE_READY);
 	free(run->restore.file.state);
 	vm_destroy(&run->vm);
+	end();
+}
+
+TEST(memory_without_end_is_refused)
+{
+	static const uint8_t nothing[4];
+	pid_t peer;
+
+	fill();
+	peer = fork();
+	REQUIRE(peer >= 0);
+	if (peer == 0) {
+		for (unsigned i = 0; i < 1000000; i++)
+			if (wire_send(&old, WIRE_MEMORY, 0, nothing, sizeof(nothing)))
+				break;
+		_exit(0);
+	}
+	close(old.fd);
+	EXPECT_EQ(incoming_memory(run), LODGE_HOST_LACKS);
+	vm_destroy(&run->vm);
+	kill(peer, SIGKILL);
+	waitpid(peer, NULL, 0);
 	end();
 }
 

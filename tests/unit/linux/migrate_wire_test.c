@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/host.h"
 #include "lib/bytes.h"
 #include "manage/migrate_wire.h"
 
@@ -57,6 +58,38 @@ TEST(waiting_can_be_cancelled)
 	connect_wires();
 	right.cancel = &cancel;
 	EXPECT_EQ(wire_receive(&right, &message, 100000), -ECANCELED);
+}
+
+/* One that always says a little more does not keep anybody beyond the deadline. */
+TEST(a_trickle_ends_at_the_deadline)
+{
+	uint64_t began = host_now();
+	pid_t peer;
+
+	connect_wires();
+	peer = fork();
+	REQUIRE(peer >= 0);
+	if (peer == 0) {
+		for (unsigned i = 0; i < 1000 && write(left.fd, "\x4d", 1) == 1; i++)
+			usleep(20000);
+		_exit(0);
+	}
+	right.deadline = began + 200000000;
+	EXPECT_EQ(wire_receive(&right, &message, 100000), -ETIMEDOUT);
+	EXPECT(host_now() - began < UINT64_C(2000000000));
+	kill(peer, SIGKILL);
+	waitpid(peer, NULL, 0);
+}
+
+TEST(a_send_ends_at_the_deadline)
+{
+	int error = 0;
+
+	connect_wires();
+	left.deadline = host_now() + 200000000;
+	for (unsigned i = 0; i < 100 && !error; i++)
+		error = wire_send(&left, WIRE_MEMORY, 0, payload, sizeof(payload));
+	EXPECT_EQ(error, -ETIMEDOUT);
 }
 
 /* A peer that takes nothing ends a send. */

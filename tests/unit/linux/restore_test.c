@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the description of a saved machine gets, and what it is refused. */
+#include "test.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engines/scripted/scripted.h"
+#include "manage/exitcodes.h"
+#include "manage/run_state.h"
+#include "manage/safe_file.h"
+#include "manage/seal.h"
+
+static struct run *run;
+static struct options options;
+static char home[64];
+
+static void begin(void)
+{
+	struct saved_config *config;
+
+	snprintf(home, sizeof(home), "/tmp/lodge-restore-test-XXXXXX");
+	REQUIRE(mkdtemp(home));
+	setenv("XDG_DATA_HOME", home, 1);
+	run = calloc(1, sizeof(*run));
+	REQUIRE(run && (run->restore.config = calloc(1, sizeof(*run->restore.config))));
+	config = run->restore.config;
+	strcpy(config->kernel, "/a/kernel");
+	strcpy(config->initrd, "/a/initrd");
+	config->disk_count = 1;
+	strcpy(config->disks[0].path, "/home/me/.ssh/id_rsa");
+	strcpy(config->disks[0].format, "raw");
+	config->network = true;
+	config->forward_count = 1;
+	strcpy(config->forwards[0], "0.0.0.0:22:22");
+	options_init(&options);
+	options.restore = run->restore.path = "a.saved";
+	run->options = &options;
+}
+
+static int take(void)
+{
+	return restore_take(run, &options);
+}
+
+static void parse(const char *first, const char *second, const char *third)
+{
+	char *words[] = {(char *)first, (char *)second, (char *)third, NULL};
+	char reason[256];
+
+	options_free(&options);
+	options_init(&options);
+	REQUIRE(options_parse(&options, COMMAND_RUN, words, reason, sizeof(reason)));
+	options.restore = "a.saved";
+}
+
+static void end(void)
+{
+	options_free(&options);
+	free(run->restore.config);
+	free(run);
+	EXPECT_EQ(safe_folder_remove(home), 0);
+}
+
+TEST(a_strangers_files_are_not_opened)
+{
+	begin();
+	EXPECT_EQ(take(), LODGE_BAD_OPTION);
+	EXPECT_EQ(options.disk_count, 0);
+	EXPECT_EQ(options.forward_count, 0);
+	/* Some of them named, but not all. */
+	parse("--kernel=/b/kernel", "--disk=/b/disk", NULL);
+	EXPECT_EQ(take(), LODGE_BAD_OPTION);
+	end();
+}
+
+TEST(files_of_the_command_line_are_and_ports_of_strangers_are_not_forwarded)
+{
+	begin();
+	parse("--kernel=/b/kernel", "--disk=/b/disk", "--initrd=/b/initrd");
+	EXPECT_EQ(take(), LODGE_OK);
+	EXPECT_STR(options.kernel, "/b/kernel");
+	EXPECT_STR(options.initrd, "/b/initrd");
+	EXPECT_EQ(options.disk_count, 1);
+	EXPECT_STR(options.disks[0].path, "/b/disk");
+	EXPECT_EQ(options.forward_count, 0);
+	end();
+}
+
+TEST(what_is_sealed_is_believed)
+{
+	begin();
+	seal_make(run->restore.config);
+	EXPECT_EQ(take(), LODGE_OK);
+	EXPECT_STR(options.kernel, "/a/kernel");
+	EXPECT_STR(options.disks[0].path, "/home/me/.ssh/id_rsa");
+	EXPECT_EQ(options.forward_count, 1);
+	end();
+}
+
+/* Who saw it cross the network could send it again. */
+TEST(a_seal_is_worth_nothing_from_the_network)
+{
+	begin();
+	seal_make(run->restore.config);
+	options.restore = NULL;
+	options.incoming = run->incoming.address = "localhost:1";
+	run->incoming.wire.local = false;
+	EXPECT_EQ(take(), LODGE_BAD_OPTION);
+	run->incoming.wire.local = true;
+	EXPECT_EQ(take(), LODGE_OK);
+	end();
+}
+
+TEST(who_says_so_trusts)
+{
+	begin();
+	parse("--trust-paths", "--restore=a.saved", NULL);
+	EXPECT_EQ(take(), LODGE_OK);
+	EXPECT_EQ(options.disk_count, 1);
+	EXPECT_EQ(options.forward_count, 1);
+	end();
+}
+
+/* The TSC */
+
+static uint64_t wanted;
+static int verdict;
+
+static int tsc(struct vm *vm, uint64_t frequency, uint64_t *here)
+{
+	wanted = frequency;
+	*here = 2000000000;
+	return verdict;
+}
+
+TEST(a_tsc_of_another_speed_is_scaled_or_refused)
+{
+	struct engine engine = engine_scripted;
+
+	begin();
+	run->engine = &engine;
+	run->cpu_model.tsc_frequency = 3000000000;
+	EXPECT_EQ(restore_tsc(run), LODGE_OK); /* it is measured later */
+	engine.tsc = tsc;
+	EXPECT_EQ(restore_tsc(run), LODGE_OK);
+	EXPECT_EQ(wanted, 3000000000);
+	verdict = -ENOTSUP;
+	EXPECT_EQ(restore_tsc(run), LODGE_HOST_LACKS);
+	verdict = -EIO;
+	EXPECT_EQ(restore_tsc(run), LODGE_HOST_LACKS);
+	verdict = -ENOTSUP;
+	options.any_tsc = true;
+	EXPECT_EQ(restore_tsc(run), LODGE_OK);
+	end();
+}
+
+TEST(speeds_agree_within_their_tolerance)
+{
+	EXPECT(engine_tsc_agrees(3000000000, 3000000000));
+	EXPECT(engine_tsc_agrees(3000000000, 3000700000));
+	EXPECT(engine_tsc_agrees(3000700000, 3000000000));
+	EXPECT(!engine_tsc_agrees(3000000000, 3001000000));
+	EXPECT(!engine_tsc_agrees(3000000000, 2500000000));
+}
