@@ -67,6 +67,16 @@ struct disk_ops {
 	 * nothing has to be done for that.
 	 */
 	int (*lend)(struct disk *disk, bool away);
+	/*
+	 * An empty overlay on the file that is written now, open at `descriptor`, which is taken
+	 * over if it is good: after overlay_end with `take` the disk writes to it, and to its file
+	 * no more; without, it is closed. Overlay_begin may be called while the disk is at work,
+	 * and wait; between the two it is the same disk. When it is taken, no vcpu runs, and all
+	 * has been drained and flushed. 0 or a negative errno (-ENOTSUP: the format has no
+	 * overlays; NULL likewise). Vm's lock not held.
+	 */
+	int (*overlay_begin)(struct disk *disk, int descriptor);
+	void (*overlay_end)(struct disk *disk, bool take);
 };
 struct disk {
 	const struct disk_ops *ops;

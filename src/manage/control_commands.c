@@ -106,8 +106,8 @@ void run_restarted(struct run *run)
 	if (!run->control)
 		return;
 	migrate_abandon(run, "the machine has reset itself meanwhile");
-	vm_lock(&run->vm);
 	save_abandon(run, "the machine has reset itself meanwhile");
+	vm_lock(&run->vm);
 	pause_answer(run, "the machine has reset itself meanwhile");
 	control_event(run->control, "reset", NULL);
 	vm_unlock(&run->vm);
@@ -129,8 +129,8 @@ void run_stopped(struct run *run)
 	if (!run->control)
 		return;
 	migrate_abandon(run, "the machine has stopped");
-	vm_lock(&run->vm);
 	save_abandon(run, "the machine has stopped");
+	vm_lock(&run->vm);
 	pause_answer(run, "the machine has stopped");
 	control_event(run->control, "stopped", json_pack("{s:s}", "reason", run_stop_reason(run)));
 	vm_unlock(&run->vm);
@@ -246,7 +246,11 @@ const struct control_command control_commands[] = {
 	 "forwards one: [IP:]HOST:GUEST[/udp]"},
 	{"port-remove", {{"port", 's', true}, {NULL, 0, false}}, control_port_remove, "ends that"},
 	{"save",
-	 {{"stop", 'b', false}, {"keep", 'b', false}, {NULL, 0, false}},
+	 {{"stop", 'b', false},
+	  {"keep", 'b', false},
+	  {"memory", 'b', false},
+	  {"overlays", 'a', false},
+	  {NULL, 0, false}},
 	 save_command,
 	 "saves the machine to the file that comes with it"},
 	{"migrate",

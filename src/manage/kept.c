@@ -62,7 +62,19 @@ int kept_settle(const struct store_machine *machine)
 	return error;
 }
 
-int kept_discard(const struct store_machine *machine)
+int kept_take(const struct store_machine *machine, const char *path)
+{
+	char memory[STORE_PATH];
+	int error = kept_remove(machine);
+
+	kept_path(machine, memory);
+	if (!error && link(path, memory))
+		error = -errno;
+	return error ? error : safe_folder_sync(machine->folder);
+}
+
+static int set_state(const struct store_machine *machine, enum machine_state which,
+		     const char *reason)
 {
 	struct state state;
 	int fd = state_open(machine), error;
@@ -70,11 +82,23 @@ int kept_discard(const struct store_machine *machine)
 	if (fd < 0)
 		return fd;
 	state_read(machine, &state);
-	state.state = MACHINE_STOPPED;
-	snprintf(state.reason, sizeof(state.reason), "discarded");
+	state.state = which;
+	snprintf(state.reason, sizeof(state.reason), "%s", reason);
 	error = state_write(fd, &state);
 	if (!error && fsync(fd))
 		error = -errno;
 	close(fd);
+	return error;
+}
+
+int kept_begin(const struct store_machine *machine)
+{
+	return set_state(machine, MACHINE_SAVED, "saved");
+}
+
+int kept_discard(const struct store_machine *machine)
+{
+	int error = set_state(machine, MACHINE_STOPPED, "discarded");
+
 	return error ? error : kept_remove(machine);
 }

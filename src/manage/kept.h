@@ -24,6 +24,11 @@ int kept_remove(const struct store_machine *machine);
  * errno. */
 int kept_settle(const struct store_machine *machine);
 
+/* The file becomes the memory of a machine that doesn't run, by a second name of it; it counts only
+ * behind kept_begin, with which the machine is saved. STORE_RUN is held. 0 or a negative errno. */
+int kept_take(const struct store_machine *machine, const char *path);
+int kept_begin(const struct store_machine *machine);
+
 /* A machine that is saved becomes one that is stopped: its memory is gone. STORE_CHANGE is
  * held, so nobody starts it. 0 or a negative errno. */
 int kept_discard(const struct store_machine *machine);

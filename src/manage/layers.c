@@ -12,6 +12,7 @@
 #include "manage/machine_conf.h"
 #include "manage/safe_file.h"
 #include "manage/snapshots.h"
+#include "storage/backing.h"
 #include "storage/qcow2.h"
 #include "storage/qcow2_header.h"
 
@@ -71,27 +72,63 @@ int layers_find(const struct store_machine *machine, const struct machine_config
 	return 0;
 }
 
-/* Without its lock, which a machine that runs has: a layer's name for what is below never changes.
+/* Without its lock, which a machine that runs has: what is read here never changes while it does.
  */
-int layer_backing(const char *folder, const char *file, char *backing, size_t size)
+static int read_header(const char *path, struct qcow2_header *header)
 {
-	char path[STORE_PATH + MACHINE_FILE_NAME_MAX], reason[256];
-	struct qcow2_header *header = malloc(sizeof(*header));
 	uint8_t *bytes = malloc(HEADER_MAX);
+	char reason[256];
 	ssize_t got = -1;
-	int fd, error = header && bytes ? 0 : -ENOMEM;
+	int fd, error = bytes ? 0 : -ENOMEM;
 
-	snprintf(path, sizeof(path), "%s/%s", folder, file);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (!error && (fd < 0 || (got = pread(fd, bytes, HEADER_MAX, 0)) < 0))
 		error = -errno;
 	if (!error)
 		error = qcow2_header_parse(header, bytes, (size_t)got, reason, sizeof(reason));
-	if (!error)
-		snprintf(backing, size, "%s", header->backing);
 	if (fd >= 0)
 		close(fd);
 	free(bytes);
+	return error;
+}
+
+int layer_backing(const char *folder, const char *file, char *backing, size_t size)
+{
+	char path[STORE_PATH + MACHINE_FILE_NAME_MAX];
+	struct qcow2_header *header = malloc(sizeof(*header));
+	int error = header ? 0 : -ENOMEM;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	if (!error)
+		error = read_header(path, header);
+	if (!error)
+		snprintf(backing, size, "%s", header->backing);
+	free(header);
+	return error;
+}
+
+/* The size of the disk that a layer is, and how many files it stands on. */
+static int measure(const struct store_machine *machine, const char *file, uint64_t *size,
+		   unsigned *depth)
+{
+	struct qcow2_header *header = malloc(sizeof(*header));
+	char path[STORE_PATH], *below, *at;
+	int error;
+
+	store_path(machine, file, path);
+	at = strdup(path);
+	error = header && at ? read_header(at, header) : -ENOMEM;
+	*size = error ? 0 : header->size;
+	for (*depth = 0; !error && header->backing[0] && *depth < DEPTH_MAX; ++*depth) {
+		below = backing_path(at, header->backing);
+		free(at);
+		at = below;
+		/* The first is raw, perhaps. */
+		if (!at || strcmp(header->backing_format, "qcow2") != 0)
+			break;
+		error = read_header(at, header);
+	}
+	free(at);
 	free(header);
 	return error;
 }
@@ -119,15 +156,29 @@ static bool new_name(const struct store_machine *machine, const char *before, ch
 }
 
 static int make_overlay(const struct store_machine *machine, const char *file, const char *backing,
-			char *reason, size_t size)
+			bool running, char *reason, size_t size)
 {
-	const struct qcow2_options options = {.version = 3,
-					      .cluster_bits = QCOW2_CLUSTER_BITS_USUAL,
-					      .backing = backing,
-					      .backing_format = "qcow2"};
+	struct qcow2_options options = {.version = 3,
+					.cluster_bits = QCOW2_CLUSTER_BITS_USUAL,
+					.backing = backing,
+					.backing_format = "qcow2",
+					.backing_in_use = running};
 	char path[STORE_PATH], part[STORE_PATH + 8];
-	int error;
+	unsigned depth = 0;
+	int error = 0;
 
+	if (running)
+		error = measure(machine, backing, &options.size, &depth);
+	if (!error && depth + 1 >= BACKING_DEPTH_MAX)
+		error = -EMLINK;
+	if (error) {
+		snprintf(reason, size, "%s: %s", backing,
+			 error == -EMLINK
+				 ? "has too many layers below it: remove snapshots, or make "
+				   "a full clone"
+				 : strerror(-error));
+		return error;
+	}
 	store_path(machine, file, path);
 	/* Half of one would be a layer that can't be read. */
 	snprintf(part, sizeof(part), "%s" PART, path);
@@ -142,10 +193,10 @@ static int make_overlay(const struct store_machine *machine, const char *file, c
 	return error;
 }
 
-/* machine.conf with the new names. */
+/* machine.conf with other names: `old`, or those that config has. */
 static int switch_conf(const struct store_machine *machine, const struct machine_config *config,
-		       const struct layers *layers, char (*new)[LAYER_NAME], char *reason,
-		       size_t size)
+		       const struct layers *layers, char (*old)[LAYER_NAME],
+		       char (*new)[LAYER_NAME], char *reason, size_t size)
 {
 	char path[STORE_PATH], *text, *changed;
 	size_t length;
@@ -154,9 +205,10 @@ static int switch_conf(const struct store_machine *machine, const struct machine
 	store_path(machine, "machine.conf", path);
 	error = safe_file_read(path, STORE_CONF_MAX, &text, &length);
 	for (unsigned i = 0; !error && i < layers->count; i++) {
-		changed = machine_conf_set(text, length, "disk",
-					   config->disks[layers->disks[i].disk].file, new[i],
-					   reason, size);
+		const char *was = config->disks[layers->disks[i].disk].file;
+
+		changed = old ? machine_conf_set(text, length, "disk", old[i], was, reason, size)
+			      : machine_conf_set(text, length, "disk", was, new[i], reason, size);
 		free(text);
 		if (!changed)
 			return -EINVAL;
@@ -173,7 +225,8 @@ static int switch_conf(const struct store_machine *machine, const struct machine
 }
 
 int layers_grow(const struct store_machine *machine, const struct machine_config *config,
-		const struct layers *layers, char (*files)[LAYER_NAME], char *reason, size_t size)
+		const struct layers *layers, char (*files)[LAYER_NAME], bool running, char *reason,
+		size_t size)
 {
 	char new[MACHINE_DISKS_MAX][LAYER_NAME], path[STORE_PATH];
 	unsigned made = 0;
@@ -185,14 +238,30 @@ int layers_grow(const struct store_machine *machine, const struct machine_config
 				 layers->disks[made].file);
 			error = -ENAMETOOLONG;
 		} else {
-			error = make_overlay(machine, new[made], files[made], reason, size);
+			error = make_overlay(machine, new[made], files[made], running, reason,
+					     size);
 		}
 		made += !error;
 	}
 	if (!error)
-		error = switch_conf(machine, config, layers, new, reason, size);
+		error = switch_conf(machine, config, layers, NULL, new, reason, size);
 	for (unsigned i = 0; error && i < made; i++) {
 		store_path(machine, new[i], path);
+		unlink(path);
+	}
+	for (unsigned i = 0; !error && i < made; i++)
+		memcpy(files[i], new[i], LAYER_NAME);
+	return error;
+}
+
+int layers_shrink(const struct store_machine *machine, const struct machine_config *config,
+		  const struct layers *layers, char (*files)[LAYER_NAME], char *reason, size_t size)
+{
+	int error = switch_conf(machine, config, layers, files, NULL, reason, size);
+	char path[STORE_PATH];
+
+	for (unsigned i = 0; !error && i < layers->count; i++) {
+		store_path(machine, files[i], path);
 		unlink(path);
 	}
 	return error;

@@ -33,11 +33,20 @@ int layer_backing(const char *folder, const char *file, char *backing, size_t si
 
 /*
  * Makes an empty overlay on each of the files (names in the folder, or paths from there), and has
- * machine.conf name them. 0 or a negative errno with a line; then machine.conf is as it was. The
- * locks STORE_CHANGE and STORE_RUN are held.
+ * machine.conf name them; files has their names then. 0 or a negative errno with a line; then
+ * machine.conf is as it was. STORE_CHANGE is held, and STORE_RUN unless the machine is running:
+ * then the files are the layers that its process writes to. Until that has been told, the overlays
+ * are empty, and so the disks are what they were, whether machine.conf names the ones or the
+ * others.
  */
 int layers_grow(const struct store_machine *machine, const struct machine_config *config,
-		const struct layers *layers, char (*files)[LAYER_NAME], char *reason, size_t size);
+		const struct layers *layers, char (*files)[LAYER_NAME], bool running, char *reason,
+		size_t size);
+
+/* Undoes that, while nobody has written to the overlays. */
+int layers_shrink(const struct store_machine *machine, const struct machine_config *config,
+		  const struct layers *layers, char (*files)[LAYER_NAME], char *reason,
+		  size_t size);
 
 /* Removes layers of the machine that neither machine.conf, a snapshot nor another machine needs. */
 void layers_sweep(const struct store *store, const struct store_machine *machine);

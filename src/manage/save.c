@@ -121,22 +121,18 @@ int save_state(struct run *run, uint8_t **bytes, size_t *length)
 /* Vm's lock held. */
 static int write_file(struct run *run, uint64_t *memory_bytes)
 {
-	struct saved_writer writer;
+	struct saved_writer *writer = &run->save.live.writer;
 	size_t length = 0;
 	uint8_t *state = NULL;
-	int error = saved_writer_begin(&writer, run->save.fd, &run->vm);
+	int error = save_state(run, &state, &length);
 
-	if (error)
-		return error;
-	error = save_state(run, &state, &length);
 	describe_again(run);
 	if (!error)
-		error = saved_writer_memory(&writer);
+		error = save_ahead_finish(run);
 	if (!error)
-		error = saved_writer_finish(&writer, run->description, state, length);
-	*memory_bytes = writer.memory_bytes;
+		error = saved_writer_finish(writer, run->description, state, length);
+	*memory_bytes = writer->memory_bytes;
 	free(state);
-	saved_writer_end(&writer);
 	return error;
 }
 
@@ -150,8 +146,14 @@ static void forget(struct run *run)
 		loop_remove(linux_loop(&run->vm), &save->watch);
 	if (save->lifeline >= 0)
 		close(save->lifeline);
-	close(save->fd);
-	*save = (struct save){.fd = -1, .lifeline = -1};
+	if (save->fd >= 0)
+		close(save->fd);
+	save_overlays_end(run, false);
+	/* A thread that has failed is joined before the next. */
+	*save = (struct save){
+		.fd = -1,
+		.lifeline = -1,
+		.live = {.thread = save->live.thread, .threaded = save->live.threaded}};
 }
 
 static void go_on(struct run *run)
@@ -166,19 +168,52 @@ static void go_on(struct run *run)
 
 void save_abandon(struct run *run, const char *why)
 {
-	if (!run->save.begun || run->migrate.call || run->in_doubt)
+	bool under_way;
+
+	vm_lock(&run->vm);
+	under_way = run->save.begun && !run->migrate.call && !run->in_doubt;
+	if (under_way)
+		atomic_store(&run->save.live.cancel, true);
+	vm_unlock(&run->vm);
+	save_ahead_join(run);
+	if (!under_way)
 		return;
+	save_ahead_end(run);
+	vm_lock(&run->vm);
 	if (run->save.call)
 		control_fail(run->save.call, CONTROL_BAD_STATE, "%s", why);
 	forget(run);
+	vm_unlock(&run->vm);
 }
 
 static void fail(struct run *run, int error)
 {
-	go_on(run);
-	control_fail(run->save.call, CONTROL_HOST, "save: the file can't be written: %s",
-		     strerror(-error));
+	struct control_call *call = run->save.call;
+
+	run->save.call = NULL;
 	forget(run);
+	if (error == -ECANCELED)
+		control_fail(call, CONTROL_BAD_STATE, "save: whoever asked for it has gone");
+	else
+		control_fail(call, CONTROL_HOST, "save: the file can't be written: %s",
+			     strerror(-error));
+}
+
+/* The machine has not stood yet. */
+void save_copied(struct run *run, int error)
+{
+	if (error)
+		save_ahead_end(run);
+	vm_lock(&run->vm);
+	if (error) {
+		fail(run, error);
+	} else {
+		run->save.ready = true;
+		run->save.was_paused = run->vm.pausing;
+		run->save.stood = host_now();
+		vm_pause(&run->vm);
+	}
+	vm_unlock(&run->vm);
 }
 
 /* One byte says that the file is safe. Without it, nobody has the file, and the machine goes on. */
@@ -215,23 +250,20 @@ static int await_word(struct run *run)
 	return error;
 }
 
-static json_t *figures(const struct run *run, uint64_t memory_bytes)
-{
-	return json_pack("{s:I, s:f}", "memory", (json_int_t)memory_bytes, "milliseconds",
-			 (double)(host_now() - run->save.began) / MILLISECOND);
-}
-
 /* The file is written. */
 static void written(struct run *run, uint64_t memory_bytes)
 {
-	json_t *result = figures(run, memory_bytes);
 	struct control_call *call = run->save.call;
+	json_t *result;
 
 	run->save.call = NULL;
-	if (!run->save.waits) {
+	save_overlays_end(run, true);
+	if (!run->save.waits)
 		go_on(run);
+	result = json_pack("{s:I, s:f}", "memory", (json_int_t)memory_bytes, "milliseconds",
+			   (double)(host_now() - run->save.stood) / MILLISECOND);
+	if (!run->save.waits)
 		forget(run);
-	}
 	control_answer(call, result);
 }
 
@@ -240,18 +272,26 @@ void save_paused(struct run *run)
 	uint64_t memory_bytes = 0;
 	int error;
 
-	if (!run->save.call || !vm_paused(&run->vm))
+	if (!run->save.call || !run->save.ready || !vm_paused(&run->vm))
 		return;
+	run->save.ready = false;
+	save_ahead_join(run);
 	error = save_settle(run);
 	vm_lock(&run->vm);
-	if (!error)
+	if (!error && run->save.fd >= 0)
 		error = write_file(run, &memory_bytes);
+	save_ahead_end(run);
 	if (!error && run->save.lifeline >= 0)
 		error = await_word(run);
-	if (error)
+	/* Nobody would take what is made for him. */
+	if (!error && run->save.live.overlay_count && !control_alive(run->save.call))
+		error = -ECANCELED;
+	if (error) {
+		go_on(run);
 		fail(run, error);
-	else
+	} else {
 		written(run, memory_bytes);
+	}
 	vm_unlock(&run->vm);
 }
 
@@ -275,36 +315,58 @@ static bool lifeline_is_good(int fd)
 	       fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
 }
 
+/* It stands at once, or when most of its memory has been copied. Vm's lock held. */
 static void begin(struct run *run, struct control_call *call, int fd, int lifeline)
 {
+	int error = 0;
+
+	/* A thread that has failed: it has no more to do than to return. */
+	save_ahead_join(run);
 	run->save = (struct save){.begun = true,
 				  .call = call,
 				  .fd = fd,
 				  .lifeline = lifeline,
-				  .keep = control_bool(call, "keep", false),
-				  .was_paused = run->vm.pausing,
-				  .began = host_now()};
-	vm_pause(&run->vm);
+				  .keep = control_bool(call, "keep", false)};
+	if (save_overlays_begin(run, call)) {
+		forget(run);
+		return;
+	}
+	if (fd >= 0 && lifeline < 0 && !run->vm.pausing) {
+		error = save_ahead_begin(run);
+	} else {
+		if (fd >= 0)
+			error = saved_writer_begin(&run->save.live.writer, fd, &run->vm);
+		run->save.ready = true;
+		run->save.was_paused = run->vm.pausing;
+		run->save.stood = host_now();
+		if (!error)
+			vm_pause(&run->vm);
+	}
+	if (error)
+		fail(run, error);
 }
 
 void save_command(struct run *run, struct control_call *call)
 {
 	const char *obstacle = save_obstacle(run);
-	bool stop = control_bool(call, "stop", false);
-	int fd = control_take_file(call), lifeline = stop ? control_take_file(call) : -1;
+	bool stop = control_bool(call, "stop", false), memory = control_bool(call, "memory", true);
+	int fd = memory ? control_take_file(call) : -1;
+	int lifeline = stop ? control_take_file(call) : -1;
 
-	if (obstacle) {
+	if (obstacle && memory) {
 		control_fail(call, CONTROL_BAD_STATE, "this machine can't be saved: %s", obstacle);
-	} else if (fd < 0 || !file_is_good(fd)) {
+	} else if (memory && (fd < 0 || !file_is_good(fd))) {
 		control_fail(call, CONTROL_BAD_ARGUMENT,
 			     "save needs an empty file, open for writing, sent along with it");
+	} else if (!memory && stop) {
+		control_fail(call, CONTROL_BAD_ARGUMENT, "save with stop is with memory");
 	} else if (stop && !lifeline_is_good(lifeline)) {
 		control_fail(call, CONTROL_BAD_ARGUMENT,
 			     "save with stop needs the reading end of a pipe behind the file");
 	} else if (control_bool(call, "keep", false) && (!stop || !run->options->managed)) {
 		control_fail(call, CONTROL_BAD_ARGUMENT,
 			     "save with keep is for machines of the store, and with stop");
-	} else if (run->save.begun) {
+	} else if (run->save.begun || run->migrate.call || run->in_doubt) {
 		control_fail(call, CONTROL_BUSY, "the machine is being saved or migrated already");
 	} else if (atomic_load(&run->vm.stop) != VM_RUNNING) {
 		control_fail(call, CONTROL_BAD_STATE, "the machine has stopped");

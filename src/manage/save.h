@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "hosts/linux/loop.h"
+#include "manage/save_live.h"
 
 struct control_call;
 struct run;
@@ -20,13 +21,15 @@ struct run;
 struct save {
 	bool begun;
 	struct control_call *call; /* not answered yet */
-	int fd;
-	int lifeline;		 /* -1: the machine goes on afterwards */
-	struct loop_watch watch; /* of the lifeline, while its word is awaited */
-	bool keep;		 /* the machine is saved then, in the store */
-	bool waits;		 /* for that */
-	bool was_paused;	 /* the machine is to stay so */
-	uint64_t began;		 /* host_now() */
+	int fd;			   /* -1: without memory */
+	int lifeline;		   /* -1: the machine goes on afterwards */
+	struct loop_watch watch;   /* of the lifeline, while its word is awaited */
+	bool keep;		   /* the machine is saved then, in the store */
+	bool waits;		   /* for that */
+	bool ready;		   /* the machine is to stand for it now */
+	bool was_paused;	   /* the machine is to stay so */
+	uint64_t stood;		   /* host_now() */
+	struct save_live live;
 };
 
 /* The command. */
@@ -35,7 +38,11 @@ void save_command(struct run *run, struct control_call *call);
 /* The vm has become paused. Vm's lock not held; main thread. */
 void save_paused(struct run *run);
 
-/* The machine has stopped, or resets itself: a save that waits fails. Vm's lock held. */
+/* What can be copied of memory while the machine runs has been, or that failed. On the thread that
+ * does that; vm's lock not held. */
+void save_copied(struct run *run, int error);
+
+/* The machine has stopped, or resets itself: a save that waits fails. Vm's lock not held. */
 void save_abandon(struct run *run, const char *why);
 
 /*

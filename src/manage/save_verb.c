@@ -1,9 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The file has no name until it is whole and on stable storage (O_TMPFILE): whatever ends before
- * that leaves nothing behind, and what had the name before stays. Where the file system can't do
- * that, it has a name of its own meanwhile.
- */
 #include "manage/save_verb.h"
 
 #include <errno.h>
@@ -19,18 +14,12 @@
 #include "manage/control_client.h"
 #include "manage/exitcodes.h"
 #include "manage/kept.h"
+#include "manage/target.h"
 #include "manage/verbs.h"
 
 #define REASON 1024
-#define TRIES  16
 
 #define END_PATIENCE 60000 /* milliseconds that its process may take */
-
-struct target {
-	const char *path;
-	char folder[PATH_MAX], other[PATH_MAX]; /* other: the name meanwhile; empty: none */
-	int fd, folder_fd;
-};
 
 bool machine_socket(const char *name, char *path, size_t size)
 {
@@ -44,89 +33,6 @@ bool machine_socket(const char *name, char *path, size_t size)
 	else
 		length = snprintf(path, size, "/tmp/lodge-%u/%s/control", (unsigned)getuid(), name);
 	return length > 0 && (size_t)length < size;
-}
-
-/* The file */
-
-static int other_name(struct target *target)
-{
-	static unsigned count;
-	int length = snprintf(target->other, sizeof(target->other), "%s.%d-%u", target->path,
-			      (int)getpid(), count++);
-
-	return length < (int)sizeof(target->other) ? 0 : -ENAMETOOLONG;
-}
-
-static int open_named(struct target *target)
-{
-	int error = 0;
-
-	for (unsigned i = 0; i < TRIES; i++) {
-		error = other_name(target);
-		if (error)
-			break;
-		target->fd = open(target->other, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (target->fd >= 0)
-			return 0;
-		error = -errno;
-		if (error != -EEXIST)
-			break;
-	}
-	target->other[0] = '\0';
-	return error;
-}
-
-static int target_open(struct target *target, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	struct stat status;
-
-	*target = (struct target){.path = path, .fd = -1, .folder_fd = -1};
-	snprintf(target->folder, sizeof(target->folder), "%.*s",
-		 slash ? (int)(slash - path + (slash == path)) : 1, slash ? path : ".");
-	/* A device, say, can't be replaced. */
-	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
-		return S_ISDIR(status.st_mode) ? -EISDIR : -EEXIST;
-	target->folder_fd = open(target->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (target->folder_fd < 0)
-		return -errno;
-	target->fd = open(target->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	return target->fd >= 0 ? 0 : open_named(target);
-}
-
-/* It gets its name, and that is safe as well. */
-static int target_finish(struct target *target)
-{
-	char self[64];
-	int error;
-
-	if (fsync(target->fd) < 0)
-		return -errno;
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", target->fd);
-	if (!target->other[0]) {
-		error = other_name(target);
-		if (!error &&
-		    linkat(AT_FDCWD, self, AT_FDCWD, target->other, AT_SYMLINK_FOLLOW) < 0)
-			error = -errno;
-		if (error) {
-			target->other[0] = '\0';
-			return error;
-		}
-	}
-	if (rename(target->other, target->path) < 0)
-		return -errno;
-	target->other[0] = '\0';
-	return fsync(target->folder_fd) < 0 ? -errno : 0;
-}
-
-static void target_close(struct target *target)
-{
-	if (target->other[0])
-		unlink(target->other);
-	if (target->fd >= 0)
-		close(target->fd);
-	if (target->folder_fd >= 0)
-		close(target->folder_fd);
 }
 
 /* The exchange */

@@ -14,6 +14,7 @@
 #include "manage/safe_file.h"
 
 #define FOLDER	  "snapshots"
+#define MEMORY	  ".memory" /* behind a name, which has no dot */
 #define SIZE_MAX_ 16384
 #define DEPTH_MAX 256
 
@@ -23,6 +24,74 @@ static void snapshot_path(const struct store_machine *machine, const char *name,
 
 	snprintf(file, sizeof(file), FOLDER "/%.31s", name);
 	store_path(machine, file, path);
+}
+
+void snapshot_memory_path(const struct store_machine *machine, const char *name, char *path)
+{
+	char file[64];
+
+	snprintf(file, sizeof(file), FOLDER "/%.31s" MEMORY, name);
+	store_path(machine, file, path);
+}
+
+int snapshots_folder(const struct store_machine *machine)
+{
+	char path[STORE_PATH];
+
+	store_path(machine, FOLDER, path);
+	return safe_folder_make(path);
+}
+
+static uint64_t size_of(const char *path)
+{
+	struct stat status;
+
+	return lstat(path, &status) ? 0 : (uint64_t)status.st_blocks * 512;
+}
+
+uint64_t snapshot_size(const struct store_machine *machine, const struct snapshot_entry *entry)
+{
+	char path[STORE_PATH];
+	uint64_t size = 0;
+
+	if (entry->memory) {
+		snapshot_memory_path(machine, entry->name, path);
+		size = size_of(path);
+	}
+	for (unsigned i = 0; i < entry->disk_count; i++) {
+		store_path(machine, entry->disks[i], path);
+		size += size_of(path);
+	}
+	return size;
+}
+
+static bool is_memory_of_none(const char *file, const struct snapshots *snapshots)
+{
+	char name[MACHINE_NAME_MAX];
+	const char *dot = strchr(file, '.');
+	const struct snapshot_entry *entry;
+
+	/* Behind NAME.memory there may be more: one that had not got its name yet (target.h). */
+	if (!dot || dot - file >= (int)sizeof(name) || strncmp(dot, MEMORY, strlen(MEMORY)) != 0)
+		return false;
+	snprintf(name, sizeof(name), "%.*s", (int)(dot - file), file);
+	entry = snapshots_find(snapshots, name);
+	return dot[strlen(MEMORY)] || !entry || !entry->memory;
+}
+
+void snapshots_sweep(const struct store_machine *machine, const struct snapshots *snapshots)
+{
+	const struct dirent *entry;
+	char path[STORE_PATH];
+	DIR *directory;
+
+	store_path(machine, FOLDER, path);
+	directory = opendir(path);
+	while (directory && (entry = readdir(directory)))
+		if (is_memory_of_none(entry->d_name, snapshots))
+			unlinkat(dirfd(directory), entry->d_name, 0);
+	if (directory)
+		closedir(directory);
 }
 
 /* A layer's name as somebody may have written it. */
@@ -45,6 +114,7 @@ static bool parse(const char *text, size_t size, struct snapshot_entry *entry)
 	const char *words = json_string_value(json_object_get(root, "description"));
 	bool good = json_array_size(disks) <= MACHINE_DISKS_MAX && json_is_array(disks);
 
+	entry->memory = json_is_true(json_object_get(root, "memory"));
 	entry->time = (uint64_t)json_integer_value(json_object_get(root, "time"));
 	snprintf(entry->words, sizeof(entry->words), "%s", words ? words : "");
 	for (size_t i = 0; good && i < json_array_size(disks); i++)
@@ -190,14 +260,13 @@ int snapshot_write(const struct store_machine *machine, const struct snapshot_en
 
 	for (unsigned i = 0; disks && i < entry->disk_count; i++)
 		json_array_append_new(disks, json_string(entry->disks[i]));
-	root = json_pack("{s:I, s:o, s:o}", "time", (json_int_t)entry->time, "description",
-			 control_text(entry->words), "disks", disks);
+	root = json_pack("{s:I, s:o, s:o, s:b}", "time", (json_int_t)entry->time, "description",
+			 control_text(entry->words), "disks", disks, "memory", entry->memory);
 	text = root ? json_dumps(root, 0) : NULL;
 	json_decref(root);
 	if (!text)
 		return -ENOMEM;
-	store_path(machine, FOLDER, path);
-	error = safe_folder_make(path);
+	error = snapshots_folder(machine);
 	snapshot_path(machine, entry->name, path);
 	if (!error)
 		error = safe_file_replace(path, text, strlen(text), 0600);
@@ -212,6 +281,8 @@ int snapshot_remove(const struct store_machine *machine, const char *name)
 	snapshot_path(machine, name, path);
 	if (unlink(path))
 		return -errno;
+	snapshot_memory_path(machine, name, path);
+	unlink(path);
 	store_path(machine, FOLDER, path);
 	return safe_folder_sync(path);
 }

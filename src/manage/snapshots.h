@@ -2,7 +2,8 @@
 /*
  * The snapshots of a machine: files snapshots/NAME in its folder, each one line of JSON with a time
  * and the layers that are its disks (layers.h). One whose layer machine.conf still writes to was
- * never finished, and counts for nothing.
+ * never finished, and counts for nothing. Of a machine that ran snapshots/NAME.memory is the rest:
+ * a saved machine (saved_file.h); without snapshots/NAME it counts for nothing.
  */
 #ifndef MANAGE_SNAPSHOTS_H
 #define MANAGE_SNAPSHOTS_H
@@ -19,6 +20,7 @@ struct snapshot_entry {
 	char words[SNAPSHOT_WORDS];
 	unsigned disk_count;
 	char disks[MACHINE_DISKS_MAX][LAYER_NAME];
+	bool memory;		       /* it has that file */
 	char parent[MACHINE_NAME_MAX]; /* the snapshot that it stands on; "": none */
 };
 
@@ -34,6 +36,19 @@ void snapshots_free(struct snapshots *snapshots);
 
 /* The one of that name, or NULL. */
 const struct snapshot_entry *snapshots_find(const struct snapshots *snapshots, const char *name);
+
+/* Where its memory is; path has STORE_PATH bytes. */
+void snapshot_memory_path(const struct store_machine *machine, const char *name, char *path);
+
+/* Bytes that it takes on the host's disk: memory, and the layers that it names. Those below them
+ * may be others' too. */
+uint64_t snapshot_size(const struct store_machine *machine, const struct snapshot_entry *entry);
+
+/* Removes the memories that no snapshot has (any more). STORE_CHANGE is held. */
+void snapshots_sweep(const struct store_machine *machine, const struct snapshots *snapshots);
+
+/* Makes the folder that they are in. 0 or a negative errno. */
+int snapshots_folder(const struct store_machine *machine);
 
 /* Writes and removes one. 0 or a negative errno. */
 int snapshot_write(const struct store_machine *machine, const struct snapshot_entry *entry);

@@ -173,7 +173,7 @@ static int link_disks(struct clone *clone)
 		if (qcow2_create(path, &options, reason, sizeof(reason)))
 			return complain_with(LODGE_HOST_LACKS, "clone: %s", reason);
 	}
-	if (layers_grow(&clone->source, &clone->config, &clone->layers, files, reason,
+	if (layers_grow(&clone->source, &clone->config, &clone->layers, files, false, reason,
 			sizeof(reason)))
 		return complain_with(LODGE_HOST_LACKS, "clone: %s", reason);
 	return LODGE_OK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* snapshot create, ls, tree, restore, rm; clone. Of machines that don't run. */
+/* snapshot create, ls, tree, restore, rm. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,9 @@
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
 #include "manage/json.h"
-#include "manage/snapshots.h"
+#include "manage/kept.h"
+#include "manage/snapshot_live.h"
+#include "manage/start.h"
 #include "manage/verbs.h"
 
 #define REASON (STORE_PATH + 512)
@@ -31,8 +33,24 @@ static void subject_close(struct subject *subject)
 	free(subject);
 }
 
-/* changed: it must not run, and nobody else may touch it. */
-static int subject_open(struct verb_call *call, bool changed, struct subject **result)
+/* Nobody else may touch it; it must not run either. */
+enum opened { LOOKED_AT, CHANGED, STOPPED };
+
+static int find_machine(const struct verb_call *call, enum opened how, struct subject *subject)
+{
+	const char *name = call->words[0];
+
+	switch (how) {
+	case CHANGED:
+		return verb_machine_changed(call, &subject->store, name, &subject->machine);
+	case STOPPED:
+		return verb_machine_stopped(call, &subject->store, name, &subject->machine);
+	default:
+		return verb_machine(call, &subject->store, name, &subject->machine);
+	}
+}
+
+static int subject_open(struct verb_call *call, enum opened how, struct subject **result)
 {
 	struct subject *subject = calloc(1, sizeof(*subject));
 	char reason[REASON];
@@ -43,16 +61,13 @@ static int subject_open(struct verb_call *call, bool changed, struct subject **r
 	subject->machine.lock = -1;
 	status = verb_store(call, &subject->store);
 	if (!status)
-		status = changed ? verb_machine_stopped(call, &subject->store, call->words[0],
-							&subject->machine)
-				 : verb_machine(call, &subject->store, call->words[0],
-						&subject->machine);
+		status = find_machine(call, how, subject);
 	if (!status && store_config(&subject->machine, &subject->config, reason, sizeof(reason)))
 		status = complain_with(LODGE_BAD_INPUT, "%s", reason);
 	error = status ? 0
 		       : layers_find(&subject->machine, &subject->config, &subject->layers, reason,
 				     sizeof(reason));
-	if (error && changed)
+	if (error && how != LOOKED_AT)
 		status = complain_with(LODGE_BAD_STATE, "%s: %s", call->verb->name, reason);
 	error = status ? 0 : snapshots_read(&subject->machine, &subject->snapshots);
 	if (error)
@@ -77,34 +92,45 @@ static int find(const struct verb_call *call, const struct subject *subject,
 			     call->verb->name, call->words[0], call->words[1], call->words[0]);
 }
 
-static int make_snapshot(struct verb_call *call, struct subject *subject)
+/* The layers become the snapshot's; machine.conf names others. */
+static int make_stopped(const struct verb_call *call, struct subject *subject,
+			const struct snapshot_entry *entry)
 {
-	struct snapshot_entry entry = {.time = (uint64_t)time(NULL),
-				       .disk_count = subject->layers.count};
-	char reason[REASON];
-	int error;
-
-	snprintf(entry.name, sizeof(entry.name), "%s", call->words[1]);
-	snprintf(entry.words, sizeof(entry.words), "%s", verb_value(call, "--description", ""));
-	for (unsigned i = 0; i < entry.disk_count; i++)
-		memcpy(entry.disks[i], subject->layers.disks[i].file, LAYER_NAME);
+	char files[MACHINE_DISKS_MAX][LAYER_NAME], reason[REASON];
 	/* It counts once machine.conf names other layers. */
-	error = snapshot_write(&subject->machine, &entry);
+	int error = snapshot_write(&subject->machine, entry);
+
 	if (error)
-		return complain_with(LODGE_HOST_LACKS, "snapshot create: %s: %s", call->words[1],
+		return complain_with(LODGE_HOST_LACKS, "snapshot create: %s: %s", entry->name,
 				     strerror(-error));
-	if (layers_grow(&subject->machine, &subject->config, &subject->layers, entry.disks, reason,
+	memcpy(files, entry->disks, sizeof(files));
+	if (layers_grow(&subject->machine, &subject->config, &subject->layers, files, false, reason,
 			sizeof(reason))) {
-		snapshot_remove(&subject->machine, entry.name);
+		snapshot_remove(&subject->machine, entry->name);
 		return complain_with(LODGE_HOST_LACKS, "snapshot create: %s", reason);
 	}
 	return LODGE_OK;
 }
 
-/* For what changes its disks, which its memory knows. */
-static int subject_open_unsaved(struct verb_call *call, struct subject **subject)
+static int make_snapshot(const struct verb_call *call, struct subject *subject, bool runs)
 {
-	int status = subject_open(call, true, subject);
+	struct snapshot_entry entry = {.time = (uint64_t)time(NULL),
+				       .disk_count = subject->layers.count,
+				       .memory = runs && !verb_given(call, "--disk-only")};
+
+	snprintf(entry.name, sizeof(entry.name), "%s", call->words[1]);
+	snprintf(entry.words, sizeof(entry.words), "%s", verb_value(call, "--description", ""));
+	for (unsigned i = 0; i < entry.disk_count; i++)
+		memcpy(entry.disks[i], subject->layers.disks[i].file, LAYER_NAME);
+	return runs ? snapshot_live_make(call, &subject->machine, &subject->config,
+					 &subject->layers, &entry)
+		    : make_stopped(call, subject, &entry);
+}
+
+/* For what changes its disks, which its memory knows. */
+static int subject_open_unsaved(struct verb_call *call, enum opened how, struct subject **subject)
+{
+	int status = subject_open(call, how, subject);
 
 	if (status)
 		return status;
@@ -114,10 +140,21 @@ static int subject_open_unsaved(struct verb_call *call, struct subject **subject
 	return status;
 }
 
+/* Removes what nothing needs, and closes. */
+static void subject_end(struct subject *subject)
+{
+	layers_sweep(&subject->store, &subject->machine);
+	snapshots_free(&subject->snapshots);
+	if (!snapshots_read(&subject->machine, &subject->snapshots))
+		snapshots_sweep(&subject->machine, &subject->snapshots);
+	subject_close(subject);
+}
+
 static int create(struct verb_call *call)
 {
 	struct subject *subject;
 	char reason[REASON];
+	bool runs;
 	int status;
 
 	if (!store_name_check(call->words[1], reason, sizeof(reason)))
@@ -125,9 +162,17 @@ static int create(struct verb_call *call)
 				     "snapshot create: %.80s: is no name for a snapshot: letters, "
 				     "digits, - and _, at most 31 of them",
 				     call->words[1]);
-	status = subject_open_unsaved(call, &subject);
+	status = subject_open_unsaved(call, CHANGED, &subject);
 	if (status)
 		return status;
+	runs = store_is_locked(&subject->machine, STORE_RUN);
+	if (!runs) {
+		/* It stays so only with its other lock. */
+		subject_close(subject);
+		status = subject_open_unsaved(call, STOPPED, &subject);
+		if (status)
+			return status;
+	}
 	if (snapshots_find(&subject->snapshots, call->words[1]))
 		status =
 			complain_with(LODGE_EXISTS,
@@ -139,18 +184,28 @@ static int create(struct verb_call *call)
 			complain_with(LODGE_BAD_STATE, "snapshot create: %s has no disk of its own",
 				      call->words[0]);
 	else
-		status = make_snapshot(call, subject);
-	layers_sweep(&subject->store, &subject->machine);
-	subject_close(subject);
+		status = make_snapshot(call, subject, runs);
+	subject_end(subject);
 	return status;
+}
+
+static int restore_disks(struct subject *subject, const struct snapshot_entry *entry)
+{
+	char files[MACHINE_DISKS_MAX][LAYER_NAME], reason[REASON];
+
+	memcpy(files, entry->disks, sizeof(files));
+	if (!layers_grow(&subject->machine, &subject->config, &subject->layers, files, false,
+			 reason, sizeof(reason)))
+		return LODGE_OK;
+	return complain_with(LODGE_HOST_LACKS, "snapshot restore: %s", reason);
 }
 
 static int restore(struct verb_call *call)
 {
 	const struct snapshot_entry *entry;
 	struct subject *subject;
-	char files[MACHINE_DISKS_MAX][LAYER_NAME], reason[REASON];
-	int status = subject_open_unsaved(call, &subject);
+	bool memory = false;
+	int status = subject_open_unsaved(call, STOPPED, &subject);
 
 	if (status)
 		return status;
@@ -160,12 +215,15 @@ static int restore(struct verb_call *call)
 				       "snapshot restore: %s has another number of disks now",
 				       call->words[0]);
 	if (!status) {
-		memcpy(files, entry->disks, sizeof(files));
-		if (layers_grow(&subject->machine, &subject->config, &subject->layers, files,
-				reason, sizeof(reason)))
-			status = complain_with(LODGE_HOST_LACKS, "snapshot restore: %s", reason);
+		memory = entry->memory && !verb_given(call, "--disk-only");
+		status = memory ? snapshot_live_restore(call, &subject->machine, &subject->config,
+							&subject->layers, entry)
+				: restore_disks(subject, entry);
 	}
 	layers_sweep(&subject->store, &subject->machine);
+	/* It ran; so it does again. */
+	if (!status && memory && !verb_given(call, "--no-start"))
+		status = machine_start(&subject->store, &subject->machine, NULL, false);
 	subject_close(subject);
 	return status;
 }
@@ -174,7 +232,7 @@ static int rm(struct verb_call *call)
 {
 	const struct snapshot_entry *entry;
 	struct subject *subject;
-	int status = subject_open(call, true, &subject), error;
+	int status = subject_open(call, CHANGED, &subject), error;
 
 	if (status)
 		return status;
@@ -183,13 +241,13 @@ static int rm(struct verb_call *call)
 	if (error)
 		status = complain_with(LODGE_HOST_LACKS, "snapshot rm: %s: %s", call->words[1],
 				       strerror(-error));
-	layers_sweep(&subject->store, &subject->machine);
-	subject_close(subject);
+	subject_end(subject);
 	return status;
 }
 
-static void put_json(const struct snapshots *snapshots)
+static void put_json(const struct subject *subject)
 {
+	const struct snapshots *snapshots = &subject->snapshots;
 	struct json out = {0};
 
 	json_begin(&out, NULL, '{');
@@ -202,6 +260,8 @@ static void put_json(const struct snapshots *snapshots)
 		json_text(&out, "name", entry->name);
 		json_text(&out, "parent", entry->parent[0] ? entry->parent : NULL);
 		json_number(&out, "time", entry->time);
+		json_bool(&out, "memory", entry->memory);
+		json_number(&out, "size", snapshot_size(&subject->machine, entry));
 		json_text(&out, "description", entry->words);
 		json_end(&out, '}');
 	}
@@ -222,19 +282,23 @@ static const char *when(const struct snapshot_entry *entry, char text[64])
 static int ls(struct verb_call *call)
 {
 	struct subject *subject;
-	int status = subject_open(call, false, &subject);
+	int status = subject_open(call, LOOKED_AT, &subject);
 	char text[64];
 
 	if (status)
 		return status;
 	if (verb_given(call, "--json")) {
-		put_json(&subject->snapshots);
+		put_json(subject);
 	} else {
-		printf("%-31s %-19s %s\n", "NAME", "TIME", "DESCRIPTION");
+		printf("%-31s %-19s %-6s %8s  %s\n", "NAME", "TIME", "MEMORY", "SIZE",
+		       "DESCRIPTION");
 		for (unsigned i = 0; i < subject->snapshots.count; i++) {
 			const struct snapshot_entry *entry = &subject->snapshots.list[i];
+			uint64_t size = snapshot_size(&subject->machine, entry);
 
-			printf("%-31s %-19s %s\n", entry->name, when(entry, text), entry->words);
+			printf("%-31s %-19s %-6s %7.1fM  %s\n", entry->name, when(entry, text),
+			       entry->memory ? "yes" : "no", (double)size / (1 << 20),
+			       entry->words);
 		}
 	}
 	subject_close(subject);
@@ -261,12 +325,12 @@ static void put_tree(const struct snapshots *snapshots, const char *parent, unsi
 static int tree(struct verb_call *call)
 {
 	struct subject *subject;
-	int status = subject_open(call, false, &subject);
+	int status = subject_open(call, LOOKED_AT, &subject);
 
 	if (status)
 		return status;
 	if (verb_given(call, "--json"))
-		put_json(&subject->snapshots);
+		put_json(subject);
 	else
 		put_tree(&subject->snapshots, "", 0);
 	subject_close(subject);
@@ -274,7 +338,13 @@ static int tree(struct verb_call *call)
 }
 
 static const struct verb_option create_options[] = {
-	{"--description", "TEXT", false, "what it is for"}, VERB_END};
+	{"--description", "TEXT", false, "what it is for"},
+	{"--disk-only", NULL, false, "without the memory of a machine that runs"},
+	VERB_END};
+static const struct verb_option restore_options[] = {
+	{"--disk-only", NULL, false, "without memory: as after a power failure then"},
+	{"--no-start", NULL, false, "leaves it saved: lodge start lets it go on"},
+	VERB_END};
 static const struct verb_option json_options[] = {VERB_JSON, VERB_END};
 
 #define MACHINE                                                                                    \
@@ -288,20 +358,19 @@ static const struct verb_option json_options[] = {VERB_JSON, VERB_END};
 	}
 
 const struct verb verbs_snapshot[] = {
-	{"snapshot create", "[--description TEXT] NAME SNAPSHOT",
-	 "keeps the disks of a machine as they are", 2, 2, MACHINE, create_options, false, false,
-	 create,
-	 "The machine must not run. It takes no time and no space: what is written afterwards goes "
-	 "to new files."},
+	{"snapshot create", "[--description TEXT] [--disk-only] NAME SNAPSHOT",
+	 "keeps a machine as it is", 2, 2, MACHINE, create_options, false, false, create,
+	 "Of a machine that runs memory and devices are kept too, and it runs on: it stands for a "
+	 "moment only. What is written afterwards goes to new files."},
 	{"snapshot ls", "[--json] NAME", "lists the snapshots of a machine", 1, 1, MACHINE,
 	 json_options, false, false, ls, NULL},
 	{"snapshot tree", "[--json] NAME", "shows which snapshot stands on which", 1, 1, MACHINE,
 	 json_options, false, false, tree, "(now) is the machine as it is."},
-	{"snapshot restore", "NAME SNAPSHOT", "makes the disks what they were", 2, 2,
-	 MACHINE_SNAPSHOT, NULL, false, false, restore,
+	{"snapshot restore", "[--disk-only] [--no-start] NAME SNAPSHOT",
+	 "makes a machine what it was", 2, 2, MACHINE_SNAPSHOT, restore_options, false, false,
+	 restore,
 	 "The machine must not run. What has been written since its last snapshot is lost; "
-	 "snapshots "
-	 "stay."},
+	 "snapshots stay. If it ran at the snapshot, it goes on from there."},
 	{"snapshot rm", "NAME SNAPSHOT", "removes a snapshot", 2, 2, MACHINE_SNAPSHOT, NULL, false,
 	 false, rm,
 	 "Its space is given back once no other snapshot, clone or machine stands on it."},

@@ -14,6 +14,7 @@
 
 struct backing {
 	struct qcow2 *image; /* NULL: */
+	bool lent;	     /* it is somebody else's */
 	struct file raw;
 	uint64_t size;
 };
@@ -149,13 +150,29 @@ int backing_open(const char *from, const char *name, const char *format,
 	return error;
 }
 
+struct backing *backing_of(struct qcow2 *image)
+{
+	struct backing *backing = calloc(1, sizeof(*backing));
+
+	if (backing)
+		*backing =
+			(struct backing){.image = image, .lent = true, .size = qcow2_size(image)};
+	return backing;
+}
+
+struct qcow2 *backing_own(struct backing *backing)
+{
+	backing->lent = false;
+	return backing->image;
+}
+
 void backing_close(struct backing *backing)
 {
 	if (!backing)
 		return;
-	if (backing->image)
+	if (backing->image && !backing->lent)
 		qcow2_close(backing->image);
-	else
+	else if (!backing->image)
 		file_close(&backing->raw);
 	free(backing);
 }

@@ -12,6 +12,7 @@
 #include "core/plug.h"
 
 struct backing;
+struct qcow2;
 
 #define BACKING_DEPTH_MAX 64
 
@@ -31,6 +32,11 @@ struct backing_chain {
 int backing_open(const char *from, const char *name, const char *format,
 		 const struct backing_chain *chain, struct backing **backing, char *reason,
 		 size_t size);
+/* An image that is open already, as the backing file of another; it stays the caller's. NULL: no
+ * memory. */
+struct backing *backing_of(struct qcow2 *image);
+/* The image is the backing file's from now on, and closed with it. */
+struct qcow2 *backing_own(struct backing *backing);
 void backing_close(struct backing *backing); /* NULL: nothing */
 
 /* The file that a name in an image at path `from` means; to be freed. NULL: no memory. */

@@ -315,6 +315,25 @@ int file_open(struct file *file, const char *path, bool read_only, char *reason,
 	return error;
 }
 
+int file_take(struct file *file, int descriptor)
+{
+	const char *name = "of an overlay";
+	int flags = fcntl(descriptor, F_GETFL), error;
+	char reason[256];
+
+	*file = (struct file){.descriptor = descriptor};
+	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || (flags & O_APPEND))
+		return -EBADF;
+	error = measure(file, name, reason, sizeof(reason));
+	return error ? error : lock(file, name, reason, sizeof(reason));
+}
+
+void file_freeze(struct file *file)
+{
+	file->read_only = true;
+	file_lend(file, false);
+}
+
 int file_lend(struct file *file, bool away)
 {
 	struct flock lock = {.l_type = away		 ? F_UNLCK

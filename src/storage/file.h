@@ -31,7 +31,13 @@ struct file {
  * has it otherwise makes this -EBUSY. 0, or a negative errno and one line that names it in reason.
  */
 int file_open(struct file *file, const char *path, bool read_only, char *reason, size_t size);
+/* The same for one that is open for both, and is taken over if it is good. No line: 0 or a negative
+ * errno. */
+int file_take(struct file *file, int descriptor);
 void file_close(struct file *file);
+
+/* From now on it is only read, and others may read it too. */
+void file_freeze(struct file *file);
 
 /* Gives up the lock that file_open has taken, and takes it again: 0 or -EBUSY. */
 int file_lend(struct file *file, bool away);

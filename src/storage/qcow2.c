@@ -196,6 +196,15 @@ static int open_parts(struct qcow2 *image, unsigned flags, const struct backing_
 	return error;
 }
 
+static void init_locks(struct qcow2 *image)
+{
+	pthread_mutex_init(&image->flushing, NULL);
+	pthread_mutex_init(&image->lock, NULL);
+	pthread_mutex_init(&image->users_lock, NULL);
+	pthread_cond_init(&image->changed, NULL);
+	pthread_cond_init(&image->users_gone, NULL);
+}
+
 int qcow2_open_in_chain(const char *path, unsigned flags, const struct backing_chain *above,
 			struct qcow2 **result, char *reason, size_t size)
 {
@@ -214,17 +223,63 @@ int qcow2_open_in_chain(const char *path, unsigned flags, const struct backing_c
 		free(image);
 		return error;
 	}
-	pthread_mutex_init(&image->flushing, NULL);
-	pthread_mutex_init(&image->lock, NULL);
-	pthread_mutex_init(&image->users_lock, NULL);
-	pthread_cond_init(&image->changed, NULL);
-	pthread_cond_init(&image->users_gone, NULL);
+	init_locks(image);
 	error = open_parts(image, flags, above, reason, size);
 	if (error)
 		destroy(image);
 	else
 		*result = image;
 	return error;
+}
+
+/* Whether no cluster of the guest's is in it. */
+static bool is_empty(const struct qcow2 *image)
+{
+	for (uint32_t i = 0; i < image->header.l1_size; i++)
+		if (image->l1.entries[i])
+			return false;
+	return true;
+}
+
+int qcow2_open_over(int descriptor, struct qcow2 *below, struct qcow2 **result)
+{
+	struct qcow2 *image = calloc(1, sizeof(*image));
+	char reason[512];
+	int error;
+
+	if (!image || !(image->path = strdup("(an overlay)")) ||
+	    !(image->backing = backing_of(below))) {
+		error = -ENOMEM;
+	} else {
+		error = file_take(&image->file, descriptor);
+	}
+	if (error) {
+		if (image) {
+			backing_close(image->backing);
+			free(image->path);
+		}
+		free(image);
+		return error;
+	}
+	init_locks(image);
+	error = open_parts(image, QCOW2_ALONE, NULL, reason, sizeof(reason));
+	if (!error && (image->size != below->size || !image->header.backing[0] || !is_empty(image)))
+		error = -EINVAL;
+	if (error) {
+		image->file.descriptor = -1; /* it stays the caller's */
+		destroy(image);
+	} else {
+		*result = image;
+	}
+	return error;
+}
+
+void qcow2_freeze_below(struct qcow2 *image)
+{
+	struct qcow2 *below = backing_own(image->backing);
+
+	below->read_only = true;
+	file_freeze(&below->file);
 }
 
 int qcow2_open(const char *path, unsigned flags, struct qcow2 **image, char *reason, size_t size)

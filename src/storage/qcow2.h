@@ -56,6 +56,7 @@ struct qcow2_options {
 	bool zstd, lazy_refcounts;
 	const char *backing;	    /* as seen from the image's folder; NULL: none */
 	const char *backing_format; /* "raw", "qcow2" */
+	bool backing_in_use;	    /* it is not looked at; size says how large it is */
 };
 
 /* A new file; there must be none. 0, or a negative errno and a line in reason. */

@@ -147,7 +147,7 @@ int qcow2_create(const char *path, const struct qcow2_options *options, char *re
 	struct layout layout;
 	int error = 0;
 
-	if (options->backing)
+	if (options->backing && !options->backing_in_use)
 		error = look_at_backing(path, options, &header.size, reason, size);
 	if (!error)
 		error = make_header(path, options, &header, &layout, reason, size);

@@ -7,12 +7,14 @@
 
 #include "core/device.h"
 #include "core/host.h"
+#include "lib/check.h"
+#include "storage/qcow2_chain.h"
 #include "storage/qcow2_image.h"
 #include "storage/workers.h"
 
 struct qcow2_disk {
 	struct disk disk;
-	struct qcow2 *image;
+	struct qcow2 *image, *overlay; /* overlay: not taken yet; NULL: none */
 	struct workers workers;
 };
 
@@ -61,12 +63,27 @@ static void disk_drain(struct disk *disk)
 	workers_drain(&own->workers);
 }
 
+static void disk_overlay_end(struct disk *disk, bool take)
+{
+	struct qcow2_disk *own = container_of(disk, struct qcow2_disk, disk);
+
+	if (take) {
+		CHECK(qcow2_flushed(own->image));
+		qcow2_freeze_below(own->overlay);
+		own->image = own->overlay;
+	} else if (own->overlay) {
+		qcow2_close(own->overlay);
+	}
+	own->overlay = NULL;
+}
+
 static void disk_close(struct disk *disk)
 {
 	struct qcow2_disk *own = container_of(disk, struct qcow2_disk, disk);
 	int error;
 
 	workers_end(&own->workers);
+	disk_overlay_end(disk, false);
 	error = qcow2_close(own->image);
 	if (error)
 		host_log(LOG_ERROR, "a qcow2 disk can't be written to its end: errno %d", -error);
@@ -81,8 +98,21 @@ static int disk_lend(struct disk *disk, bool away)
 	return file_lend(&own->image->file, away);
 }
 
-static const struct disk_ops ops = {
-	.submit = disk_submit, .drain = disk_drain, .close = disk_close, .lend = disk_lend};
+static int disk_overlay_begin(struct disk *disk, int descriptor)
+{
+	struct qcow2_disk *own = container_of(disk, struct qcow2_disk, disk);
+
+	return disk->read_only || own->overlay
+		       ? -EINVAL
+		       : qcow2_open_over(descriptor, own->image, &own->overlay);
+}
+
+static const struct disk_ops ops = {.submit = disk_submit,
+				    .drain = disk_drain,
+				    .close = disk_close,
+				    .lend = disk_lend,
+				    .overlay_begin = disk_overlay_begin,
+				    .overlay_end = disk_overlay_end};
 
 int qcow2_disk_open(const char *path, bool read_only, struct disk **result, char *reason,
 		    size_t size)

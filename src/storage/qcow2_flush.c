@@ -293,6 +293,16 @@ static int flush_dirty(struct qcow2 *image)
 	return error;
 }
 
+bool qcow2_flushed(struct qcow2 *image)
+{
+	bool clean;
+
+	pthread_mutex_lock(&image->lock);
+	clean = is_clean(image);
+	pthread_mutex_unlock(&image->lock);
+	return clean;
+}
+
 int qcow2_flush_tables(struct qcow2 *image)
 {
 	bool clean;

@@ -40,7 +40,10 @@ expect 66 "has no snapshot three" snapshot restore snap three
 expect 66 "has no snapshot three" snapshot rm snap three
 expect 64 "is no name" snapshot create snap a/b
 expect 0 "" start snap
-expect 74 "is running" snapshot create snap four
+expect 0 "stood for" snapshot create snap four
+expect 0 "" snapshot create --disk-only snap five
+expect 0 "" snapshot rm snap five
+expect 0 "" snapshot rm snap four
 expect 74 "is running" snapshot restore snap one
 expect 0 "one" snapshot ls snap
 expect 0 "" kill snap
