@@ -127,6 +127,7 @@ help:
 	@echo 'make run-metal  boot it in QEMU with two Debian guests'
 	@echo 'make test-metal the tests of the bare-metal form, in QEMU (test-metal-bochs: in Bochs)'
 	@echo 'make test-rigs  the tests of the engine kvm, on a computer in QEMU whose KVM works'
+	@echo 'make test-debian a cloud image with cloud-init, and the Debian package under systemd; minutes'
 	@echo 'make bench-rig  the engine kvm beside QEMU with KVM, there'
 	@echo 'make bench-metal  its measurements, in instructions; beside QEMU with KVM, and Xen'
 	@echo 'make install    into PREFIX ($(PREFIX)), below DESTDIR'

@@ -7,7 +7,8 @@
  *
  * Options on the kernel's command line: root=/dev/NAME, rootfstype=, ro, rw, init=,
  * lodge.command=1 (protocol.h), lodge.stop=init (say so and power off: the shortest boot there is),
- * lodge.dhcp=no (the network is brought up, but nobody asked for an address),
+ * lodge.dhcp=no (the network is brought up, but nobody asked for an address), lodge.dhcp=guest (it
+ * is left alone, for a guest whose udev gives interfaces other names, which it can't once they are up),
  * lodge.mount=TAG:PATH[:ro] (a folder that the host shares is mounted at PATH, in which \ooo is a
  * byte in octal; up to 8), lodge.exec=PROGRAM (run that one of the initrd, with the words after
  * `--` as its arguments, and power off; no root file system is mounted).
@@ -40,7 +41,7 @@ static struct {
 	bool read_only;
 	bool command;
 	bool stop;
-	bool no_dhcp;
+	bool no_dhcp, guest_dhcp;
 	char exec[128];
 	struct {
 		char tag[37];
@@ -141,6 +142,8 @@ static void options_read(void)
 			options.stop = true;
 		else if (strcmp(word, "lodge.dhcp=no") == 0)
 			options.no_dhcp = true;
+		else if (strcmp(word, "lodge.dhcp=guest") == 0)
+			options.guest_dhcp = true;
 		else if (strncmp(word, "lodge.exec=", 11) == 0)
 			option_copy(options.exec, sizeof(options.exec), word + 11);
 		else if (strncmp(word, "lodge.mount=", 12) == 0)
@@ -337,7 +340,8 @@ int main(int argc, char **argv)
 	}
 	modules_load("/modules", true);
 	modules_load("/modules-share", options.mount_count > 0);
-	network_up(!options.no_dhcp);
+	if (!options.guest_dhcp)
+		network_up(!options.no_dhcp);
 	if (options.exec[0]) {
 		shares_mount();
 		program_run(argv);
