@@ -62,8 +62,10 @@ static const char *share_text(const char *name)
 	FILE *file = fopen(share_path(name), "r");
 	size_t length;
 
-	if (!file)
-		return "(none)";
+	if (!file) {
+		snprintf(text, sizeof(text), "(none: %s)", strerror(errno));
+		return text;
+	}
 	length = fread(text, 1, sizeof(text) - 1, file);
 	text[length] = '\0';
 	fclose(file);
