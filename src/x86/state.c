@@ -140,8 +140,9 @@ static const char *check_rest(const struct vcpu_state *state)
 		return "what it was doing";
 	if (state->interrupt_shadow > 2 || state->nmi_blocked > 1)
 		return "an interrupt shadow";
-	if (state->exception_pending > 1 || state->exception_vector > 31 ||
-	    state->exception_has_error > 1)
+	/* From 32 on it is an interrupt that has been acknowledged, which has no error code. */
+	if (state->exception_pending > 1 || state->exception_has_error > 1 ||
+	    (state->exception_vector > 31 && state->exception_has_error))
 		return "an exception on its way";
 	return NULL;
 }

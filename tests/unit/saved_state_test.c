@@ -110,6 +110,33 @@ TEST(guest_time_stands_still_meanwhile)
 	EXPECT_EQ(vcpu_tsc(saved_vm.vcpus[0]), tsc + 2000);
 }
 
+/* As the engine kvm leaves it when a processor stops between the acknowledgement of an interrupt
+ * and its handler. */
+TEST(an_acknowledged_interrupt_is_saved)
+{
+	struct vcpu_state *state;
+	size_t length;
+
+	machine_of(1, false, false);
+	saved_machine_pause();
+	state = &saved_vm.vcpus[0]->state;
+	state->exception_pending = 1;
+	state->exception_vector = 0xec;
+	length = save(bytes);
+	saved_machine_destroy();
+	machine_of(1, false, false);
+	state = &saved_vm.vcpus[0]->state;
+	REQUIRE(load(bytes, length) == 0);
+	EXPECT_EQ(state->exception_pending, 1);
+	EXPECT_EQ(state->exception_vector, 0xec);
+	/* But it has no error code. */
+	state->exception_has_error = 1;
+	length = save(bytes);
+	saved_machine_destroy();
+	machine_of(1, false, false);
+	EXPECT(load(bytes, length) != 0);
+}
+
 TEST(pending_events_are_saved_and_stops_are_not_lost)
 {
 	size_t length;
