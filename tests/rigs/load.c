@@ -3,14 +3,18 @@
  * load : what a guest does while it is saved and moved; linked statically, run by lodge.exec=. Says
  * a line for each step: its number, a CRC that depends on all steps before, and how far the other
  * processes are. Each of them notices what gets lost: one of memory, one of vector registers, a TCP
- * connection, the clock. A `q` on the console ends it, and the machine.
+ * connection, the clock, a disk that is written to all the time. A `q` on the console ends it, and
+ * the machine.
  *
- * load check : computes the same CRCs here, and compares them with the lines on standard input.
+ * load check DISK : computes the same CRCs here, and compares them with the lines on standard
+ * input; each block that these say was written must be on the disk.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,11 +33,14 @@
 #define NUMBERS 512
 #define PORT	7777
 #define STEP_NS 20000000
+#define SECTORS 4096 /* bytes of a block on the disk */
+#define SLOTS	512  /* where block N is: at N % SLOTS */
+#define DISK	"/dev/vda"
 
 typedef double vector __attribute__((vector_size(16)));
 
 struct progress {
-	_Atomic unsigned long sums, vectors;
+	_Atomic unsigned long sums, vectors, blocks;
 };
 
 static void broken(const char *what)
@@ -120,6 +127,52 @@ static void compute(struct progress *progress)
 	}
 }
 
+static void fill_block(uint64_t block[SECTORS / 8], uint64_t number)
+{
+	uint64_t state = number * 0x9e3779b97f4a7c15;
+
+	block[0] = number;
+	for (size_t at = 1; at < SECTORS / 8; at++)
+		block[at] = next(&state);
+}
+
+static bool is_block(const uint64_t block[SECTORS / 8], uint64_t number)
+{
+	uint64_t right[SECTORS / 8];
+
+	fill_block(right, number);
+	return number && !memcmp(block, right, SECTORS);
+}
+
+/* Past the guest's cache; each block counts once the device has it, and an old one is read again.
+ */
+static void write_disk(struct progress *progress)
+{
+	static _Alignas(SECTORS) uint64_t block[SECTORS / 8];
+	int disk = -1;
+
+	for (unsigned i = 0; i < 600 && disk < 0; i++) {
+		disk = open(DISK, O_RDWR | O_DIRECT);
+		if (disk < 0)
+			usleep(100000);
+	}
+	if (disk < 0)
+		broken("no disk");
+	for (uint64_t number = 1;; number++) {
+		uint64_t old = number > SLOTS ? number - SLOTS / 2 : 1;
+
+		fill_block(block, number);
+		if (pwrite(disk, block, SECTORS, (off_t)(number % SLOTS * SECTORS)) != SECTORS ||
+		    (number % 16 == 0 && fsync(disk)))
+			broken("a write failed");
+		progress->blocks = number;
+		if (pread(disk, block, SECTORS, (off_t)(old % SLOTS * SECTORS)) != SECTORS ||
+		    !is_block(block, old))
+			broken("the disk lost a write");
+		usleep(5000);
+	}
+}
+
 static int connected(void)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
@@ -203,21 +256,44 @@ static void work(void)
 		sum_memory(progress);
 	if (fork() == 0)
 		compute(progress);
+	if (fork() == 0)
+		write_disk(progress);
 	for (unsigned long i = 1;; i++) {
 		sum = step(&state, sum);
 		exchange(to, sum);
 		wait_for_step();
-		printf("load: step %lu %08x sums %lu vectors %lu\n", i, sum, progress->sums,
-		       progress->vectors);
+		printf("load: step %lu %08x sums %lu vectors %lu blocks %lu\n", i, sum,
+		       progress->sums, progress->vectors, progress->blocks);
 		fflush(stdout);
 		end_when_told();
 	}
 }
 
-/* Each step once, in order, with the right sum; nothing broken; the others got on. */
-static int check(void)
+/* What was said to be written last at each place is there, or something that came later. */
+static bool check_disk(const char *path, unsigned long blocks)
 {
-	unsigned long steps = 0, number, sums = 0, vectors = 0, sums_first = 0, vectors_first = 0;
+	uint64_t block[SECTORS / 8];
+	int disk = open(path, O_RDONLY);
+
+	for (uint64_t slot = 0; slot < SLOTS && slot <= blocks; slot++) {
+		uint64_t newest = blocks - (blocks - slot) % SLOTS;
+
+		if (pread(disk, block, SECTORS, (off_t)(slot * SECTORS)) != SECTORS)
+			return false;
+		if (newest == 0 ||
+		    (block[0] >= newest && block[0] % SLOTS == slot && is_block(block, block[0])))
+			continue;
+		printf("block %lu has %lu\n", (unsigned long)newest, (unsigned long)block[0]);
+		return false;
+	}
+	return disk >= 0 && blocks > 0;
+}
+
+/* Each step once, in order, with the right sum; nothing broken; the others got on. */
+static int check(const char *disk)
+{
+	unsigned long steps = 0, number, sums = 0, vectors = 0, blocks = 0;
+	unsigned long sums_first = 0, vectors_first = 0;
 	uint64_t state = 1;
 	uint32_t sum = 0, said;
 	char line[256];
@@ -227,8 +303,8 @@ static int check(void)
 			fputs(line, stdout);
 			return 1;
 		}
-		if (sscanf(line, "load: step %lu %x sums %lu vectors %lu", &number, &said, &sums,
-			   &vectors) != 4)
+		if (sscanf(line, "load: step %lu %x sums %lu vectors %lu blocks %lu", &number,
+			   &said, &sums, &vectors, &blocks) != 5)
 			continue;
 		sum = step(&state, sum);
 		if (++steps != number || sum != said) {
@@ -238,14 +314,16 @@ static int check(void)
 		if (steps == 1)
 			sums_first = sums, vectors_first = vectors;
 	}
-	printf("%lu steps, %lu sums, %lu vectors\n", steps, sums, vectors);
+	printf("%lu steps, %lu sums, %lu vectors, %lu blocks\n", steps, sums, vectors, blocks);
+	if (!check_disk(disk, blocks))
+		return 1;
 	return !(steps > 1 && sums > sums_first && vectors > vectors_first);
 }
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && strcmp(argv[1], "check") == 0)
-		return check();
+	if (argc > 2 && strcmp(argv[1], "check") == 0)
+		return check(argv[2]);
 	work();
 	return 0;
 }

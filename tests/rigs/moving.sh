@@ -2,6 +2,8 @@
 # Machines with a load (load.c) that is saved and moved: sourced on the rig and outside. A machine's NAME is a
 # prefix: NAME.raw is all that it has ever said, in whatever process. A function that fails says why.
 lodge=${lodge:-./lodge}
+# The files of a machine are named, for it comes from another host: files NAME
+files() { echo --kernel "$kernel" --initrd "$initrd" --disk "$1.disk,format=raw"; }
 
 # start NAME OPTION... : a process for the machine; its errors are in NAME.err
 start() {
@@ -45,12 +47,14 @@ end() {
 }
 # restored NAME ENGINE FILE N : goes on there for N steps
 restored() {
-	start "$1" --engine "$2" --restore "$3" && goes_on "$1" "$4"
+	# shellcheck disable=SC2046
+	start "$1" --engine "$2" --restore "$3" $(files "$1") && goes_on "$1" "$4"
 }
 # moved NAME ENGINE N : to a new process, and on for N steps
 moved() {
 	local old=$pid status
-	start "$1" --engine "$2" --incoming "unix:$PWD/$1.peer"
+	# shellcheck disable=SC2046
+	start "$1" --engine "$2" --incoming "unix:$PWD/$1.peer" $(files "$1")
 	for _ in $(seq 100); do
 		[ ! -S "$1.peer" ] || break
 		sleep 0.1
