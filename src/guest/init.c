@@ -8,9 +8,10 @@
  * Options on the kernel's command line: root=/dev/NAME, rootfstype=, ro, rw, init=,
  * lodge.command=1 (protocol.h), lodge.stop=init (say so and power off: the shortest boot there is),
  * lodge.dhcp=no (the network is brought up, but nobody asked for an address), lodge.dhcp=guest (it
- * is left alone, for a guest whose udev gives interfaces other names, which it can't once they are up),
- * lodge.mount=TAG:PATH[:ro] (a folder that the host shares is mounted at PATH, in which \ooo is a
- * byte in octal; up to 8), lodge.exec=PROGRAM (run that one of the initrd, with the words after
+ * is left alone, for a guest whose udev gives interfaces other names, which it can't once they are
+ * up), lodge.mount=TAG:PATH[:ro] (a folder that the host shares is mounted at PATH, in which \ooo
+ * is a byte in octal; up to 8), lodge.exec=PROGRAM (run that one of the initrd, with the words
+ * after
  * `--` as its arguments, and power off; no root file system is mounted).
  */
 #include "agent.h"
