@@ -193,10 +193,9 @@ static int make_overlay(const struct store_machine *machine, const char *file, c
 	return error;
 }
 
-/* machine.conf with other names: `old`, or those that config has. */
-static int switch_conf(const struct store_machine *machine, const struct machine_config *config,
-		       const struct layers *layers, char (*old)[LAYER_NAME],
-		       char (*new)[LAYER_NAME], char *reason, size_t size)
+/* machine.conf with disks of other names: for each layer, `from` becomes `to`. */
+static int switch_conf(const struct store_machine *machine, const struct layers *layers,
+		       const char *const *from, const char *const *to, char *reason, size_t size)
 {
 	char path[STORE_PATH], *text, *changed;
 	size_t length;
@@ -205,10 +204,7 @@ static int switch_conf(const struct store_machine *machine, const struct machine
 	store_path(machine, "machine.conf", path);
 	error = safe_file_read(path, STORE_CONF_MAX, &text, &length);
 	for (unsigned i = 0; !error && i < layers->count; i++) {
-		const char *was = config->disks[layers->disks[i].disk].file;
-
-		changed = old ? machine_conf_set(text, length, "disk", old[i], was, reason, size)
-			      : machine_conf_set(text, length, "disk", was, new[i], reason, size);
+		changed = machine_conf_set(text, length, "disk", from[i], to[i], reason, size);
 		free(text);
 		if (!changed)
 			return -EINVAL;
@@ -224,14 +220,24 @@ static int switch_conf(const struct store_machine *machine, const struct machine
 	return error;
 }
 
+/* The names that config has for the layers' disks. */
+static void conf_names(const struct machine_config *config, const struct layers *layers,
+		       const char **names)
+{
+	for (unsigned i = 0; i < layers->count; i++)
+		names[i] = config->disks[layers->disks[i].disk].file;
+}
+
 int layers_grow(const struct store_machine *machine, const struct machine_config *config,
 		const struct layers *layers, char (*files)[LAYER_NAME], bool running, char *reason,
 		size_t size)
 {
 	char new[MACHINE_DISKS_MAX][LAYER_NAME], path[STORE_PATH];
+	const char *from[MACHINE_DISKS_MAX], *to[MACHINE_DISKS_MAX];
 	unsigned made = 0;
 	int error = 0;
 
+	conf_names(config, layers, from);
 	while (!error && made < layers->count) {
 		if (!new_name(machine, layers->disks[made].file, new[made])) {
 			snprintf(reason, size, "no new name for %s can be found",
@@ -241,10 +247,11 @@ int layers_grow(const struct store_machine *machine, const struct machine_config
 			error = make_overlay(machine, new[made], files[made], running, reason,
 					     size);
 		}
+		to[made] = new[made];
 		made += !error;
 	}
 	if (!error)
-		error = switch_conf(machine, config, layers, NULL, new, reason, size);
+		error = switch_conf(machine, layers, from, to, reason, size);
 	for (unsigned i = 0; error && i < made; i++) {
 		store_path(machine, new[i], path);
 		unlink(path);
@@ -257,8 +264,14 @@ int layers_grow(const struct store_machine *machine, const struct machine_config
 int layers_shrink(const struct store_machine *machine, const struct machine_config *config,
 		  const struct layers *layers, char (*files)[LAYER_NAME], char *reason, size_t size)
 {
-	int error = switch_conf(machine, config, layers, files, NULL, reason, size);
+	const char *from[MACHINE_DISKS_MAX], *to[MACHINE_DISKS_MAX];
 	char path[STORE_PATH];
+	int error;
+
+	conf_names(config, layers, to);
+	for (unsigned i = 0; i < layers->count; i++)
+		from[i] = files[i];
+	error = switch_conf(machine, layers, from, to, reason, size);
 
 	for (unsigned i = 0; !error && i < layers->count; i++) {
 		store_path(machine, files[i], path);
