@@ -145,6 +145,11 @@ struct netport {
 	 * cut up as the MTU asks, if it passes it on; its TCP checksum is that of the pseudo header
 	 * alone, not complemented. */
 	bool can_join, takes_joined;
+	/* Set by the port: each frame, both ways, stands behind a struct virtio_net_hdr_v1 (12
+	 * bytes; virtio 1.2, section 5.1.6), which says so if its checksum is still open, and how
+	 * it is to be cut up. What is said above of sums and joined frames goes without saying
+	 * then. */
+	bool has_header;
 	/* Set by the device. World to guest: true if taken, false if there is no room now. Vm's
 	 * lock held. */
 	bool (*receive)(void *device, const void *frame, size_t length);

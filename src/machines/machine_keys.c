@@ -131,7 +131,7 @@ static bool set_net(struct machine_config *machine, const char *value, char *rea
 	}
 	name[length] = '\0';
 	if (!machine_name_valid(name) || (value[length] && value[length] != ','))
-		return wrong(reason, "must be none, user, or the name of a switch "
+		return wrong(reason, "must be none, user, tap, or the name of a switch "
 				     "(letters, digits, - and _, at most 31)");
 	return string_copy(machine->net, sizeof(machine->net), value) ||
 	       wrong(reason, "is too long: %u bytes are the most", MACHINE_NET_MAX - 1);

@@ -139,6 +139,7 @@ static void put_value(const struct store *store, const char *option, const char 
 		return;
 	put("user", begin, "", out);
 	put("none", begin, "", out);
+	put("tap", begin, "", out);
 	put_networks(begin, out);
 }
 

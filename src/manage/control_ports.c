@@ -41,8 +41,11 @@ static bool take_port(struct run *run, struct control_call *call, struct user_fo
 {
 	char reason[512];
 
-	if (!run->netport) {
-		control_fail(call, CONTROL_BAD_STATE, "the machine has no network card");
+	if (!run->netport || run->options->net == NET_TAP) {
+		control_fail(call, CONTROL_BAD_STATE,
+			     run->netport ? "behind a tap the guest has an address of its own: no "
+					    "port is forwarded"
+					  : "the machine has no network card");
 		return false;
 	}
 	if (!user_forward_parse(control_string(call, "port", ""), forward, reason, sizeof(reason)))

@@ -141,7 +141,7 @@ static int merge_text(struct options *options, const struct machine_config *mach
 /* What the command line says of ports is in addition. */
 static int merge_ports(struct options *options, const struct machine_config *machine)
 {
-	if (options->net == NET_NONE)
+	if (options->net == NET_NONE || options->net == NET_TAP)
 		return 0;
 	for (unsigned i = 0; i < machine->port_count; i++) {
 		if (options->forward_count == OPTIONS_FORWARDS_MAX)
@@ -186,7 +186,7 @@ static int merge_net(struct options *options, const struct machine_config *machi
 		return -EINVAL;
 	}
 	/* The file's text doesn't stay. */
-	if (options->net == NET_LAN)
+	if (options->net == NET_LAN || options->net == NET_TAP)
 		options->net_text = keep(options, strdup(machine->net));
 	return 0;
 }

@@ -99,12 +99,12 @@ static void put_share(FILE *out, const struct options_share *share)
 
 static void put_rest(FILE *out, const struct options *options, const struct image *image)
 {
-	const char *net = options->net == NET_USER   ? "user"
-			  : options->net == NET_LAN  ? options->net_text
-			  : options->net == NET_NONE ? "none"
-			  : options->forward_count   ? "user"
-			  : image		     ? image->config.net
-						     : "";
+	const char *net = options->net == NET_USER			       ? "user"
+			  : options->net == NET_LAN || options->net == NET_TAP ? options->net_text
+			  : options->net == NET_NONE			       ? "none"
+			  : options->forward_count			       ? "user"
+			  : image					       ? image->config.net
+									       : "";
 	uint8_t mac[6];
 
 	if (net[0])

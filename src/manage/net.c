@@ -2,6 +2,7 @@
 #include "manage/net.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,27 +10,64 @@
 #include "core/host.h"
 #include "manage/net_process.h"
 
+static uint64_t add_text(uint64_t hash, const char *text)
+{
+	for (const char *c = text; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+	return (hash ^ '/') * UINT64_C(0x100000001b3);
+}
+
 /* The same for a machine of the same name in the same network, so that it stays; any, for one
  * without a name. */
 static void choose_mac(const char *network, const char *machine, uint8_t *mac)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-	if (!*machine) {
+	if (*machine)
+		hash = add_text(add_text(hash, network), machine);
+	else
 		host_random(&hash, sizeof(hash));
-	} else {
-		for (const char *c = network; *c; c++)
-			hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
-		hash = (hash ^ '/') * UINT64_C(0x100000001b3);
-		for (const char *c = machine; *c; c++)
-			hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
-	}
 	hash ^= hash >> 32;
 	/* Locally administered, and none of the gateway's. */
 	mac[0] = 0x52;
 	mac[1] = 0x54;
 	for (unsigned i = 0; i < 4; i++)
 		mac[2 + i] = (uint8_t)(hash >> (8 * i));
+}
+
+/* On a bridge there may be machines of other hosts, of the same name. */
+static void this_host(char *text, size_t size)
+{
+	int file = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
+	ssize_t length = file < 0 ? 0 : read(file, text, size - 1);
+
+	if (file >= 0)
+		close(file);
+	text[length > 0 ? length : 0] = '\0';
+}
+
+static int open_tap(struct vm *vm, const struct options *options, struct netport **port,
+		    char *reason, size_t size)
+{
+	static const uint8_t none[6];
+	const struct tap_config config = {options->tap.name, options->tap.bridge};
+	char name[TAP_NAME], host[64];
+	uint8_t mac[6];
+	int error, file = tap_open(&config, name, reason, size);
+
+	if (file < 0)
+		return file == -ENOENT ? -ENODEV : file;
+	memcpy(mac, options->mac, sizeof(mac));
+	this_host(host, sizeof(host));
+	if (!memcmp(mac, none, sizeof(none)))
+		choose_mac(host, options->name ? options->name : "", mac);
+	error = wire_open_tap(vm, file, tap_mtu(name), mac, port);
+	if (error) {
+		close(file);
+		snprintf(reason, size, "tap %s: %s", name, strerror(-error));
+	}
+	host_log(LOG_INFO, "network: tap %s", name);
+	return error;
 }
 
 int net_open(struct vm *vm, const struct options *options, struct netport **port, char *reason,
@@ -45,6 +83,8 @@ int net_open(struct vm *vm, const struct options *options, struct netport **port
 	struct wire_sockets sockets;
 	int error;
 
+	if (options->net == NET_TAP)
+		return open_tap(vm, options, port, reason, size);
 	strcpy(hello.name, name);
 	memcpy(hello.mac, options->mac, sizeof(hello.mac));
 	if (!memcmp(hello.mac, none, sizeof(none)))

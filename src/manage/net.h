@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A machine on a network between machines. */
+/* A machine on a network between machines, or on a tap. */
 #ifndef MANAGE_NET_H
 #define MANAGE_NET_H
 
@@ -11,8 +11,8 @@
 
 struct vm;
 
-/* Plugs a machine into the network that the options name. 0, or a negative errno (-ENOENT: there is
- * no such network) and one line in reason. */
+/* Plugs a machine into the network, or the tap, that the options name. 0, or a negative errno
+ * (-ENOENT: there is no such network) and one line in reason. */
 int net_open(struct vm *vm, const struct options *options, struct netport **port, char *reason,
 	     size_t size);
 

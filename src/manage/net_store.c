@@ -79,12 +79,17 @@ int net_runtime_path(const char *name, const char *suffix, char *path, char *rea
 
 static int check_name(const char *name, char *reason, size_t size)
 {
-	if (lan_name_ok(name) && strcmp(name, "user") != 0 && strcmp(name, "none") != 0)
+	static const char *const words[] = {"user", "none", "tap"};
+	bool other = false;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		other |= !strcmp(name, words[i]);
+	if (lan_name_ok(name) && !other)
 		return 0;
-	snprintf(
-		reason, size,
-		"network %s: a name has letters, digits, - and _, up to %d, and isn't user or none",
-		name, LAN_NAME_MAX);
+	snprintf(reason, size,
+		 "network %s: a name has letters, digits, - and _, up to %d, and isn't user, none "
+		 "or tap",
+		 name, LAN_NAME_MAX);
 	return -EINVAL;
 }
 

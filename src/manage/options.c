@@ -178,6 +178,35 @@ static bool network_word(struct options_network *network, const char *word)
 	return true;
 }
 
+/* One of bridge=NAME and name=NAME. */
+static bool tap_word(struct options_tap *tap, const char *word)
+{
+	char *to = !strncmp(word, "bridge=", 7) ? tap->bridge
+		   : !strncmp(word, "name=", 5) ? tap->name
+						: NULL;
+	const char *name = strchr(word, '=');
+
+	if (!to || !name[1] || strlen(name + 1) >= TAP_NAME || strpbrk(name, "/ %:"))
+		return false;
+	strcpy(to, name + 1);
+	return true;
+}
+
+static bool take_tap(struct options *options, char *words, char *reason, size_t size)
+{
+	char *word;
+
+	options->tap = (struct options_tap){.name = ""};
+	options->net = NET_TAP;
+	while ((word = strsep(&words, ",")))
+		if (!tap_word(&options->tap, word))
+			return wrong(reason, size,
+				     "what is %s? Behind tap may stand bridge=NAME and name=NAME "
+				     "(of network cards here, at most %d letters)",
+				     word, TAP_NAME - 1);
+	return true;
+}
+
 bool options_net_take(struct options *options, const char *text, char *reason, size_t size)
 {
 	struct options_network *network = &options->network;
@@ -190,10 +219,14 @@ bool options_net_take(struct options *options, const char *text, char *reason, s
 	*network = (struct options_network){.vlan = LAN_VLAN};
 	snprintf(copy, sizeof(copy), "%s", text);
 	word = strsep(&rest, ",");
+	options->net_text = text;
+	if (strlen(text) < sizeof(copy) && !strcmp(word, "tap"))
+		return take_tap(options, rest, reason, size);
 	snprintf(network->name, sizeof(network->name), "%s", word);
 	if (strlen(text) >= sizeof(copy) || !lan_name_ok(word))
 		return wrong(reason, size,
-			     "must be user, none, or the name of a network (lodge net ls)");
+			     "must be user, none, tap, or the name of a network (lodge net "
+			     "ls)");
 	while ((word = strsep(&rest, ",")))
 		if (!network_word(network, word))
 			return wrong(reason, size,
@@ -201,7 +234,6 @@ bool options_net_take(struct options *options, const char *text, char *reason, s
 				     "%d), trunk and rate=SIZE (bytes a second)",
 				     word, LAN_VLAN_MAX);
 	options->net = NET_LAN;
-	options->net_text = text;
 	return true;
 }
 
@@ -358,9 +390,11 @@ const struct option options_table[] = {
 	 "how many processors, 1 to 32 (default 1)"},
 	{"--memory", "SIZE", COMMAND_MACHINE, false, set_memory,
 	 "memory: 512M, 2G, 64MiB (default 512M)"},
-	{"--net", "user|none|NAME", COMMAND_MACHINE, false, set_net,
+	{"--net", "user|none|tap|NAME", COMMAND_MACHINE, false, set_net,
 	 "a network card behind address translation, which needs no rights (user); none (default, "
-	 "but for the prepared guest); or one on a network between machines that lodge net create "
+	 "but for the prepared guest); a tap of this host's, tap[,bridge=NAME][,name=NAME], which "
+	 "takes root, or a tap that is yours; or one on a network between machines that lodge net "
+	 "create "
 	 "has made: NAME[,vlan=N][,trunk][,rate=SIZE]"},
 	{"-p", "[IP:]HOST:GUEST[/udp]", COMMAND_MACHINE, true, set_forward,
 	 "makes a port of the guest reachable at a port of this host (implies --net user)"},
@@ -455,6 +489,11 @@ static const struct option *find(const char *argument, unsigned command, const c
 /* What can only be seen in the whole. */
 bool options_check(const struct options *options, char *reason, size_t size)
 {
+	if (options->net == NET_TAP && options->forward_count)
+		return wrong(reason, size,
+			     "-p %s: behind a tap the guest has an address of its own: no port is "
+			     "forwarded",
+			     options->forwards[0]);
 	if (options->net == NET_NONE && options->forward_count)
 		return wrong(reason, size, "-p %s: there is no network with --net none",
 			     options->forwards[0]);

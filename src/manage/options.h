@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "network/tap.h"
 #include "storage/format.h"
 
 #define OPTIONS_DISKS_MAX    16
@@ -28,7 +29,7 @@ enum {
 
 struct managed;
 
-enum options_net { NET_DEFAULT, NET_NONE, NET_USER, NET_LAN };
+enum options_net { NET_DEFAULT, NET_NONE, NET_USER, NET_LAN, NET_TAP };
 
 #define OPTIONS_NETWORK_NAME 64
 
@@ -38,6 +39,11 @@ struct options_network {
 	uint16_t vlan; /* 1 to 4094 */
 	bool trunk;
 	uint64_t rate; /* bytes a second that it may send; 0: no limit */
+};
+
+/* A tap of this host; "" is not given. */
+struct options_tap {
+	char name[TAP_NAME], bridge[TAP_NAME];
 };
 
 struct options_disk {
@@ -70,7 +76,8 @@ struct options {
 	uint64_t memory;     /* bytes */
 	enum options_net net;
 	struct options_network network;		    /* with NET_LAN */
-	const char *net_text;			    /* with NET_LAN: as it was written */
+	struct options_tap tap;			    /* with NET_TAP */
+	const char *net_text;			    /* with these: as it was written */
 	uint8_t mac[6];				    /* all 0: the usual one */
 	const char *forwards[OPTIONS_FORWARDS_MAX]; /* [ip:]host:guest[/udp], checked later */
 	unsigned forward_count;
@@ -118,8 +125,8 @@ bool options_disk_take(struct options_disk *disk, char *reason, size_t size);
 /* A shared folder, HOST:GUEST[:WORD[,WORD]], is added. False with a reason. */
 bool options_share_take(struct options *options, const char *text, char *reason, size_t size);
 
-/* user, none, or NAME[,vlan=N][,trunk][,rate=SIZE] of a network. False with a reason. The text
- * stays in use. */
+/* user, none, tap[,bridge=NAME][,name=NAME], or NAME[,vlan=N][,trunk][,rate=SIZE] of a network.
+ * False with a reason. The text stays in use. */
 bool options_net_take(struct options *options, const char *text, char *reason, size_t size);
 
 void options_init(struct options *options);

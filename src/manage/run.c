@@ -32,6 +32,7 @@
 #include "manage/stats.h"
 #include "manage/watch.h"
 #include "manage/net.h"
+#include "network/tap.h"
 #include "network/user.h"
 #include "storage/format.h"
 #include "x86/cpuid.h"
@@ -39,6 +40,7 @@
 #define MIB	   (UINT64_C(1) << 20)
 #define REASON	   512
 #define SHOW_LINES 20
+#define IOCTLS_MAX 64
 
 /* Whether standard input and output are the serial console's. */
 static bool console_is_stdio(const struct run *run)
@@ -204,7 +206,7 @@ static int make_vm(struct run *run)
 	return LODGE_OK;
 }
 
-/* A network between machines. */
+/* A network between machines, or a tap. */
 static int open_lan(struct run *run)
 {
 	char reason[REASON];
@@ -237,7 +239,7 @@ static int open_network(struct run *run)
 		if (user_forward_parse(options->forwards[i], &run->forwards[i], reason,
 				       sizeof(reason)))
 			return complain_with(LODGE_BAD_OPTION, "-p: %s", reason);
-	if (options->net == NET_LAN)
+	if (options->net == NET_LAN || options->net == NET_TAP)
 		return open_lan(run);
 	do
 		error = user_open(&run->vm, &config, &run->netport, reason, sizeof(reason));
@@ -472,16 +474,32 @@ static int prepare(struct run *run)
 	return status;
 }
 
+/* Behind those that are there, of which there are fewer than IOCTLS_MAX. */
+static void add_ioctls(uint32_t *ioctls, const uint32_t *more)
+{
+	unsigned count = 0;
+
+	while (ioctls[count])
+		count++;
+	for (; *more && count < IOCTLS_MAX - 1; more++)
+		ioctls[count++] = *more;
+}
+
 static int enter_sandbox(struct run *run)
 {
 	static const char *const readable[] = {"/etc/resolv.conf", NULL};
+	uint32_t ioctls[IOCTLS_MAX] = {0};
 	const struct sandbox_options options = {
 		.readable = readable,
-		.ioctls = run->engine == &engine_kvm ? kvm_ioctls : NULL,
+		.ioctls = ioctls,
 		.folders = run->shares.folders,
 		.folder_count = run->shares.count,
 	};
 
+	if (run->engine == &engine_kvm)
+		add_ioctls(ioctls, kvm_ioctls);
+	if (run->options->net == NET_TAP)
+		add_ioctls(ioctls, tap_ioctls);
 	if (sandbox_enter(&options, run->sandbox, sizeof(run->sandbox)))
 		return complain_with(LODGE_HOST_LACKS, "can't enter the sandbox: %s", run->sandbox);
 	host_log(LOG_INFO, "sandbox: %s", run->sandbox);

@@ -93,6 +93,11 @@ static int check_network(const struct store_machine *machine, const struct machi
 		return complain_with(LODGE_BAD_STATE,
 				     "%s has no network card: lodge set --net user %s first",
 				     machine->name, machine->name);
+	if (!strcmp(name, "tap"))
+		return complain_with(LODGE_BAD_STATE,
+				     "%s is on a tap, where it has an address of its own: no port "
+				     "is forwarded",
+				     machine->name);
 	if (!*name || !strcmp(name, "user") || net_find(name, &network, reason, sizeof(reason)) ||
 	    !network.isolated)
 		return LODGE_OK;

@@ -7,6 +7,7 @@
 #include "network/wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,22 +16,31 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/device.h"
 #include "core/host.h"
 #include "core/vm.h"
+#include "network/tap.h"
 
-enum { MTU = 1500, BATCH = 64, PORTS_MILLISECONDS = 5000 };
+enum {
+	MTU = 1500,
+	MTU_MAX = 65521,
+	BATCH = 64,
+	PORTS_MILLISECONDS = 5000,
+	FRAME_MAX = 12 + 14 + 65535, /* of a tap, with its header */
+};
 
 /* Under the vm's lock, but for the thread's own frame while it waits. */
 struct wire {
 	struct netport port;
 	struct vm *vm;
-	int socket, ports, wake;
+	int file, ports, wake; /* ports: -1 if it is a tap */
 	pthread_t thread;
 	bool threaded, ending, blocked, complained;
-	uint8_t frame[LAN_FRAME_MAX];
+	bool joined; /* the tap has been told that the guest takes joined segments */
+	uint8_t frame[FRAME_MAX];
 	size_t length; /* of the frame that the guest had no room for; 0: none */
 };
 
@@ -129,7 +139,7 @@ static bool take_frames(struct wire *wire)
 		ssize_t got;
 
 		if (!wire->length) {
-			got = recv(wire->socket, wire->frame, sizeof(wire->frame), MSG_DONTWAIT);
+			got = read(wire->file, wire->frame, sizeof(wire->frame));
 			if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
 				return false;
 			if (got < 0)
@@ -154,7 +164,7 @@ static void *work(void *argument)
 	vm_lock(wire->vm);
 	while (!wire->ending) {
 		struct pollfd waits[2] = {{.fd = wire->wake, .events = POLLIN},
-					  {.fd = wire->socket, .events = POLLIN}};
+					  {.fd = wire->file, .events = POLLIN}};
 		const nfds_t waiting = there && !wire->blocked ? 2 : 1;
 
 		vm_unlock(wire->vm);
@@ -165,7 +175,7 @@ static void *work(void *argument)
 		if (there && !wire->ending)
 			there = take_frames(wire);
 		if (!there && !wire->complained) {
-			host_log(LOG_WARNING, "network: its switch has ended: the cable is out");
+			host_log(LOG_WARNING, "network: the other end is gone: the cable is out");
 			wire->complained = true;
 		}
 	}
@@ -195,11 +205,10 @@ static void start_thread(struct wire *wire)
 static void wire_send(struct netport *port, const struct slice *slices, unsigned count)
 {
 	struct wire *wire = container_of(port, struct wire, port);
-	struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)slices, .msg_iovlen = count};
 
 	start_thread(wire);
-	/* Without room in it, and without a switch, the frame is lost. */
-	(void)!sendmsg(wire->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* Without room in it, and without another end, the frame is lost. */
+	(void)!writev(wire->file, (const struct iovec *)slices, (int)count);
 }
 
 static void wire_receive_ready(struct netport *port)
@@ -207,6 +216,11 @@ static void wire_receive_ready(struct netport *port)
 	struct wire *wire = container_of(port, struct wire, port);
 
 	start_thread(wire);
+	if (wire->port.has_header && wire->joined != wire->port.takes_joined) {
+		wire->joined = wire->port.takes_joined;
+		if (tap_offload(wire->file, wire->joined) && wire->joined)
+			host_log(LOG_INFO, "network: the tap sends small segments only");
+	}
 	if (wire->blocked)
 		wake(wire);
 	wire->blocked = false;
@@ -223,8 +237,9 @@ static void wire_close(struct netport *port)
 	if (wire->threaded)
 		pthread_join(wire->thread, NULL);
 	close(wire->wake);
-	close(wire->socket);
-	close(wire->ports);
+	close(wire->file);
+	if (wire->ports >= 0)
+		close(wire->ports);
 	free(wire);
 }
 
@@ -240,17 +255,32 @@ int wire_open(struct vm *vm, const struct wire_sockets *sockets, const uint8_t *
 	if (!wire)
 		return -ENOMEM;
 	wire->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (wire->wake < 0) {
+	if (wire->wake < 0 || fcntl(sockets->frames, F_SETFL, O_NONBLOCK)) {
 		error = -errno;
+		if (wire->wake >= 0)
+			close(wire->wake);
 		free(wire);
 		return error;
 	}
 	wire->vm = vm;
-	wire->socket = sockets->frames;
+	wire->file = sockets->frames;
 	wire->ports = sockets->ports;
 	wire->port.ops = &ops;
 	wire->port.mtu = MTU;
 	memcpy(wire->port.mac, mac, 6);
 	*port = (void *)wire; /* of which the port is the first member */
+	return 0;
+}
+
+int wire_open_tap(struct vm *vm, int file, unsigned mtu, const uint8_t *mac, struct netport **port)
+{
+	const struct wire_sockets sockets = {.frames = file, .ports = -1};
+	int error = wire_open(vm, &sockets, mac, port);
+
+	if (error)
+		return error;
+	(*port)->mtu = mtu < MTU_MAX ? mtu : MTU_MAX;
+	(*port)->send_max = FRAME_MAX - 12;
+	(*port)->has_header = (*port)->can_join = (*port)->receive_checked = true;
 	return 0;
 }

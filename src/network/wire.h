@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A machine's end of a wire to a switch in another process: a connected Unix socket of the type
- * SOCK_SEQPACKET, on which each message is an Ethernet frame once the two have said hello.
+ * A machine's end of a wire: a descriptor on which each read and each write is an Ethernet frame.
+ *
+ * To a switch in another process it is a connected Unix socket of the type SOCK_SEQPACKET, once the
+ * two have said hello; to the host's own network a tap (network/tap.h).
  */
 #ifndef NETWORK_WIRE_H
 #define NETWORK_WIRE_H
@@ -58,9 +60,12 @@ struct wire_sockets {
  */
 int wire_greet(struct wire_sockets *sockets, const struct wire_hello *hello, int milliseconds);
 
-/* Makes a port of the sockets, which become its own. 0; -ENOMEM. */
+/* Makes a port of the sockets, which become its own. 0; a negative errno. */
 int wire_open(struct vm *vm, const struct wire_sockets *sockets, const uint8_t *mac,
 	      struct netport **port);
+
+/* The same of a tap. */
+int wire_open_tap(struct vm *vm, int file, unsigned mtu, const uint8_t *mac, struct netport **port);
 
 /* Has the switch forward a port to the machine, or end that. 0, or a negative errno with one line
  * in reason. Waits for the switch, some seconds at most. */

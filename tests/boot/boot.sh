@@ -20,6 +20,10 @@ fail() {
 	exit 1
 }
 seconds() { echo "$(((($(date +%s%N) - started) / 10000000)))" | sed 's/\(..\)$/.\1/; s/^\./0./'; }
+skip() {
+	echo "skipped: $(basename "$0"): $*"
+	exit 77
+}
 pass() { echo "passed: $(basename "$0") in $(seconds) s${1:+: $1}"; }
 
 # A copy of the disk, as sparse as it is, so that a test can write.

@@ -355,3 +355,50 @@ TEST(joined_segments_are_not_for_drivers_that_do_not_know_them)
 	EXPECT_EQ(net.dropped_received, 1);
 	port.receive_checked = port.can_join = false;
 }
+
+/* A port that gets the header too: what the driver left open stays so, what makes no sense goes no
+ * further. */
+TEST(a_port_with_headers_gets_what_the_driver_left_open)
+{
+	uint8_t header[HEADER] = {1 /* needs csum */, 1 /* tcp4 */, 54, 0, 0xb4, 5, 34, 0, 16, 0};
+
+	port.has_header = port.can_join = port.receive_checked = true;
+	port.send_max = 65549;
+	start(F_CSUM | F_HOST_TSO4 | F_GUEST_CSUM | F_GUEST_TSO4 | F_GUEST_TSO6 | F_MRG_RXBUF);
+	send(header, frame, 9000);
+	REQUIRE(sent_count == 1);
+	EXPECT_EQ(sent_length, HEADER + 9000);
+	EXPECT(bytes_equal(sent, header, 10));
+	header[4] = header[5] = 0; /* segments of no size */
+	send(header, frame, 9000);
+	header[4] = 100;
+	header[0] = 0; /* segments without a sum */
+	send(header, frame, 9000);
+	header[0] = 1;
+	header[1] = 0;
+	header[7] = 0x40; /* the sum is far behind the frame */
+	send(header, frame, 9000);
+	EXPECT_EQ(sent_count, 1);
+	EXPECT_EQ(net.dropped_sent, 3);
+	header[0] = 0xfe; /* flags that we don't know, and no sum: nothing is passed on */
+	send(header, frame, 100);
+	EXPECT_EQ(sent_count, 2);
+	EXPECT_EQ(sent_length, HEADER + 100);
+	EXPECT(bytes_equal(sent, plain, HEADER));
+}
+
+TEST(a_frame_with_a_header_is_for_drivers_that_take_it)
+{
+	port.has_header = port.can_join = port.receive_checked = true;
+	port.send_max = 65549;
+	start(0);
+	frame[0] = 1;
+	EXPECT(receive(frame, HEADER + 100));
+	EXPECT_EQ(net.dropped_received, 1);
+	EXPECT(receive(frame, HEADER + 13));
+	EXPECT_EQ(net.dropped_received, 2);
+	frame[0] = 0;
+	frame[1] = 1;
+	EXPECT(receive(frame, HEADER + 100));
+	EXPECT_EQ(net.dropped_received, 3);
+}

@@ -125,6 +125,33 @@ static bool complete_checksum(struct virtio_net *net, struct virtqueue_chain *ch
 	return true;
 }
 
+/*
+ * The header of a frame that goes out with it: what the driver has written, as far as it makes
+ * sense. False if it makes none.
+ */
+static bool put_header(struct virtio_net *net, struct virtqueue_chain *chain, const uint8_t *header)
+{
+	uint8_t *own = net->front;
+	uint64_t place = (uint64_t)bytes_load16(header + HEADER_CSUM_START) +
+			 bytes_load16(header + HEADER_CSUM_OFFSET);
+
+	bytes_fill(own, 0, HEADER_SIZE);
+	if (header[HEADER_FLAGS] & FLAG_NEEDS_CSUM) {
+		if (place + 2 > chain->readable_length)
+			return false;
+		bytes_copy(own, header, HEADER_NUM_BUFFERS);
+		own[HEADER_FLAGS] = FLAG_NEEDS_CSUM;
+	} else if (header[HEADER_GSO_TYPE] != GSO_NONE) {
+		return false;
+	}
+	if (header[HEADER_GSO_TYPE] != GSO_NONE && !bytes_load16(header + HEADER_GSO_SIZE))
+		return false;
+	chain->readable--;
+	chain->readable_count++;
+	chain->readable[0] = (struct slice){own, HEADER_SIZE};
+	return true;
+}
+
 static bool send_chain(struct virtio_net *net, struct virtqueue_chain *chain)
 {
 	uint8_t header[HEADER_SIZE];
@@ -133,8 +160,13 @@ static bool send_chain(struct virtio_net *net, struct virtqueue_chain *chain)
 	    chain->readable_length < ETHERNET_HEADER || chain->readable_length > frame_max(net) ||
 	    !segments_allowed(net, header[HEADER_GSO_TYPE]))
 		return false;
-	if ((header[HEADER_FLAGS] & FLAG_NEEDS_CSUM) && !complete_checksum(net, chain, header))
+	if (net->port->has_header) {
+		if (!put_header(net, chain, header))
+			return false;
+	} else if ((header[HEADER_FLAGS] & FLAG_NEEDS_CSUM) &&
+		   !complete_checksum(net, chain, header)) {
 		return false;
+	}
 	net->port->ops->send(net->port, chain->readable, chain->readable_count);
 	return true;
 }
@@ -217,7 +249,11 @@ static void fill_buffers(struct virtio_net *net, unsigned count, const uint8_t *
 	uint8_t header[HEADER_SIZE] = {0};
 	uint64_t offset = HEADER_SIZE;
 
-	if (is_joined(net, length))
+	if (net->port->has_header) {
+		bytes_copy(header, frame, HEADER_SIZE);
+		frame += HEADER_SIZE;
+		length -= HEADER_SIZE;
+	} else if (is_joined(net, length))
 		describe_joined(net, frame, header);
 	else if (net->port->receive_checked && virtio_accepted(&net->virtio, F_GUEST_CSUM))
 		header[HEADER_FLAGS] = FLAG_DATA_VALID;
@@ -233,6 +269,18 @@ static void fill_buffers(struct virtio_net *net, unsigned count, const uint8_t *
 	}
 }
 
+/* What is still to be done to a frame is for those drivers to do that said so: the port may have it
+ * for one that was there before. */
+static bool can_take(const struct virtio_net *net, const uint8_t *frame, size_t length)
+{
+	if (!net->port->has_header)
+		return !is_joined(net, length) || net->port->takes_joined;
+	if (length < HEADER_SIZE + ETHERNET_HEADER)
+		return false;
+	return net->port->takes_joined ||
+	       (!frame[HEADER_FLAGS] && frame[HEADER_GSO_TYPE] == GSO_NONE);
+}
+
 /* For the netport: true if the frame was taken or can't ever be, false if it may be offered again
  * at receive_ready. */
 static bool receive(void *device, const void *frame, size_t length)
@@ -242,12 +290,11 @@ static bool receive(void *device, const void *frame, size_t length)
 
 	if (!virtio_live(&net->virtio) || !net->queues[QUEUE_RECEIVE].ring.enabled)
 		return true;
-	/* Joined for a driver that was there before this one. */
-	if (is_joined(net, length) && !net->port->takes_joined) {
+	if (!can_take(net, frame, length)) {
 		net->dropped_received++;
 		return true;
 	}
-	count = take_buffers(net, HEADER_SIZE + (uint64_t)length);
+	count = take_buffers(net, (net->port->has_header ? 0 : HEADER_SIZE) + (uint64_t)length);
 	if (count == 0 && virtio_live(&net->virtio)) {
 		net->starved = true;
 		return false;

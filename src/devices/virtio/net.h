@@ -20,7 +20,7 @@ struct virtio_net {
 	uint64_t dropped_sent, dropped_received;
 	/* For the frame at hand. */
 	uint8_t front[VIRTIO_NET_FRONT_MAX];
-	struct slice send[VIRTQUEUE_SIZE_MAX + 1];
+	struct slice send[VIRTQUEUE_SIZE_MAX + 1]; /* one in front of what a chain can fill */
 	struct virtqueue_chain chains[VIRTIO_NET_BUFFERS_MAX];
 	struct slice receive[2 * VIRTQUEUE_SIZE_MAX];
 };

@@ -97,7 +97,7 @@ TEST(verbs_options_and_names_are_completed)
 	expect("completion z", "zsh ");
 	expect("net rm b", "blue ");
 	expect("net rm blue r", "red ");
-	expect("run --net ", "user none blue red ");
+	expect("run --net ", "user none tap blue red ");
 	expect("create --net r", "red ");
 	expect("snapshot restore web ", "first ");
 	expect("nonsense ", "");

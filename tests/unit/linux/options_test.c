@@ -188,6 +188,30 @@ TEST(what_a_machine_file_leaves_open_stays_open)
 	options_free(&options);
 }
 
+TEST(taps_have_a_bridge_and_a_name)
+{
+	REQUIRE(parse("--net", "tap", NULL));
+	EXPECT_EQ(options.net, NET_TAP);
+	EXPECT_STR(options.tap.name, "");
+	EXPECT_STR(options.tap.bridge, "");
+	options_free(&options);
+	REQUIRE(parse(NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nnet = tap,bridge=br0,name=tap3\n"), 0);
+	EXPECT_EQ(options.net, NET_TAP);
+	EXPECT_STR(options.tap.name, "tap3");
+	EXPECT_STR(options.tap.bridge, "br0");
+	options_free(&options);
+	EXPECT(!parse("--net", "tap,bridge=", NULL));
+	EXPECT(!parse("--net", "tap,name=a-name-too-long-for-a-card", NULL));
+	EXPECT(!parse("--net", "tap,name=a/b", NULL));
+	EXPECT(!parse("--net", "tap,name=tap%d", NULL));
+	EXPECT(!parse("--net", "tap,vlan=3", NULL));
+	EXPECT(strstr(reason, "what is vlan=3"));
+	EXPECT(!parse("--net", "tap", "-p", "80:80", NULL));
+	EXPECT(strstr(reason, "no port is forwarded"));
+	options_free(&options);
+}
+
 TEST(networks_have_a_name_and_words)
 {
 	REQUIRE(parse("--net", "blue,vlan=7,rate=10M", NULL));
