@@ -214,6 +214,9 @@ void complete_words(const char *const *words, const struct store *store, FILE *o
 		put_commands(words[count - 1], out);
 	else if (command && command->bit == COMMAND_RUN && !strcmp(words[count - 2], "--net"))
 		put_value(store, "--net", words[count - 1], out);
+	else if (store && command && command->bit == COMMAND_RUN && words[count - 1][0] != '-' &&
+		 words[count - 2][0] != '-')
+		put_kind(store, COMPLETE_IMAGE, NULL, words[count - 1], out);
 	else if (command && words[count - 1][0] == '-')
 		put_options(command->bit, NULL, words[count - 1], out);
 }

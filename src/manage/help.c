@@ -11,7 +11,8 @@
 #define WIDTH 96 /* of a line */
 
 const struct command_line command_lines[] = {
-	{"run", COMMAND_RUN, "runs a guest", "[OPTION...] [-- COMMAND...]"},
+	{"run", COMMAND_RUN, "runs a guest that is gone afterwards",
+	 "[OPTION...] [IMAGE] [-- COMMAND...]"},
 	{"image", COMMAND_IMAGE, "makes, shows, checks and changes disk images",
 	 "build|import|create|info|check|resize|convert"},
 	{"doctor", COMMAND_DOCTOR,
@@ -146,7 +147,9 @@ void help_command(const struct command_line *command)
 	}
 	if (command->bit != COMMAND_RUN)
 		return;
-	puts("\nWith COMMAND, the guest's init (in Lodge's own initrd) runs it; its output comes "
+	puts("\nIMAGE is one of the store (lodge image ls): what the machine writes goes when it "
+	     "ends.\n"
+	     "With COMMAND, the guest's init (in Lodge's own initrd) runs it; its output comes "
 	     "out here, and its\n"
 	     "status becomes lodge's. On a terminal, Ctrl-] then q leaves.\n\nhow it ends:");
 	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)

@@ -549,6 +549,10 @@ static bool word(struct options *options, unsigned command, const char *argument
 		options->subject_second = argument;
 		return true;
 	}
+	if (command == COMMAND_RUN && !options->image) {
+		options->image = argument;
+		return *argument || wrong(reason, size, "an image needs a name");
+	}
 	if (command == COMMAND_RUN)
 		return wrong(reason, size, "what is %s? A command for the guest goes behind --",
 			     argument);

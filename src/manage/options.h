@@ -65,6 +65,7 @@ struct options_share {
 struct options {
 	uint64_t given;	     /* a bit for each row of options_table */
 	const char *machine; /* FILE[:NAME]: machine_apply fills in what it says */
+	const char *image;   /* of run: a throw-away machine of it (throwaway.h) */
 	const char *kernel, *initrd, *append;
 	struct options_disk disks[OPTIONS_DISKS_MAX];
 	unsigned disk_count;

@@ -437,6 +437,7 @@ static int prepare(struct run *run)
 		status = incoming_memory(run);
 	if (!status)
 		status = open_disks(run);
+	throwaway_end(&run->throwaway);
 	if (!status)
 		status = restore_check_disks(run);
 	if (!status)
@@ -631,6 +632,7 @@ static void report_stats(const struct run *run)
 
 static void clean_up(struct run *run)
 {
+	throwaway_end(&run->throwaway);
 	if (run->control) {
 		run_stopped(run);
 		control_destroy(run->control);
@@ -672,6 +674,8 @@ int run(struct options *options)
 		status = incoming_begin(run, options);
 	if (!status)
 		status = machine_apply(options);
+	if (!status)
+		status = throwaway_begin(&run->throwaway, options);
 	/* Before there are threads, which inherit it. */
 	if (!status)
 		status = limits_apply(options);

@@ -18,6 +18,7 @@
 #include "manage/restore.h"
 #include "manage/save.h"
 #include "manage/shares.h"
+#include "manage/throwaway.h"
 #include "manage/watch.h"
 #include "network/user.h"
 #include "x86/cpuid.h"
@@ -58,6 +59,7 @@ struct run {
 	unsigned pausing_count;
 	struct command *command;
 	struct saved_config *description; /* of the machine, for who saves it */
+	struct throwaway throwaway;
 	struct restore restore;
 	struct save save;
 	struct incoming incoming;

@@ -36,6 +36,8 @@ const char *save_obstacle(const struct run *run)
 {
 	if (run->command)
 		return "it runs a COMMAND, whose other end is this process";
+	if (run->options->image)
+		return "it is a throw-away machine (lodge run IMAGE), whose disk has no name";
 	if (run->options->net == NET_LAN)
 		return "it is on a network of machines (lodge net), which its file could not name";
 	if (run->options->net == NET_TAP)

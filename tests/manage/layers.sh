@@ -157,6 +157,11 @@ wait $watching 2>/dev/null
 is "events" "started paused resumed crashed removed" \
 	"$(sed -n 's/.*"event":"\([a-z-]*\)".*/\1/p' events | tr '\n' ' ' | sed 's/ $//')"
 
+# Throw-away machines of an image: nothing is left.
+expect 66 "no-such-image" run no-such-image
+expect 64 "image some brings its own" run --kernel x some
+expect 64 "what is more" run some more
+
 # Completion, by the shell itself
 expect 0 "" create $tiny idle complete-me
 is "completion in bash" complete-me "$(bash -c '

@@ -275,7 +275,7 @@ TEST(reasons_name_the_option)
 	EXPECT(strstr(reason, "--memory needs a value"));
 	EXPECT(!parse("--kernel", "a", "--kernel", "b", NULL));
 	EXPECT(strstr(reason, "--kernel is given twice"));
-	EXPECT(!parse("stray", NULL));
+	EXPECT(!parse("image", "stray", NULL));
 	EXPECT(strstr(reason, "stray"));
 }
 
