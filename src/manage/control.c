@@ -315,7 +315,8 @@ static void connection_ready(struct loop_watch *watch, uint32_t events)
 	connection_serve(connection);
 }
 
-/* The folder's mode keeps others away; this says so once more of each peer. Root may. */
+/* The folder's mode keeps others away; this says so once more of each peer. Root may, but in a user
+ * name space it can't be told from others. */
 static bool peer_is_welcome(const struct control *control, int fd)
 {
 	struct ucred peer;

@@ -11,6 +11,7 @@
 
 #include "core/engine.h"
 #include "core/host.h"
+#include "hosts/linux/namespaces.h"
 #include "manage/agent_link.h"
 #include "manage/control.h"
 #include "manage/control_memory.h"
@@ -42,17 +43,32 @@ static json_t *disks_list(const struct run *run)
 	return list;
 }
 
+static json_t *sandbox_list(const struct sandbox_state *state)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < SANDBOX_PARTS; i++) {
+		const struct sandbox_part *part = &state->parts[i];
+
+		json_array_append_new(list,
+				      json_pack("{s:s, s:b, s:s}", "name",
+						sandbox_part_name((enum sandbox_kind)i), "in-force",
+						part->in_force, "why", part->why));
+	}
+	return list;
+}
+
 static void status(struct run *run, struct control_call *call)
 {
 	const struct options *options = run->options;
 
 	control_answer(call,
-		       json_pack("{s:s, s:i, s:s, s:i, s:I, s:s, s:s, s:s, s:f, s:f, s:o, s:o}",
-				 "state", vm_state_name(run), "pid", (int)getpid(), "name",
+		       json_pack("{s:s, s:i, s:s, s:i, s:I, s:s, s:s, s:o, s:f, s:f, s:o, s:o}",
+				 "state", vm_state_name(run), "pid", (int)namespaces_pid(), "name",
 				 options->name ? options->name : "", "cpus", (int)options->cpus,
 				 "memory", (json_int_t)options->memory, "engine", run->engine->name,
 				 "cpu-model", options->cpu_model ? options->cpu_model : "x86-64-v2",
-				 "sandbox", run->sandbox, "uptime",
+				 "sandbox", sandbox_list(&run->sandbox), "uptime",
 				 (double)(host_now() - run->started) / (double)SECOND, "guest-time",
 				 (double)vm_time(&run->vm) / (double)SECOND, "disks",
 				 disks_list(run), "ports", control_ports_list(run)));

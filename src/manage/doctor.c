@@ -9,9 +9,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "hosts/linux/linux.h"
+#include "hosts/linux/namespaces.h"
 #include "manage/engines.h"
 #include "manage/exitcodes.h"
 #include "manage/json.h"
@@ -23,7 +25,7 @@ struct fact {
 	char text[256];
 };
 
-#define FACTS_MAX 16
+#define FACTS_MAX 32
 struct report {
 	unsigned count;
 	struct fact facts[FACTS_MAX];
@@ -149,6 +151,40 @@ static void look_at_rights(struct report *report)
 		munmap(page, 4096);
 }
 
+/* Of a machine without a network and shared folders, which needs the least: entered by a process of
+ * its own, which tells. */
+static void look_at_sandbox(struct report *report)
+{
+	const struct sandbox_options options = {0};
+	struct sandbox_state state;
+	char reason[128] = "";
+	int ends[2], got;
+	pid_t child;
+
+	if (pipe(ends)) {
+		add(report, "sandbox", false, "can't be tried: %s", strerror(errno));
+		return;
+	}
+	child = fork();
+	if (child == 0) {
+		child = namespaces_fork();
+		if (child == 0 && !sandbox_enter(&options, &state, reason, sizeof(reason)))
+			(void)!write(ends[1], &state, sizeof(state));
+		_exit(0);
+	}
+	close(ends[1]);
+	got = (int)read(ends[0], &state, sizeof(state));
+	close(ends[0]);
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	if (got != (int)sizeof(state))
+		add(report, "sandbox", false, "can't be entered");
+	for (unsigned i = 0; got == (int)sizeof(state) && i < SANDBOX_PARTS; i++)
+		add(report, "sandbox", state.parts[i].in_force, "%s%s%s",
+		    sandbox_part_name((enum sandbox_kind)i), state.parts[i].in_force ? "" : ": ",
+		    state.parts[i].why);
+}
+
 /* The report */
 
 static void put_text(const struct report *report, const struct engine *chosen, const char *why)
@@ -217,6 +253,7 @@ int doctor(bool json)
 	look_at_resources(&report);
 	look_at_processor(&report);
 	look_at_rights(&report);
+	look_at_sandbox(&report);
 	if (json)
 		put_json(&report, chosen, why);
 	else

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/host.h"
+#include "hosts/linux/namespaces.h"
 #include "hosts/linux/terminal.h"
 
 int managed_console_open(struct managed *managed, struct console **console, struct vm *vm)
@@ -34,7 +35,7 @@ void managed_ready(struct managed *managed)
 	char done = 0;
 
 	managed->state.state = MACHINE_RUNNING;
-	managed->state.pid = getpid();
+	managed->state.pid = namespaces_pid();
 	managed->state.started = (uint64_t)time(NULL);
 	note(managed);
 	/* From here on the memory that it was kept with doesn't count, whatever fails. */

@@ -290,7 +290,9 @@ int net_serve(const char *name)
 {
 	static const char *const readable[] = {"/etc/resolv.conf", NULL};
 	static struct net_process process;
-	const struct sandbox_options sandbox = {.readable = readable};
+	const struct sandbox_options sandbox = {.readable = readable,
+						.network = "ports of this host lead here"};
+	struct sandbox_state state;
 	char reason[PATH_MAX + 256] = "";
 	struct net_info info;
 	int error = net_find(name, &info, reason, sizeof(reason));
@@ -306,7 +308,7 @@ int net_serve(const char *name)
 	if (!error && !info.isolated)
 		error = open_world(&process, reason, sizeof(reason));
 	if (!error)
-		error = sandbox_enter(&sandbox, reason, sizeof(reason));
+		error = sandbox_enter(&sandbox, &state, reason, sizeof(reason));
 	if (error)
 		return complain_with(LODGE_HOST_LACKS, "%s", reason);
 	serve(&process);

@@ -244,11 +244,12 @@ static int check_tsc(const struct run *run)
 	return other_speed(run, host_tsc_frequency());
 }
 
-static uint64_t modified(const char *path)
+/* By its O_PATH descriptor: in the sandbox it has no name. */
+static uint64_t modified(int file)
 {
 	struct stat status;
 
-	if (stat(path, &status))
+	if (fstat(file, &status))
 		return 0;
 	return (uint64_t)status.st_mtim.tv_sec * NANOSECONDS + (uint64_t)status.st_mtim.tv_nsec;
 }
@@ -281,7 +282,8 @@ int restore_check_disks(struct run *run)
 					     (unsigned long long)was->size, was->block_size,
 					     was->read_only ? ", read-only" : "");
 		if (was->modified && !run->incoming.address &&
-		    !options_given(run->options, "--disk") && modified(path) != was->modified)
+		    !options_given(run->options, "--disk") &&
+		    modified(run->disk_files[i]) != was->modified)
 			return complain_with(LODGE_BAD_INPUT,
 					     "--restore %s: disk %s: has been changed since the "
 					     "machine was saved: %s",
@@ -458,7 +460,7 @@ void describe_again(struct run *run)
 	snprintf(config->append, sizeof(config->append), "%s",
 		 run->restore.path ? run->restore.config->append : run->guest.command_line);
 	for (unsigned i = 0; i < config->disk_count; i++)
-		config->disks[i].modified = modified(config->disks[i].path);
+		config->disks[i].modified = modified(run->disk_files[i]);
 	config->forward_count = 0;
 	for (unsigned i = 0; i < run->forward_count && i < SAVED_FORWARDS_MAX; i++)
 		user_forward_text(&run->forwards[i], config->forwards[config->forward_count++]);

@@ -2,6 +2,7 @@
 #include "manage/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,7 @@ static int open_disk(struct run *run, const char *path, enum format format, bool
 		return complain_with(LODGE_BAD_INPUT, "--%s", reason);
 	snprintf(disk->serial, sizeof(disk->serial), "lodge%u", run->disk_count);
 	run->config.disks[run->disk_count] = disk;
+	run->disk_files[run->disk_count] = open(path, O_PATH | O_CLOEXEC);
 	run->disks[run->disk_count++] = disk;
 	run->config.disk_count = run->disk_count;
 	return LODGE_OK;
@@ -495,15 +497,21 @@ static int enter_sandbox(struct run *run)
 		.ioctls = ioctls,
 		.folders = run->shares.folders,
 		.folder_count = run->shares.count,
+		.network =
+			run->netport && run->options->net != NET_LAN && run->options->net != NET_TAP
+				? "user NAT connects from this process"
+				: NULL,
 	};
+	char text[SANDBOX_TEXT];
 
 	if (run->engine == &engine_kvm)
 		add_ioctls(ioctls, kvm_ioctls);
 	if (run->options->net == NET_TAP)
 		add_ioctls(ioctls, tap_ioctls);
-	if (sandbox_enter(&options, run->sandbox, sizeof(run->sandbox)))
-		return complain_with(LODGE_HOST_LACKS, "can't enter the sandbox: %s", run->sandbox);
-	host_log(LOG_INFO, "sandbox: %s", run->sandbox);
+	if (sandbox_enter(&options, &run->sandbox, text, sizeof(text)))
+		return complain_with(LODGE_HOST_LACKS, "can't enter the sandbox: %s", text);
+	sandbox_describe(&run->sandbox, text, sizeof(text));
+	host_log(LOG_INFO, "sandbox: %s", text);
 	return LODGE_OK;
 }
 
@@ -645,8 +653,10 @@ static void clean_up(struct run *run)
 		command_destroy(run->command);
 	if (run->netport)
 		run->netport->ops->close(run->netport);
-	for (unsigned i = 0; i < run->disk_count; i++)
+	for (unsigned i = 0; i < run->disk_count; i++) {
 		run->disks[i]->ops->close(run->disks[i]);
+		close(run->disk_files[i]);
+	}
 	shares_close(&run->shares);
 	if (run->attached)
 		linux_vm_detach(&run->vm);

@@ -7,6 +7,7 @@
 #define MANAGE_RUN_STATE_H
 
 #include "core/vm.h"
+#include "hosts/linux/sandbox.h"
 #include "machines/pc.h"
 #include "manage/command.h"
 #include "manage/console_hub.h"
@@ -42,6 +43,7 @@ struct run {
 	struct pc *pc;
 	struct pc_config config;
 	struct disk *disks[PC_DISKS_MAX];
+	int disk_files[PC_DISKS_MAX]; /* O_PATH: their times of change; what is written now */
 	unsigned disk_count;
 	struct shares shares;
 	struct netport *netport;
@@ -52,8 +54,8 @@ struct run {
 	struct agent_link *agent;
 	struct user_forward forwards[OPTIONS_FORWARDS_MAX];
 	unsigned forward_count;
-	char sandbox[256]; /* what of it is in force */
-	uint64_t started;  /* host_now() */
+	struct sandbox_state sandbox;
+	uint64_t started; /* host_now() */
 	struct control_call
 		*pausing[RUN_PAUSING_MAX]; /* to be answered once all vcpus are parked */
 	unsigned pausing_count;

@@ -2,7 +2,9 @@
 #include "manage/save_live.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,7 +32,8 @@ static int overlay_begin(struct run *run, struct control_call *call, const json_
 	const json_t *number = json_object_get(item, "disk");
 	const char *path = json_string_value(json_object_get(item, "path"));
 	json_int_t index = json_integer_value(number);
-	int error, fd = control_take_file(call);
+	int error, file, fd = control_take_file(call);
+	char self[32];
 	struct disk *disk;
 
 	error = fd < 0 || !path || !json_is_integer(number) || index < 0 ||
@@ -38,6 +41,8 @@ static int overlay_begin(struct run *run, struct control_call *call, const json_
 			? -EINVAL
 			: 0;
 	disk = error ? NULL : run->disks[index];
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	file = error ? -1 : open(self, O_PATH | O_CLOEXEC);
 	if (!error && !disk->ops->overlay_begin)
 		error = -ENOTSUP;
 	if (!error)
@@ -45,8 +50,11 @@ static int overlay_begin(struct run *run, struct control_call *call, const json_
 	if (error) {
 		if (fd >= 0)
 			close(fd);
+		if (file >= 0)
+			close(file);
 		return refuse(run, call, path ? path : "without a path", strerror(-error));
 	}
+	live->overlays[live->overlay_count].file = file;
 	live->overlays[live->overlay_count].disk = (unsigned)index;
 	live->overlays[live->overlay_count++].path = strdup(path);
 	return live->overlays[live->overlay_count - 1].path
@@ -75,9 +83,14 @@ void save_overlays_end(struct run *run, bool take)
 		struct saved_disk *described = &run->description->disks[live->overlays[i].disk];
 
 		disk->ops->overlay_end(disk, take);
-		if (take)
+		if (take) {
+			close(run->disk_files[live->overlays[i].disk]);
+			run->disk_files[live->overlays[i].disk] = live->overlays[i].file;
 			memcpy(described->path, live->overlays[i].path,
 			       strlen(live->overlays[i].path) + 1);
+		} else {
+			close(live->overlays[i].file);
+		}
 		free(live->overlays[i].path);
 	}
 	live->overlay_count = 0;

@@ -31,6 +31,7 @@ struct save_live {
 	struct {
 		unsigned disk;
 		char *path;
+		int file; /* O_PATH */
 	} overlays[PC_DISKS_MAX];
 };
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "hosts/linux/linux.h"
+#include "hosts/linux/namespaces.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
 #include "manage/kept.h"
@@ -182,7 +183,7 @@ static int detach(struct start *start, int read_end)
 	}
 	close(read_end);
 	setsid();
-	child = fork();
+	child = namespaces_fork();
 	if (child < 0) {
 		complain("can't make a process: %s", strerror(errno));
 		_exit(LODGE_HOST_LACKS);

@@ -235,6 +235,44 @@ static void put_guest_json(struct json *out, const struct row *row)
 	free(text);
 }
 
+/* A line for each part that is not in force. */
+static void put_sandbox(const json_t *parts)
+{
+	const char *between = "";
+	const json_t *part;
+	size_t i;
+
+	printf("%-12s", "sandbox");
+	json_array_foreach(parts, i, part) if (json_is_true(json_object_get(part, "in-force")))
+	{
+		printf("%s%s", between, json_string_value(json_object_get(part, "name")));
+		between = ", ";
+	}
+	json_array_foreach(parts, i, part) if (!json_is_true(json_object_get(part, "in-force")))
+		printf("\n%-12snot: %s: %s", "", json_string_value(json_object_get(part, "name")),
+		       json_string_value(json_object_get(part, "why")));
+	putchar('\n');
+}
+
+static void put_sandbox_json(struct json *out, const json_t *parts)
+{
+	const json_t *part;
+	size_t i;
+
+	json_begin(out, "sandbox", '[');
+	json_array_foreach(parts, i, part)
+	{
+		const char *why = json_string_value(json_object_get(part, "why"));
+
+		json_begin(out, NULL, '{');
+		json_text(out, "name", json_string_value(json_object_get(part, "name")));
+		json_bool(out, "in-force", json_is_true(json_object_get(part, "in-force")));
+		json_text(out, "why", why && *why ? why : NULL);
+		json_end(out, '}');
+	}
+	json_end(out, ']');
+}
+
 static void put_info(const struct row *row, const json_t *live)
 {
 	const char *begin = colour(row), *end = *begin ? "\033[0m" : "";
@@ -261,7 +299,7 @@ static void put_info(const struct row *row, const json_t *live)
 		printf("%-12s%s\n", "engine", json_string_value(json_object_get(live, "engine")));
 		printf("%-12s%s\n", "cpu model",
 		       json_string_value(json_object_get(live, "cpu-model")));
-		printf("%-12s%s\n", "sandbox", json_string_value(json_object_get(live, "sandbox")));
+		put_sandbox(json_object_get(live, "sandbox"));
 		put_guest(row);
 	}
 	printf("%-12s%s\n", "folder", row->machine.folder);
@@ -273,7 +311,7 @@ static void put_info(const struct row *row, const json_t *live)
 
 static void put_info_json(const struct row *row, const json_t *live)
 {
-	static const char *const texts[] = {"engine", "cpu-model", "sandbox"};
+	static const char *const texts[] = {"engine", "cpu-model"};
 	struct json out = {0};
 
 	json_begin(&out, NULL, '{');
@@ -290,6 +328,8 @@ static void put_info_json(const struct row *row, const json_t *live)
 		json_number(&out, "pid", (uint64_t)row->state.pid);
 	for (size_t i = 0; live && i < sizeof(texts) / sizeof(texts[0]); i++)
 		json_text(&out, texts[i], json_string_value(json_object_get(live, texts[i])));
+	if (live)
+		put_sandbox_json(&out, json_object_get(live, "sandbox"));
 	if (live)
 		json_text(&out, "control", row->state.control);
 	if (live)

@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hosts/linux/namespaces.h"
 #include "lib/format.h"
 
 /*
@@ -380,31 +381,77 @@ static int failed(char *text, size_t size, const char *what, int error)
 	return error;
 }
 
-int sandbox_enter(const struct sandbox_options *options, char *text, size_t size)
+const char *sandbox_part_name(enum sandbox_kind kind)
 {
-	bool filter = true;
-	int error, landlock;
+	static const char *const names[SANDBOX_PARTS] = {
+		[SANDBOX_PRIVILEGES] = "no new privileges",
+		[SANDBOX_CAPABILITIES] = "no capabilities",
+		[SANDBOX_USERS] = "user name space",
+		[SANDBOX_PIDS] = "pid name space",
+		[SANDBOX_MOUNTS] = "mount name space",
+		[SANDBOX_NETWORK] = "network name space",
+		[SANDBOX_FILES] = "files by landlock",
+		[SANDBOX_CALLS] = "system calls by seccomp",
+	};
 
+	return names[kind];
+}
+
+void sandbox_describe(const struct sandbox_state *state, char *text, size_t size)
+{
+	const char *between = "";
+	size_t length = 0;
+
+	*text = 0;
+	for (int in_force = 1; in_force >= 0; in_force--) {
+		for (unsigned i = 0; i < SANDBOX_PARTS; i++) {
+			const struct sandbox_part *part = &state->parts[i];
+
+			if (part->in_force != in_force)
+				continue;
+			format(text + length, size - length, "%s%s%s%s%s", between,
+			       sandbox_part_name((enum sandbox_kind)i), in_force ? "" : " (",
+			       in_force ? "" : part->why, in_force ? "" : ")");
+			length += strlen(text + length);
+			between = ", ";
+		}
+		between = "; not in force: ";
+	}
+}
+
+int sandbox_enter(const struct sandbox_options *options, struct sandbox_state *state, char *reason,
+		  size_t size)
+{
+	struct sandbox_part *parts = state->parts;
+	int error;
+
+	memset(state, 0, sizeof(*state));
 	/* A vm process starts nothing, so no file of ours needs to outlive an exec; this holds even
 	 * if one did. */
 	if (syscall(SYS_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */) < 0 && errno != ENOSYS &&
 	    errno != EINVAL)
-		return failed(text, size, "close_range", -errno);
+		return failed(reason, size, "close_range", -errno);
+	/* First, for it takes capabilities, and what follows would forbid it. */
+	error = namespaces_enter(options, state);
+	if (error)
+		return failed(reason, size, "mount name space", error);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return failed(text, size, "no_new_privs", -errno);
+		return failed(reason, size, "no_new_privs", -errno);
 	error = capabilities_drop();
 	if (error)
-		return failed(text, size, "capabilities", error);
-	landlock = landlock_enter(options);
-	if (landlock < 0)
-		return failed(text, size, "landlock", landlock);
+		return failed(reason, size, "capabilities", error);
+	parts[SANDBOX_PRIVILEGES].in_force = parts[SANDBOX_CAPABILITIES].in_force = true;
+	error = landlock_enter(options);
+	if (error < 0)
+		return failed(reason, size, "landlock", error);
+	parts[SANDBOX_FILES].in_force = !error;
+	if (error)
+		format(parts[SANDBOX_FILES].why, SANDBOX_WHY, "this kernel has none");
 	error = filter_enter(options);
+	parts[SANDBOX_CALLS].in_force = !error;
 	if (error == -ENOSYS || error == -EINVAL)
-		filter = false; /* a kernel without seccomp filters */
+		format(parts[SANDBOX_CALLS].why, SANDBOX_WHY, "this kernel has no filters");
 	else if (error)
-		return failed(text, size, "seccomp", error);
-	format(text, size, "no new privileges, no capabilities%s%s",
-	       landlock == 0 ? ", files by landlock" : "",
-	       filter ? ", system calls by seccomp" : "");
+		return failed(reason, size, "seccomp", error);
 	return 0;
 }
