@@ -40,9 +40,13 @@ struct disk_request {
 	bool unmap;	 /* with DISK_WRITE_ZEROES: space may be given back */
 	const struct slice *slices;
 	unsigned slice_count;
+	bool direct; /* not to be held back: by whoever saves a machine that stands */
 	/* result: 0 or a negative errno. Called on any thread without the vm's lock. */
 	void (*done)(struct disk_request *request, int result);
 	struct plug_link link; /* the disk's, while it has the request */
+	/* Of a disk in front of another (storage/hold.h), while it has the request. */
+	void (*front_done)(struct disk_request *request, int result);
+	void *front;
 };
 
 struct disk;
@@ -54,8 +58,10 @@ struct disk_ops {
 	 */
 	int (*submit)(struct disk *disk, struct disk_request *request);
 	/*
-	 * Waits until done() has been called, and has returned, for everything submitted. Vm's lock
-	 * not held. For whoever resets, saves or ends the machine while no vcpu runs.
+	 * Waits until done() has been called, and has returned, for everything submitted; but what
+	 * is held back (storage/hold.h) stays so while the vm is paused, and nothing of it is
+	 * begun before the vm goes on. Vm's lock not held. For whoever resets, saves or ends the
+	 * machine while no vcpu runs.
 	 */
 	void (*drain)(struct disk *disk);
 	/* Drains, and releases the disk. Vm's lock not held. */

@@ -98,23 +98,54 @@ static bool set_append(struct machine_config *machine, const char *value, char *
 	       wrong(reason, "is too long: %u bytes are the most", MACHINE_APPEND_MAX - 1);
 }
 
+/* Words behind a disk's name, which are the host's to look at. */
+static bool is_disk_word(const char *word)
+{
+	static const char *const words[] = {
+		"format=", "rate=", "burst=", "ops=", "ops-burst=", "on-full="};
+
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (string_starts(word, words[i]))
+			return true;
+	return false;
+}
+
+/* Takes "ro" out of the words behind the name. Whether it was there. */
+static bool take_read_only(char *text)
+{
+	size_t length = string_length(text), at = length;
+	bool found = false;
+
+	while (at > 0) {
+		size_t end = at;
+
+		while (at > 0 && text[at - 1] != ',')
+			at--;
+		if (at == 0)
+			break;
+		if (end - at == 2 && text[at] == 'r' && text[at + 1] == 'o') {
+			bytes_move(text + at - 1, text + end, length - end + 1);
+			length -= 3;
+			found = true;
+		} else if (!is_disk_word(text + at)) {
+			break;
+		}
+		at--;
+	}
+	return found;
+}
+
 static bool set_disk(struct machine_config *machine, const char *value, char *reason)
 {
 	struct machine_disk *disk = &machine->disks[machine->disk_count];
-	size_t length = string_length(value);
 
 	if (machine->disk_count == MACHINE_DISKS_MAX)
 		return wrong(reason, "there can be %u disks at most", MACHINE_DISKS_MAX);
-	disk->read_only = length >= 3 && string_equal(value + length - 3, ",ro");
-	if (disk->read_only)
-		length -= 3;
-	if (!length)
+	if (!take_file(value, disk->file, reason))
+		return false;
+	disk->read_only = take_read_only(disk->file);
+	if (!disk->file[0])
 		return wrong(reason, "needs the name of a file");
-	if (length >= sizeof(disk->file))
-		return wrong(reason, "the name is too long: %u bytes are the most",
-			     MACHINE_FILE_NAME_MAX - 1);
-	bytes_copy(disk->file, value, length);
-	disk->file[length] = '\0';
 	machine->disk_count++;
 	return true;
 }

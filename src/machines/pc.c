@@ -409,6 +409,11 @@ struct virtio_balloon *pc_balloon(struct pc *pc)
 	return pc->has_balloon ? &pc->balloon : NULL;
 }
 
+struct virtio_net *pc_net(struct pc *pc)
+{
+	return pc->net.port ? &pc->net : NULL;
+}
+
 void pc_power_button(struct pc *pc)
 {
 	pm_power_button(&pc->pm);

@@ -58,6 +58,9 @@ int pc_boot(struct pc *pc, const struct boot_config *boot, struct boot_result *r
 /* The memory balloon, with the vm's lock; NULL: there is none. */
 struct virtio_balloon *pc_balloon(struct pc *pc);
 
+/* The network card, or NULL. */
+struct virtio_net *pc_net(struct pc *pc);
+
 /* The buttons of the case. Vm's lock held. */
 void pc_power_button(struct pc *pc);
 void pc_sleep_button(struct pc *pc);

@@ -14,6 +14,7 @@
 #include "hosts/linux/namespaces.h"
 #include "manage/agent_link.h"
 #include "manage/control.h"
+#include "manage/control_limits.h"
 #include "manage/control_memory.h"
 #include "manage/control_ports.h"
 #include "manage/managed.h"
@@ -29,18 +30,6 @@ static const char *vm_state_name(const struct run *run)
 	if (run->vm.paused)
 		return "paused";
 	return run->vm.pausing ? "pausing" : "running";
-}
-
-static json_t *disks_list(const struct run *run)
-{
-	json_t *list = json_array();
-
-	for (unsigned i = 0; list && i < run->disk_count; i++)
-		json_array_append_new(list,
-				      json_pack("{s:s, s:I, s:b}", "serial", run->disks[i]->serial,
-						"size", (json_int_t)run->disks[i]->size,
-						"read-only", run->disks[i]->read_only));
-	return list;
 }
 
 static json_t *sandbox_list(const struct sandbox_state *state)
@@ -62,16 +51,17 @@ static void status(struct run *run, struct control_call *call)
 {
 	const struct options *options = run->options;
 
-	control_answer(call,
-		       json_pack("{s:s, s:i, s:s, s:i, s:I, s:s, s:s, s:o, s:f, s:f, s:o, s:o}",
-				 "state", vm_state_name(run), "pid", (int)namespaces_pid(), "name",
-				 options->name ? options->name : "", "cpus", (int)options->cpus,
-				 "memory", (json_int_t)options->memory, "engine", run->engine->name,
-				 "cpu-model", options->cpu_model ? options->cpu_model : "x86-64-v2",
-				 "sandbox", sandbox_list(&run->sandbox), "uptime",
-				 (double)(host_now() - run->started) / (double)SECOND, "guest-time",
-				 (double)vm_time(&run->vm) / (double)SECOND, "disks",
-				 disks_list(run), "ports", control_ports_list(run)));
+	control_answer(
+		call,
+		json_pack("{s:s, s:i, s:s, s:i, s:I, s:s, s:s, s:o, s:f, s:f, s:o, s:o, s:o}",
+			  "state", vm_state_name(run), "pid", (int)namespaces_pid(), "name",
+			  options->name ? options->name : "", "cpus", (int)options->cpus, "memory",
+			  (json_int_t)options->memory, "engine", run->engine->name, "cpu-model",
+			  options->cpu_model ? options->cpu_model : "x86-64-v2", "sandbox",
+			  sandbox_list(&run->sandbox), "uptime",
+			  (double)(host_now() - run->started) / (double)SECOND, "guest-time",
+			  (double)vm_time(&run->vm) / (double)SECOND, "disks", control_disks(run),
+			  "network", control_network(run), "ports", control_ports_list(run)));
 }
 
 static void stats(struct run *run, struct control_call *call)
@@ -261,6 +251,19 @@ const struct control_command control_commands[] = {
 	 control_port_add,
 	 "forwards one: [IP:]HOST:GUEST[/udp]"},
 	{"port-remove", {{"port", 's', true}, {NULL, 0, false}}, control_port_remove, "ends that"},
+	{"disk-limit",
+	 {{"disk", 's', true},
+	  {"rate", 'i', false},
+	  {"burst", 'i', false},
+	  {"operations", 'i', false},
+	  {"operations-burst", 'i', false},
+	  {NULL, 0, false}},
+	 control_disk_limit,
+	 "what may pass to a disk in a second; 0: any"},
+	{"net-limit",
+	 {{"rate", 'i', true}, {NULL, 0, false}},
+	 control_net_limit,
+	 "bytes that may pass the network card in a second, each way; 0: any"},
 	{"save",
 	 {{"stop", 'b', false},
 	  {"keep", 'b', false},

@@ -22,15 +22,19 @@
 #define DEPTH_MAX  256
 #define HEADER_MAX 65536 /* bytes of a file that have all of its header */
 
-/* A disk's name in machine.conf, without its options. */
-static void disk_file(const char *text, char *file, size_t size)
+/* A disk's name in machine.conf, without its words, and those that a new layer keeps. */
+static void disk_file(const char *text, char *file, size_t size, char *words)
 {
-	size_t length = strlen(text);
-	const char *options = strstr(text, ",format=");
+	char reason[128];
+	struct options_disk disk;
 
-	if (options)
-		length = (size_t)(options - text);
-	snprintf(file, size, "%.*s", (int)length, text);
+	snprintf(file, size, "%s", text);
+	disk = (struct options_disk){.path = file};
+	options_disk_take(&disk, reason, sizeof(reason));
+	/* A new layer is qcow2, whatever was said of the old one. */
+	disk.format = FORMAT_AUTO;
+	if (words)
+		disk_words_text(&disk, words);
 }
 
 static bool is_layer_name(const char *file)
@@ -57,7 +61,7 @@ int layers_find(const struct store_machine *machine, const struct machine_config
 
 		if (config->disks[i].read_only)
 			continue;
-		disk_file(config->disks[i].file, file, sizeof(file));
+		disk_file(config->disks[i].file, file, sizeof(file), NULL);
 		if (!is_layer_name(file)) {
 			snprintf(
 				reason, size,
@@ -193,9 +197,10 @@ static int make_overlay(const struct store_machine *machine, const char *file, c
 	return error;
 }
 
-/* machine.conf with disks of other names: for each layer, `from` becomes `to`. */
-static int switch_conf(const struct store_machine *machine, const struct layers *layers,
-		       const char *const *from, const char *const *to, char *reason, size_t size)
+/* machine.conf with `files` as its disks, or `back`: with what config has again. */
+static int switch_conf(const struct store_machine *machine, const struct machine_config *config,
+		       const struct layers *layers, char (*files)[LAYER_NAME], bool back,
+		       char *reason, size_t size)
 {
 	char path[STORE_PATH], *text, *changed;
 	size_t length;
@@ -204,7 +209,14 @@ static int switch_conf(const struct store_machine *machine, const struct layers 
 	store_path(machine, "machine.conf", path);
 	error = safe_file_read(path, STORE_CONF_MAX, &text, &length);
 	for (unsigned i = 0; !error && i < layers->count; i++) {
-		changed = machine_conf_set(text, length, "disk", from[i], to[i], reason, size);
+		const char *was = config->disks[layers->disks[i].disk].file;
+		char file[MACHINE_FILE_NAME_MAX], words[DISK_WORDS_MAX];
+		char layer[LAYER_NAME + DISK_WORDS_MAX];
+
+		disk_file(was, file, sizeof(file), words);
+		snprintf(layer, sizeof(layer), "%s%s", files[i], words);
+		changed = machine_conf_set(text, length, "disk", back ? layer : was,
+					   back ? was : layer, reason, size);
 		free(text);
 		if (!changed)
 			return -EINVAL;
@@ -220,24 +232,14 @@ static int switch_conf(const struct store_machine *machine, const struct layers 
 	return error;
 }
 
-/* The names that config has for the layers' disks. */
-static void conf_names(const struct machine_config *config, const struct layers *layers,
-		       const char **names)
-{
-	for (unsigned i = 0; i < layers->count; i++)
-		names[i] = config->disks[layers->disks[i].disk].file;
-}
-
 int layers_grow(const struct store_machine *machine, const struct machine_config *config,
 		const struct layers *layers, char (*files)[LAYER_NAME], bool running, char *reason,
 		size_t size)
 {
 	char new[MACHINE_DISKS_MAX][LAYER_NAME], path[STORE_PATH];
-	const char *from[MACHINE_DISKS_MAX], *to[MACHINE_DISKS_MAX];
 	unsigned made = 0;
 	int error = 0;
 
-	conf_names(config, layers, from);
 	while (!error && made < layers->count) {
 		if (!new_name(machine, layers->disks[made].file, new[made])) {
 			snprintf(reason, size, "no new name for %s can be found",
@@ -247,11 +249,10 @@ int layers_grow(const struct store_machine *machine, const struct machine_config
 			error = make_overlay(machine, new[made], files[made], running, reason,
 					     size);
 		}
-		to[made] = new[made];
 		made += !error;
 	}
 	if (!error)
-		error = switch_conf(machine, layers, from, to, reason, size);
+		error = switch_conf(machine, config, layers, new, false, reason, size);
 	for (unsigned i = 0; error && i < made; i++) {
 		store_path(machine, new[i], path);
 		unlink(path);
@@ -264,14 +265,8 @@ int layers_grow(const struct store_machine *machine, const struct machine_config
 int layers_shrink(const struct store_machine *machine, const struct machine_config *config,
 		  const struct layers *layers, char (*files)[LAYER_NAME], char *reason, size_t size)
 {
-	const char *from[MACHINE_DISKS_MAX], *to[MACHINE_DISKS_MAX];
+	int error = switch_conf(machine, config, layers, files, true, reason, size);
 	char path[STORE_PATH];
-	int error;
-
-	conf_names(config, layers, to);
-	for (unsigned i = 0; i < layers->count; i++)
-		from[i] = files[i];
-	error = switch_conf(machine, layers, from, to, reason, size);
 
 	for (unsigned i = 0; !error && i < layers->count; i++) {
 		store_path(machine, files[i], path);
@@ -387,7 +382,7 @@ static bool need_own(struct set *set, const struct store_machine *machine)
 	struct snapshots snapshots;
 
 	for (unsigned i = 0; good && i < config->disk_count; i++) {
-		disk_file(config->disks[i].file, file, sizeof(file));
+		disk_file(config->disks[i].file, file, sizeof(file), NULL);
 		good = !is_layer_name(file) || need(set, machine, file);
 	}
 	free(config);

@@ -72,12 +72,9 @@ static bool put_disks(FILE *out, const struct options *options, const char *root
 		fprintf(out, "disk = %s\n", root);
 	for (unsigned i = 0; i < options->disk_count; i++) {
 		const struct options_disk *disk = &options->disks[i];
-		char rest[32];
+		char rest[DISK_WORDS_MAX];
 
-		snprintf(rest, sizeof(rest), "%s%s%s",
-			 disk->format != FORMAT_AUTO ? ",format=" : "",
-			 disk->format != FORMAT_AUTO ? format_name(disk->format) : "",
-			 disk->read_only ? ",ro" : "");
+		disk_words_text(disk, rest);
 		if (!put_file(out, "disk", disk->path, rest))
 			return false;
 	}
@@ -108,7 +105,11 @@ static void put_rest(FILE *out, const struct options *options, const struct imag
 	uint8_t mac[6];
 
 	if (net[0])
-		fprintf(out, "net = %s\n", net);
+		fprintf(out, "net = %s", net);
+	if (net[0] && options->net == NET_USER && options->network.rate)
+		fprintf(out, ",rate=%llu", (unsigned long long)options->network.rate);
+	if (net[0])
+		fputc('\n', out);
 	machine_conf_mac(mac);
 	if (net[0] && strcmp(net, "none") != 0)
 		fprintf(out, "mac = %02x:%02x:%02x:%02x:%02x:%02x\n", mac[0], mac[1], mac[2],
@@ -247,10 +248,11 @@ static const char *find_line(const char *text, size_t length, const char *key, c
 	return NULL;
 }
 
-char *machine_conf_set(const char *text, size_t length, const char *key, const char *old,
-		       const char *value, char *reason, size_t size)
+/* The text with a line replaced, or (NULL) added; value NULL: without it. */
+static char *put_line(const char *text, size_t length, const char *line, const char *key,
+		      const char *value, char *reason, size_t size)
 {
-	const char *end = text + length, *line = find_line(text, length, key, old);
+	const char *end = text + length;
 	const char *place = line ? line : section_end(text, length), *rest = place;
 	size_t new_length = 0;
 	char *new = NULL;
@@ -275,6 +277,27 @@ char *machine_conf_set(const char *text, size_t length, const char *key, const c
 		return NULL;
 	}
 	return new;
+}
+
+char *machine_conf_set(const char *text, size_t length, const char *key, const char *old,
+		       const char *value, char *reason, size_t size)
+{
+	return put_line(text, length, find_line(text, length, key, old), key, value, reason, size);
+}
+
+char *machine_conf_disk(const char *text, size_t length, unsigned number, const char *value,
+			char *reason, size_t size)
+{
+	const char *line = find_line(text, length, "disk", NULL), *end = text + length;
+
+	while (line && number--) {
+		line = memchr(line, '\n', (size_t)(end - line));
+		line = line ? find_line(line + 1, (size_t)(end - line - 1), "disk", NULL) : NULL;
+	}
+	if (line)
+		return put_line(text, length, line, "disk", value, reason, size);
+	snprintf(reason, size, "there is no such disk");
+	return NULL;
 }
 
 char *machine_conf_rename(const char *text, size_t length, const char *name, char *reason,

@@ -22,6 +22,10 @@ int machine_conf_text(const char *name, const struct options *options, const str
 char *machine_conf_set(const char *text, size_t length, const char *key, const char *old,
 		       const char *value, char *reason, size_t size);
 
+/* The text with another value for disk `number`, from 0 on. Likewise. */
+char *machine_conf_disk(const char *text, size_t length, unsigned number, const char *value,
+			char *reason, size_t size);
+
 /* The text with another name in its [machine ...]. To be freed; NULL with a line in reason. */
 char *machine_conf_rename(const char *text, size_t length, const char *name, char *reason,
 			  size_t size);

@@ -55,6 +55,13 @@ void managed_paused(struct managed *managed, bool paused)
 	note(managed);
 }
 
+void managed_waits(struct managed *managed, bool waits)
+{
+	snprintf(managed->state.reason, sizeof(managed->state.reason), "%s",
+		 waits ? STATE_DISK_FULL : "");
+	note(managed);
+}
+
 void managed_ended(struct managed *managed, const char *reason, int status)
 {
 	managed->state.state = managed->saved ? MACHINE_SAVED : MACHINE_STOPPED;

@@ -35,6 +35,9 @@ void managed_ready(struct managed *managed);
 
 void managed_paused(struct managed *managed, bool paused);
 
+/* It runs, but writes to a disk wait for room on this host; or no more. */
+void managed_waits(struct managed *managed, bool waits);
+
 /* The end, with its reason (as the event "stopped" has it) and status. */
 void managed_ended(struct managed *managed, const char *reason, int status);
 

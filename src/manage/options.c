@@ -52,24 +52,6 @@ static bool set_append(struct options *options, const char *value, char *reason,
 	return true;
 }
 
-bool options_disk_take(struct options_disk *disk, char *reason, size_t size)
-{
-	static const char format[] = ",format=";
-	char *comma;
-
-	while ((comma = strrchr(disk->path, ','))) {
-		bool says_format = !strncmp(comma, format, strlen(format));
-
-		if (says_format && !format_parse(comma + strlen(format), &disk->format))
-			return wrong(reason, size, "format must be raw or qcow2");
-		if (!says_format && strcmp(comma, ",ro") != 0)
-			break;
-		disk->read_only |= !says_format;
-		*comma = '\0';
-	}
-	return disk->path[0] || wrong(reason, size, "needs a file");
-}
-
 static bool set_disk(struct options *options, const char *value, char *reason, size_t size)
 {
 	struct options_disk *disk = &options->disks[options->disk_count];
@@ -178,6 +160,22 @@ static bool network_word(struct options_network *network, const char *word)
 	return true;
 }
 
+/* none, user or user,rate=SIZE. */
+static bool user_take(struct options *options, const char *text, char *reason, size_t size)
+{
+	uint64_t rate = 0;
+
+	options->network = (struct options_network){.name = ""};
+	options->net = text[0] == 'u' ? NET_USER : NET_NONE;
+	if (text[4] == ',' && (strncmp(text + 5, "rate=", 5) != 0 || !word_size(text + 10, &rate)))
+		return wrong(reason, size,
+			     "what is %s? Behind user may stand rate=SIZE (bytes a second, each "
+			     "way)",
+			     text + 5);
+	options->network.rate = rate;
+	return true;
+}
+
 /* One of bridge=NAME and name=NAME. */
 static bool tap_word(struct options_tap *tap, const char *word)
 {
@@ -212,10 +210,8 @@ bool options_net_take(struct options *options, const char *text, char *reason, s
 	struct options_network *network = &options->network;
 	char copy[128], *rest = copy, *word;
 
-	if (!strcmp(text, "user") || !strcmp(text, "none")) {
-		options->net = text[0] == 'u' ? NET_USER : NET_NONE;
-		return true;
-	}
+	if (!strncmp(text, "user,", 5) || !strcmp(text, "user") || !strcmp(text, "none"))
+		return user_take(options, text, reason, size);
 	*network = (struct options_network){.vlan = LAN_VLAN};
 	snprintf(copy, sizeof(copy), "%s", text);
 	word = strsep(&rest, ",");
@@ -379,9 +375,12 @@ const struct option options_table[] = {
 	 "the initial RAM disk; for multiboot, modules: FILE[ ARGUMENTS][,FILE...]"},
 	{"--append", "TEXT", COMMAND_MACHINE, false, set_append,
 	 "the kernel's command line (default for Linux: console=ttyS0 panic=-1)"},
-	{"--disk", "FILE[,ro][,format=F]", COMMAND_MACHINE, true, set_disk,
-	 "a disk image or a block device, as /dev/vda, /dev/vdb and so on; ro: never written; F: "
-	 "raw or qcow2 (default: qcow2 if the name ends in .qcow2, else raw)"},
+	{"--disk", "FILE[,WORD...]", COMMAND_MACHINE, true, set_disk,
+	 "a disk image or a block device, as /dev/vda, /dev/vdb and so on; words: ro: never "
+	 "written; format=raw|qcow2 (default: qcow2 if the name ends in .qcow2, else raw); "
+	 "rate=SIZE, ops=N: no more bytes and operations a second; burst=SIZE, ops-burst=N: so "
+	 "many at once after a rest; on-full=wait|error: whether what the guest writes waits "
+	 "(default) or fails while this host has no room for it"},
 	{"-v", "HOST:GUEST[:ro]", COMMAND_MACHINE, true, options_share_take,
 	 "shares the folder HOST with the guest, whose kernel is Linux 5.4 or later: with Lodge's "
 	 "initrd it is at GUEST, otherwise mount -t virtiofs share0 (share1, ...) DIR; ro: never "
@@ -390,11 +389,11 @@ const struct option options_table[] = {
 	 "how many processors, 1 to 32 (default 1)"},
 	{"--memory", "SIZE", COMMAND_MACHINE, false, set_memory,
 	 "memory: 512M, 2G, 64MiB (default 512M)"},
-	{"--net", "user|none|tap|NAME", COMMAND_MACHINE, false, set_net,
-	 "a network card behind address translation, which needs no rights (user); none (default, "
-	 "but for the prepared guest); a tap of this host's, tap[,bridge=NAME][,name=NAME], which "
-	 "takes root, or a tap that is yours; or one on a network between machines that lodge net "
-	 "create "
+	{"--net", "user[,rate=SIZE]|none|tap|NAME", COMMAND_MACHINE, false, set_net,
+	 "a network card behind address translation, which needs no rights (user; rate: no more "
+	 "bytes a second, each way); none (default, but for the prepared guest); a tap of this "
+	 "host's, tap[,bridge=NAME][,name=NAME], which takes root, or a tap that is yours; or one "
+	 "on a network between machines that lodge net create "
 	 "has made: NAME[,vlan=N][,trunk][,rate=SIZE]"},
 	{"-p", "[IP:]HOST:GUEST[/udp]", COMMAND_MACHINE, true, set_forward,
 	 "makes a port of the guest reachable at a port of this host (implies --net user)"},

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "manage/disk_words.h"
 #include "network/tap.h"
-#include "storage/format.h"
 
 #define OPTIONS_DISKS_MAX    16
 #define OPTIONS_FORWARDS_MAX 32
@@ -38,18 +38,12 @@ struct options_network {
 	char name[OPTIONS_NETWORK_NAME];
 	uint16_t vlan; /* 1 to 4094 */
 	bool trunk;
-	uint64_t rate; /* bytes a second that it may send; 0: no limit */
+	uint64_t rate; /* bytes a second that it may send (and with NET_USER receive); 0: any */
 };
 
 /* A tap of this host; "" is not given. */
 struct options_tap {
 	char name[TAP_NAME], bridge[TAP_NAME];
-};
-
-struct options_disk {
-	char *path;
-	bool read_only;
-	enum format format;
 };
 
 /* A folder of this host and where the guest has it. */
@@ -76,9 +70,9 @@ struct options {
 	unsigned weight;     /* its share of them, in hundredths of the usual one; 0: that */
 	uint64_t memory;     /* bytes */
 	enum options_net net;
-	struct options_network network;		    /* with NET_LAN */
+	struct options_network network;		    /* with NET_LAN; its rate with NET_USER */
 	struct options_tap tap;			    /* with NET_TAP */
-	const char *net_text;			    /* with these: as it was written */
+	const char *net_text;			    /* with these two: as it was written */
 	uint8_t mac[6];				    /* all 0: the usual one */
 	const char *forwards[OPTIONS_FORWARDS_MAX]; /* [ip:]host:guest[/udp], checked later */
 	unsigned forward_count;
@@ -117,17 +111,11 @@ struct option {
 /* Ended by one whose name is NULL. */
 extern const struct option options_table[];
 
-/*
- * Takes what follows a disk's name, ",ro" and ",format=FORMAT" in any order, off its path. False
- * with a reason if it is no good.
- */
-bool options_disk_take(struct options_disk *disk, char *reason, size_t size);
-
 /* A shared folder, HOST:GUEST[:WORD[,WORD]], is added. False with a reason. */
 bool options_share_take(struct options *options, const char *text, char *reason, size_t size);
 
-/* user, none, tap[,bridge=NAME][,name=NAME], or NAME[,vlan=N][,trunk][,rate=SIZE] of a network.
- * False with a reason. The text stays in use. */
+/* user[,rate=SIZE], none, tap[,bridge=NAME][,name=NAME], or NAME[,vlan=N][,trunk][,rate=SIZE] of a
+ * network. False with a reason. The text stays in use. */
 bool options_net_take(struct options *options, const char *text, char *reason, size_t size);
 
 void options_init(struct options *options);

@@ -20,6 +20,7 @@
 #include "manage/command.h"
 #include "manage/complain.h"
 #include "manage/control.h"
+#include "manage/control_limits.h"
 #include "manage/dump.h"
 #include "manage/engines.h"
 #include "manage/exitcodes.h"
@@ -116,19 +117,28 @@ static int open_images(struct run *run)
 	return LODGE_OK;
 }
 
-static int open_disk(struct run *run, const char *path, enum format format, bool read_only)
+static int open_disk(struct run *run, const struct options_disk *option)
 {
+	const struct hold_config config = {.limits = option->limits,
+					   .when_full = option->when_full,
+					   .waits = control_disk_waits,
+					   .owner = run};
 	char reason[REASON + PATH_MAX];
-	struct disk *disk;
+	struct disk *below, *disk;
 
 	if (run->disk_count == PC_DISKS_MAX)
 		return complain_with(LODGE_BAD_OPTION, "--disk %s: there can be %u disks at most",
-				     path, PC_DISKS_MAX);
-	if (format_open(path, format, read_only, &disk, reason, sizeof(reason)))
+				     option->path, PC_DISKS_MAX);
+	if (format_open(option->path, option->format, option->read_only, &below, reason,
+			sizeof(reason)))
 		return complain_with(LODGE_BAD_INPUT, "--%s", reason);
+	if (hold_open(below, &run->vm, &config, &disk)) {
+		below->ops->close(below);
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	}
 	snprintf(disk->serial, sizeof(disk->serial), "lodge%u", run->disk_count);
 	run->config.disks[run->disk_count] = disk;
-	run->disk_files[run->disk_count] = open(path, O_PATH | O_CLOEXEC);
+	run->disk_files[run->disk_count] = open(option->path, O_PATH | O_CLOEXEC);
 	run->disks[run->disk_count++] = disk;
 	run->config.disk_count = run->disk_count;
 	return LODGE_OK;
@@ -148,7 +158,8 @@ static int open_seed(struct run *run)
 	if (file < 0)
 		return complain_with(LODGE_BAD_INPUT, "%s", reason);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	status = open_disk(run, path, FORMAT_RAW, true);
+	status = open_disk(
+		run, &(struct options_disk){.path = path, .format = FORMAT_RAW, .read_only = true});
 	close(file);
 	return status;
 }
@@ -159,10 +170,10 @@ static int open_disks(struct run *run)
 	int status = LODGE_OK;
 
 	if (run->guest.prepared)
-		status = open_disk(run, run->guest.root, FORMAT_RAW, false);
+		status = open_disk(
+			run, &(struct options_disk){.path = run->guest.root, .format = FORMAT_RAW});
 	for (unsigned i = 0; !status && i < options->disk_count; i++)
-		status = open_disk(run, options->disks[i].path, options->disks[i].format,
-				   options->disks[i].read_only);
+		status = open_disk(run, &options->disks[i]);
 	return status ? status : open_seed(run);
 }
 
@@ -229,7 +240,8 @@ static int open_network(struct run *run)
 {
 	const struct options *options = run->options;
 	struct user_config config = {.forwards = run->forwards,
-				     .forward_count = options->forward_count};
+				     .forward_count = options->forward_count,
+				     .rate = options->network.rate};
 	char reason[REASON];
 	int error;
 
@@ -669,6 +681,16 @@ static void clean_up(struct run *run)
 		images_close(&run->images);
 }
 
+/* What disks' threads tell from now on counts no more. */
+static void note_end(struct run *run)
+{
+	if (!run->vm_made)
+		return;
+	vm_lock(&run->vm);
+	run->ended = true;
+	vm_unlock(&run->vm);
+}
+
 int run(struct options *options)
 {
 	struct run *run = calloc(1, sizeof(*run));
@@ -699,6 +721,7 @@ int run(struct options *options)
 		managed_ready(options->managed);
 	if (!status)
 		status = run_until_end(run);
+	note_end(run);
 	if (run->vm_made && options->managed && options->managed->ready < 0)
 		managed_ended(options->managed, run_stop_reason(run), status);
 	clean_up(run);

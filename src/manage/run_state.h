@@ -66,6 +66,7 @@ struct run {
 	struct save save;
 	struct incoming incoming;
 	struct migrate migrate;
+	bool ended;	  /* vm's lock: its end has been noted */
 	bool in_doubt;	  /* it stands, for it may run elsewhere */
 	const char *left; /* it goes on elsewhere: "saved", "migrated" */
 };

@@ -71,7 +71,7 @@ static void flush_done(struct disk_request *request, int result)
 static int flush(struct disk *disk)
 {
 	struct waiting waiting = {
-		.request = {.operation = DISK_FLUSH, .done = flush_done},
+		.request = {.operation = DISK_FLUSH, .direct = true, .done = flush_done},
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.changed = PTHREAD_COND_INITIALIZER,
 	};

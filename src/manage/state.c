@@ -26,6 +26,13 @@ const char *state_name(enum machine_state state)
 	return names[state];
 }
 
+const char *state_shown(const struct state *state)
+{
+	bool waits = state->state == MACHINE_RUNNING && !strcmp(state->reason, STATE_DISK_FULL);
+
+	return waits ? "waiting" : names[state->state];
+}
+
 void state_text(const struct state *state, char text[STATE_SIZE])
 {
 	json_t *record =

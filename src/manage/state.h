@@ -23,16 +23,21 @@ enum machine_state {
 	MACHINE_SAVED, /* stopped, with its memory kept (kept.h) */
 };
 
+#define STATE_DISK_FULL "disk-full" /* what the guest writes waits for room on this host */
+
 struct state {
 	enum machine_state state;
-	char reason[32];	  /* why it stopped: "powered-off", "killed", ...; "": never ran */
-	int status;		  /* the exit status of its process, once stopped */
-	pid_t pid;		  /* of the last process */
+	char reason[32]; /* why it stopped: "powered-off", "killed", ...; "": never ran; of one
+			    that runs: STATE_DISK_FULL */
+	int status;	 /* the exit status of its process, once stopped */
+	pid_t pid;	 /* of the last process */
 	uint64_t started, ended;  /* seconds since 1970; 0: never */
 	char control[STORE_PATH]; /* the socket of a machine that runs */
 };
 
 const char *state_name(enum machine_state state);
+/* The same for people: "waiting" if it runs and waits for room. */
+const char *state_shown(const struct state *state);
 
 /* Never fails: what can't be read never ran. */
 void state_read(const struct store_machine *machine, struct state *state);

@@ -13,6 +13,7 @@
 #include "manage/machine_conf.h"
 #include "manage/safe_file.h"
 #include "manage/seed.h"
+#include "manage/set_live.h"
 #include "manage/verbs.h"
 #include "storage/qcow2.h"
 #include "storage/qcow2_header.h"
@@ -27,7 +28,11 @@ static const struct verb_option set_options[] = {
 	{"--append", "TEXT", false, "the kernel's command line"},
 	{"--kernel", "FILE", false, "the kernel, as seen from the machine's folder"},
 	{"--initrd", "FILE", false, "the initial RAM disk, as seen from there"},
-	{"--net", "user|none|NAME", false, "a network card on which network, or none"},
+	{"--net", "user[,rate=SIZE]|none|NAME", false,
+	 "a network card, or none; of a machine that runs, the rate of user changes at once"},
+	{"--disk", "DISK,WORD...", true,
+	 "the limits of a disk, vda, vdb and so on, at once: rate=SIZE, burst=SIZE, ops=N, "
+	 "ops-burst=N (0: none); and on-full=wait|error"},
 	{"--engine", "NAME", false, "what runs the guest"},
 	{"--cpu-model", "NAME", false, "what the guest's processors can do"},
 	{"--weight", "N", false, "its share of processor time, 1 to 10000; 100 is the usual one"},
@@ -39,11 +44,12 @@ static const struct verb_option set_options[] = {
 static bool counts_when_saved(const char *name)
 {
 	return !strcmp(name, "--engine") || !strcmp(name, "--weight") ||
-	       !strcmp(name, "--processors");
+	       !strcmp(name, "--processors") || !strcmp(name, "--disk");
 }
 
 static int set(struct verb_call *call)
 {
+	bool live_only = true;
 	struct store_machine machine;
 	struct store store;
 	int status;
@@ -60,10 +66,19 @@ static int set(struct verb_call *call)
 	for (unsigned i = 0; !status && i < call->value_count; i++)
 		if (!counts_when_saved(call->values[i].option->name))
 			status = verb_not_saved(call, &machine);
-	for (unsigned i = 0; !status && i < call->value_count; i++)
-		status = verb_change_conf(&machine, call->values[i].option->name + 2, NULL,
-					  call->values[i].value);
-	if (!status && store_is_locked(&machine, STORE_RUN))
+	for (unsigned i = 0; !status && i < call->value_count; i++) {
+		const char *name = call->values[i].option->name, *value = call->values[i].value;
+		bool live = false;
+
+		if (!strcmp(name, "--disk"))
+			status = set_live_disk(&machine, value, &live);
+		else if (!strcmp(name, "--net"))
+			status = set_live_net(&machine, value, &live);
+		else
+			status = verb_change_conf(&machine, name + 2, NULL, value);
+		live_only &= live;
+	}
+	if (!status && !live_only && store_is_locked(&machine, STORE_RUN))
 		printf("%s is running: this counts from its next start on\n", machine.name);
 	store_close(&machine);
 	return status;
@@ -287,7 +302,8 @@ const struct verb verbs_change[] = {
 	 false,
 	 false,
 	 set,
-	 "A line of its machine.conf each; what runs changes at its next start."},
+	 "A line of its machine.conf each. A machine that runs changes at its next start, but for "
+	 "the limits of disks and of the network, which count at once."},
 	{"clone",
 	 "[--linked] NAME NEW",
 	 "makes a machine like another",

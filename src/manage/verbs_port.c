@@ -16,8 +16,14 @@
 
 #define REASON (STORE_PATH + 512)
 
-int verb_change_conf(const struct store_machine *machine, const char *key, const char *old,
-		     const char *value)
+/* What becomes of a text: of the line of a key, or of disk `number`. */
+struct change {
+	const char *key, *old; /* key NULL: the disk */
+	unsigned number;
+	const char *value;
+};
+
+static int change_conf(const struct store_machine *machine, const struct change *change)
 {
 	char path[STORE_PATH], reason[REASON], *text, *new;
 	size_t length;
@@ -27,7 +33,10 @@ int verb_change_conf(const struct store_machine *machine, const char *key, const
 	error = safe_file_read(path, STORE_CONF_MAX, &text, &length);
 	if (error)
 		return complain_with(LODGE_BAD_INPUT, "%s: %s", path, strerror(-error));
-	new = machine_conf_set(text, length, key, old, value, reason, sizeof(reason));
+	new = change->key ? machine_conf_set(text, length, change->key, change->old, change->value,
+					     reason, sizeof(reason))
+			  : machine_conf_disk(text, length, change->number, change->value, reason,
+					      sizeof(reason));
 	free(text);
 	if (!new)
 		return complain_with(LODGE_BAD_INPUT, "%s: %s", path, reason);
@@ -36,6 +45,17 @@ int verb_change_conf(const struct store_machine *machine, const char *key, const
 	if (error)
 		return complain_with(LODGE_HOST_LACKS, "%s: %s", path, strerror(-error));
 	return LODGE_OK;
+}
+
+int verb_change_conf(const struct store_machine *machine, const char *key, const char *old,
+		     const char *value)
+{
+	return change_conf(machine, &(struct change){.key = key, .old = old, .value = value});
+}
+
+int verb_change_disk(const struct store_machine *machine, unsigned number, const char *value)
+{
+	return change_conf(machine, &(struct change){.number = number, .value = value});
 }
 
 static int take_port(const struct verb_call *call, const char *word, char *text)

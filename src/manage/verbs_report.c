@@ -34,7 +34,7 @@ struct row {
 static const char *shown_state(const struct row *row)
 {
 	return row->broken && row->state.state == MACHINE_STOPPED ? "broken"
-								  : state_name(row->state.state);
+								  : state_shown(&row->state);
 }
 
 /* Colours only for people, and for those who want them (no-color.org). */

@@ -350,6 +350,8 @@ static void take_event(struct events *events, struct seen *seen)
 	event = json_string_value(json_object_get(line, "event"));
 	data = json_object_get(line, "data");
 	detail = json_string_value(json_object_get(data, "port"));
+	if (!detail)
+		detail = json_string_value(json_object_get(data, "disk"));
 	/* Its end is told once its process has noted it. */
 	if (strcmp(event, "stopped") != 0)
 		put_event(events, seen->name, event, detail);
@@ -437,7 +439,7 @@ const struct verb verbs_watch[] = {
 	 false,
 	 events,
 	 "created, started, paused, resumed, power-button, reset, port-added, port-removed, "
-	 "stopped, "
+	 "disk-full (what the guest writes waits for room on this host), disk-goes-on, stopped, "
 	 "crashed, removed."},
 	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},
 };

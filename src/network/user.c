@@ -5,8 +5,9 @@
  * after each frame the vcpu's thread asks it again, and wakes the other one only if that waits for
  * the wrong things, or for too long.
  *
- * Frames for which the guest has no room wait in a queue here. While it is more than half full, the
- * sockets are not looked at, so that the world's senders slow down instead of frames being dropped.
+ * Frames for which the guest has no room wait in a queue here, and so do those above the limit.
+ * While it is rather full, the sockets are not looked at, so that the world's senders slow down
+ * instead of frames being dropped.
  */
 #include "network/user.h"
 
@@ -27,6 +28,8 @@
 #include "core/device.h"
 #include "core/host.h"
 #include "core/vm.h"
+#include "lib/bucket.h"
+#include "network/frame_queue.h"
 #include "network/merge.h"
 
 enum {
@@ -37,8 +40,9 @@ enum {
 	MTU_MAX = 65521,
 	MTU_MIN = 1280
 };
-enum { QUEUE_BYTES = 1 << 20 };
-#define FOREVER UINT32_MAX
+enum { ENOUGH_MIN = 128 << 10, OUTGOING_MIN = 256 << 10 };
+#define JOIN_RATE (UINT64_C(4) << 20) /* below it a joined frame would take its time */
+#define FOREVER	  UINT32_MAX
 
 struct user_timer {
 	bool used;
@@ -65,9 +69,12 @@ struct user {
 	/* What it should wait for; a place to build that. */
 	struct pollfd wants[WAITS_MAX + 1];
 	unsigned want_count;
-	/* Frames that the guest had no room for: four bytes of length before each. */
-	uint8_t queue[QUEUE_BYTES];
-	size_t queue_first, queue_used;
+	/* Frames for the guest that it has no room for, or that are above the limit; frames from it
+	 * that are above it. */
+	struct frame_queue incoming, outgoing;
+	bool no_room; /* until receive_ready */
+	uint64_t rate;
+	struct bucket limit_in, limit_out;
 	uint64_t dropped;
 	uint8_t frame[FRAME_MAX]; /* a frame in one piece */
 	struct merge merge;	  /* empty but while slirp works */
@@ -84,61 +91,56 @@ static void wake(struct user *user)
 		host_log(LOG_WARNING, "network: can't wake its thread: %s", strerror(errno));
 }
 
-/* The queue of frames for the guest. */
+/* Frames for the guest. */
 
-static void queue_bytes_in(struct user *user, const void *bytes, size_t length)
+/* How many bytes of them wait before the sockets are left alone: what a limit lets through in a
+ * moment, for a queue that is long in time would only make everything late. */
+static size_t incoming_enough(const struct user *user)
 {
-	size_t at = (user->queue_first + user->queue_used) % QUEUE_BYTES;
-	size_t part = QUEUE_BYTES - at < length ? QUEUE_BYTES - at : length;
+	const size_t most = FRAME_QUEUE_BYTES / 2;
+	uint64_t moment = user->rate / 10;
 
-	memcpy(user->queue + at, bytes, part);
-	memcpy(user->queue, (const uint8_t *)bytes + part, length - part);
-	user->queue_used += length;
+	if (!user->rate || moment > most)
+		return most;
+	return moment > ENOUGH_MIN ? (size_t)moment : ENOUGH_MIN;
 }
 
-static void queue_bytes_at(const struct user *user, size_t skip, void *bytes, size_t length)
+static bool incoming_full(const struct user *user)
 {
-	size_t at = (user->queue_first + skip) % QUEUE_BYTES;
-	size_t part = QUEUE_BYTES - at < length ? QUEUE_BYTES - at : length;
-
-	memcpy(bytes, user->queue + at, part);
-	memcpy((uint8_t *)bytes + part, user->queue, length - part);
+	return user->incoming.used > incoming_enough(user);
 }
 
-static bool queue_half_full(const struct user *user)
+static bool receive(struct user *user, const void *frame, size_t length)
 {
-	return user->queue_used > QUEUE_BYTES / 2;
-}
-
-static void queue_flush(struct user *user)
-{
-	while (user->queue_used) {
-		uint32_t length;
-
-		queue_bytes_at(user, 0, &length, sizeof(length));
-		queue_bytes_at(user, sizeof(length), user->frame, length);
-		if (!user->port.receive(user->port.device, user->frame, length))
-			return;
-		user->queue_first = (user->queue_first + sizeof(length) + length) % QUEUE_BYTES;
-		user->queue_used -= sizeof(length) + length;
+	if (!user->port.receive(user->port.device, frame, length)) {
+		user->no_room = true;
+		return false;
 	}
+	bucket_take(&user->limit_in, length, host_now());
+	return true;
+}
+
+static void incoming_flush(struct user *user)
+{
+	size_t length;
+
+	while (!user->no_room && !bucket_wait(&user->limit_in, host_now()) &&
+	       (length = frame_queue_first(&user->incoming, user->frame)) > 0 &&
+	       receive(user, user->frame, length))
+		frame_queue_drop(&user->incoming, length);
 }
 
 /* What libslirp calls. */
 
 static ssize_t give(struct user *user, const void *bytes, size_t length)
 {
-	uint32_t length32 = (uint32_t)length;
-
-	if (user->queue_used == 0 && user->port.receive(user->port.device, bytes, length))
+	if (!user->incoming.used && !bucket_wait(&user->limit_in, host_now()) &&
+	    receive(user, bytes, length))
 		return (ssize_t)length;
-	if (QUEUE_BYTES - user->queue_used < sizeof(length32) + length) {
-		user->dropped++;
-		return -1;
-	}
-	queue_bytes_in(user, &length32, sizeof(length32));
-	queue_bytes_in(user, bytes, length);
-	return (ssize_t)length;
+	if (frame_queue_add(&user->incoming, bytes, length, FRAME_QUEUE_BYTES))
+		return (ssize_t)length;
+	user->dropped++;
+	return -1;
 }
 
 /* After each time that slirp has worked: it won't go on with the segment before. */
@@ -157,7 +159,7 @@ static ssize_t slirp_send_packet(const void *bytes, size_t length, void *opaque)
 
 	if (length > FRAME_MAX || !user->port.receive)
 		return -1;
-	if (user->port.takes_joined) {
+	if (user->port.takes_joined && !(user->rate && user->rate < JOIN_RATE)) {
 		if (merge_add(&user->merge, user->port.mtu, bytes, length))
 			return (ssize_t)length;
 		give_joined(user);
@@ -278,6 +280,23 @@ static uint32_t timer_timeout(const struct user *user, uint32_t timeout)
 	return timeout;
 }
 
+/* Frames above a limit go when it allows them. */
+static uint32_t limit_timeout(const struct user *user, uint32_t timeout)
+{
+	uint64_t now = host_now(), wait = UINT64_MAX, left;
+
+	if (user->incoming.used && !user->no_room)
+		wait = bucket_wait(&user->limit_in, now);
+	if (user->outgoing.used) {
+		left = bucket_wait(&user->limit_out, now);
+		wait = left < wait ? left : wait;
+	}
+	if (wait == UINT64_MAX)
+		return timeout;
+	left = wait / 1000000 + 1;
+	return left < timeout ? (uint32_t)left : timeout;
+}
+
 /* Finds out what slirp wants to hear of; returns for how long at most. */
 static uint32_t collect(struct user *user)
 {
@@ -286,7 +305,7 @@ static uint32_t collect(struct user *user)
 	user->wants[0] = (struct pollfd){.fd = user->wake, .events = POLLIN};
 	user->want_count = 1;
 	slirp_pollfds_fill(user->slirp, &timeout, add_wait, user);
-	return timer_timeout(user, timeout);
+	return limit_timeout(user, timer_timeout(user, timeout));
 }
 
 static bool waits_are_right(const struct user *user)
@@ -314,6 +333,37 @@ static void run_timers(struct user *user)
 	}
 }
 
+/* Frames from the guest. */
+
+static void outgoing_flush(struct user *user)
+{
+	size_t length;
+
+	while (!bucket_wait(&user->limit_out, host_now()) &&
+	       (length = frame_queue_first(&user->outgoing, user->frame)) > 0) {
+		frame_queue_drop(&user->outgoing, length);
+		bucket_take(&user->limit_out, length, host_now());
+		slirp_input(user->slirp, user->frame, (int)length);
+		give_joined(user);
+	}
+}
+
+/* A frame above the limit waits, but no longer than a moment: then it is dropped, which is how a
+ * sender hears that it is too fast. True: it does. */
+static bool outgoing_waits(struct user *user, const uint8_t *frame, size_t length)
+{
+	uint64_t moment = user->rate / 5, most = FRAME_QUEUE_BYTES;
+
+	if (!user->outgoing.used && !bucket_wait(&user->limit_out, host_now())) {
+		bucket_take(&user->limit_out, length, host_now());
+		return false;
+	}
+	if (user->rate && moment < most)
+		most = moment > OUTGOING_MIN ? moment : OUTGOING_MIN;
+	user->dropped += !frame_queue_add(&user->outgoing, frame, length, (size_t)most);
+	return true;
+}
+
 /* One wait. Vm's lock held; not during the wait itself. */
 static void wait_once(struct user *user)
 {
@@ -325,7 +375,7 @@ static void wait_once(struct user *user)
 	memcpy(user->waits, user->wants, user->want_count * sizeof(user->waits[0]));
 	/* Slirp has numbered its sockets by this list; with the guest slow, only its timers go on.
 	 */
-	ready = queue_half_full(user) ? 1 : (int)user->wait_count;
+	ready = incoming_full(user) ? 1 : (int)user->wait_count;
 	user->woken = false;
 	vm_unlock(user->vm);
 	ready = poll(user->waits, (nfds_t)ready,
@@ -341,6 +391,8 @@ static void wait_once(struct user *user)
 		ready = -1;
 	slirp_pollfds_poll(user->slirp, ready < 0, get_events, user);
 	give_joined(user);
+	incoming_flush(user);
+	outgoing_flush(user);
 }
 
 static void *work(void *argument)
@@ -396,8 +448,10 @@ static void user_send(struct netport *port, const struct slice *slices, unsigned
 		}
 		frame = user->frame;
 	}
-	slirp_input(user->slirp, frame, (int)length);
-	give_joined(user);
+	if (!outgoing_waits(user, frame, length)) {
+		slirp_input(user->slirp, frame, (int)length);
+		give_joined(user);
+	}
 	timeout = collect(user);
 	if (timeout < user->wait_timeout || !waits_are_right(user))
 		wake(user);
@@ -406,12 +460,29 @@ static void user_send(struct netport *port, const struct slice *slices, unsigned
 static void user_receive_ready(struct netport *port)
 {
 	struct user *user = container_of(port, struct user, port);
-	bool blocked = queue_half_full(user);
+	bool blocked = incoming_full(user);
 
 	start_thread(user);
-	queue_flush(user);
-	if (blocked && !queue_half_full(user))
+	user->no_room = false;
+	incoming_flush(user);
+	if ((blocked && !incoming_full(user)) || (user->rate && user->incoming.used))
 		wake(user);
+}
+
+void user_limit(struct netport *port, uint64_t rate)
+{
+	struct user *user = container_of(port, struct user, port);
+
+	user->rate = rate;
+	bucket_limit(&user->limit_in, rate, 0);
+	bucket_limit(&user->limit_out, rate, 0);
+	if (user->threaded)
+		wake(user);
+}
+
+uint64_t user_rate(const struct netport *port)
+{
+	return container_of(port, struct user, port)->rate;
 }
 
 static void user_free(struct user *user)
@@ -615,6 +686,7 @@ int user_open(struct vm *vm, const struct user_config *config, struct netport **
 				      .can_join = true};
 	memcpy(user->port.mac, memcmp(config->mac, none, sizeof(none)) ? config->mac : mac,
 	       sizeof(mac));
+	user_limit(&user->port, config->rate);
 	ignore_broken_pipes();
 	error = start(user, config, reason, size);
 	if (error) {

@@ -29,6 +29,7 @@ struct user_config {
 	unsigned mtu;	/* 0: 1500; up to 65521 */
 	const struct user_forward *forwards;
 	unsigned forward_count;
+	uint64_t rate; /* bytes of frames that may pass in a second, each way; 0: any */
 };
 
 /*
@@ -54,6 +55,10 @@ bool user_forward_same(const struct user_forward *one, const struct user_forward
 int user_forward_add(struct netport *port, const struct user_forward *forward, char *reason,
 		     size_t size);
 int user_forward_remove(struct netport *port, const struct user_forward *forward);
+
+/* That limit, while the network runs. Vm's lock held. */
+void user_limit(struct netport *port, uint64_t rate);
+uint64_t user_rate(const struct netport *port);
 
 /*
  * Opens the network, whose thread takes the vm's lock for whatever it does there; all of libslirp

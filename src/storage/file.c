@@ -144,7 +144,9 @@ int file_write(struct file *file, const void *bytes, size_t length, uint64_t off
 int file_flush(struct file *file)
 {
 	while (fdatasync(file->descriptor) < 0)
-		if (errno != EINTR)
+		if (errno == ENOSPC || errno == EDQUOT)
+			return -EIO; /* what didn't fit is gone: waiting for space would not help */
+		else if (errno != EINTR)
 			return -errno;
 	return 0;
 }

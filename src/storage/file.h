@@ -56,7 +56,7 @@ int file_transfer(struct file *file, bool write, const struct slice *slices, uns
 int file_transfer_at_once(struct file *file, bool write, const struct slice *slices, unsigned count,
 			  uint64_t skip, uint64_t length, uint64_t offset);
 /* What was written before is on stable storage after it. A failure has lost what could not be
- * written, and is told once. */
+ * written, and is told once; it is never -ENOSPC. */
 int file_flush(struct file *file);
 /* Gives space back: the range may read as anything. Advice: 0 also where it can't be taken. */
 int file_discard(struct file *file, uint64_t offset, uint64_t length);

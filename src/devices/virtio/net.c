@@ -168,6 +168,7 @@ static bool send_chain(struct virtio_net *net, struct virtqueue_chain *chain)
 		return false;
 	}
 	net->port->ops->send(net->port, chain->readable, chain->readable_count);
+	net->sent_bytes += chain->readable_length;
 	return true;
 }
 
@@ -309,6 +310,7 @@ static bool receive(void *device, const void *frame, size_t length)
 		return true;
 	}
 	fill_buffers(net, (unsigned)count, frame, length);
+	net->received_bytes += length;
 	virtio_publish(&net->virtio, QUEUE_RECEIVE);
 	return true;
 }

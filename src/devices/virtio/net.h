@@ -18,6 +18,7 @@ struct virtio_net {
 	uint8_t config[VIRTIO_NET_CONFIG];
 	bool starved; /* the port has a frame for which there was no buffer */
 	uint64_t dropped_sent, dropped_received;
+	uint64_t sent_bytes, received_bytes; /* of frames that were passed on */
 	/* For the frame at hand. */
 	uint8_t front[VIRTIO_NET_FRONT_MAX];
 	struct slice send[VIRTQUEUE_SIZE_MAX + 1]; /* one in front of what a chain can fill */

@@ -93,7 +93,11 @@ TEST(what_is_written_of_options_says_the_same_when_read)
 	options_init(&options);
 	options.kernel = "/etc/passwd";
 	options.append = "a b=c";
-	options.disks[0] = (struct options_disk){disk, true, FORMAT_RAW};
+	options.disks[0] = (struct options_disk){.path = disk,
+						 .read_only = true,
+						 .format = FORMAT_RAW,
+						 .limits = {.rate = 10 << 20, .operations = 500},
+						 .when_full = HOLD_FULL_ERROR};
 	options.disk_count = 1;
 	options.forwards[0] = "8080:80";
 	options.forward_count = 1;
@@ -109,7 +113,8 @@ TEST(what_is_written_of_options_says_the_same_when_read)
 	EXPECT_EQ(config->cpus, 3);
 	EXPECT_EQ(config->disk_count, 2);
 	EXPECT_STR(config->disks[0].file, "root.qcow2");
-	EXPECT_STR(config->disks[1].file, "/etc/hostname,format=raw");
+	EXPECT_STR(config->disks[1].file,
+		   "/etc/hostname,format=raw,rate=10M,ops=500,on-full=error");
 	EXPECT(config->disks[1].read_only);
 	EXPECT_EQ(config->mac[0], 0x52);
 	free(text);
