@@ -25,11 +25,11 @@ static struct share *share;
 static uint8_t share_answered[SHARE_TEST_ROOM]; /* what follows the header */
 static uint64_t share_written;			/* of the whole answer */
 
-/* The path of a name on the host; a new buffer each time. */
+/* The path of a name on the host; a new buffer each time, of each thread's own. */
 static char *share_path(const char *name)
 {
-	static char paths[8][PATH_MAX];
-	static unsigned next;
+	static _Thread_local char paths[8][PATH_MAX];
+	static _Thread_local unsigned next;
 	char *path = paths[next++ % 8];
 
 	snprintf(path, PATH_MAX, "%s/%s", share_place, name);
