@@ -89,13 +89,17 @@ make_root() {
 	local suite=$1 tar=$2 attempt mode
 	shift 2
 	# auto is root's or a user namespace; the others are for where neither mounts nor namespaces
-	# are allowed.
-	for attempt in "--mode=auto" "--mode=auto --skip=chroot/mount" "--mode=fakechroot"; do
+	# are allowed. The last one is for a mirror that did not answer for a moment.
+	for attempt in "--mode=auto" "--mode=auto --skip=chroot/mount" "--mode=fakechroot" again; do
+		if [ "$attempt" = again ]; then
+			sleep 20
+			attempt=--mode=auto
+		fi
 		read -r -a mode <<<"$attempt"
 		PATH=$PATH:/usr/sbin:/sbin mmdebstrap "${mode[@]}" --format=tar "$@" "$suite" "$tar" \
 			"deb $mirror $suite main" "deb $mirror $suite-updates main" \
 			"deb $mirror-security $suite-security main" >"$tar.log" 2>&1 && return
-		tail -n 3 "$tar.log" | sed 's/^/    /' >&2
+		{ grep -aE '^(E|Err|W):' "$tar.log" | head -n 5; tail -n 3 "$tar.log"; } | sed 's/^/    /' >&2
 	done
 	tail -n 30 "$tar.log" >&2
 	fail "mmdebstrap can't make a root file system of $suite"
