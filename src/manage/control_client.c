@@ -25,6 +25,17 @@ struct control_client {
 	size_t have, size;
 };
 
+/* In /tmp anybody could have put a socket in the place of a machine's. */
+static int check_server(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		return -errno;
+	return peer.uid == geteuid() || peer.uid == 0 ? 0 : -EPERM;
+}
+
 int control_connect(struct control_client **result, const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -41,6 +52,8 @@ int control_connect(struct control_client **result, const char *path)
 	if (client->fd < 0 ||
 	    connect(client->fd, (const struct sockaddr *)&address, sizeof(address)))
 		error = -errno;
+	if (!error)
+		error = check_server(client->fd);
 	if (error) {
 		control_disconnect(client);
 		return error;

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "engines/scripted/scripted.h"
@@ -117,6 +119,37 @@ static void expect_answer(int fd, const char *line, size_t length, const char *w
 	answer[have] = '\0';
 	if (!strstr(answer, words))
 		FAIL("%.*s: not %s but %s", (int)length, line, words, answer);
+}
+
+/* Whose socket it is, is settled when it begins to listen. */
+TEST(socket_of_another_user_is_refused)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char place[] = "/tmp/lodge-control-XXXXXX";
+	struct control_client *client = NULL;
+	int listener, error;
+
+	if (geteuid()) {
+		SKIP("only root can make a socket of another user");
+		return;
+	}
+	REQUIRE(mkdtemp(place));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", place);
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	REQUIRE(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0);
+	/* Of this thread alone: others run tests meanwhile. */
+	REQUIRE(syscall(SYS_setresuid, -1, 65534, -1) == 0);
+	error = listen(listener, 4);
+	REQUIRE(syscall(SYS_setresuid, -1, 0, -1) == 0);
+	EXPECT_EQ(error, 0);
+	EXPECT_EQ(control_connect(&client, address.sun_path), -EPERM);
+	EXPECT_EQ(listen(listener, 4), 0);
+	EXPECT_EQ(control_connect(&client, address.sun_path), 0);
+	if (client)
+		control_disconnect(client);
+	close(listener);
+	unlink(address.sun_path);
+	rmdir(place);
 }
 
 TEST(what_makes_no_sense_is_an_error_and_the_connection_goes_on)
