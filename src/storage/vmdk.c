@@ -156,53 +156,6 @@ static int read_directory(struct vmdk *vmdk, const uint8_t *header, const char *
 	return error;
 }
 
-int vmdk_open(const char *path, struct vmdk **result, char *reason, size_t size)
-{
-	struct vmdk *vmdk = calloc(1, sizeof(*vmdk));
-	uint8_t header[SECTOR] = {0};
-	int error;
-
-	if (!vmdk) {
-		snprintf(reason, size, "disk %s: no memory for it", path);
-		return -ENOMEM;
-	}
-	vmdk->table_index = UINT32_MAX;
-	vmdk->grain_index = UINT64_MAX;
-	error = file_open(&vmdk->file, path, true, reason, size);
-	if (error) {
-		free(vmdk);
-		return error;
-	}
-	error = file_read(&vmdk->file, header, sizeof(header), 0);
-	if (error)
-		snprintf(reason, size, "disk %s: %s", path, strerror(-error));
-	if (!error)
-		error = check_header(vmdk, header, path, reason, size);
-	if (!error)
-		error = check_descriptor(vmdk, header, path, reason, size);
-	if (!error)
-		error = read_directory(vmdk, header, path, reason, size);
-	if (error)
-		vmdk_close(vmdk);
-	else
-		*result = vmdk;
-	return error;
-}
-
-void vmdk_close(struct vmdk *vmdk)
-{
-	file_close(&vmdk->file);
-	free(vmdk->directory);
-	free(vmdk->grain_bytes);
-	free(vmdk->packed);
-	free(vmdk);
-}
-
-uint64_t vmdk_size(const struct vmdk *vmdk)
-{
-	return vmdk->capacity * SECTOR;
-}
-
 /* What is behind the file's end would read as zeroes: of a file that was cut off. */
 static int read_inside(struct vmdk *vmdk, void *bytes, size_t length, uint64_t offset)
 {
@@ -232,6 +185,95 @@ static int grain_find(struct vmdk *vmdk, uint64_t index, uint32_t *sector)
 	if (*sector == 1 && (vmdk->flags & F_ZERO_GRAIN))
 		*sector = 0;
 	return 0;
+}
+
+/* How many of the entries are at least so much. */
+static uint64_t count_entries(const uint8_t *entries, uint64_t count, uint32_t least)
+{
+	uint64_t used = 0;
+
+	for (uint64_t i = 0; i < count; i++)
+		used += bytes_load32(entries + 4 * i) >= least;
+	return used;
+}
+
+/*
+ * No two entries may lead to the same place: else a file of some kilobytes would be a disk of
+ * terabytes, all of them to be read and written. That there are no more tables and grains than the
+ * file has room for is enough, and takes time in proportion to the file alone.
+ */
+static int check_room(struct vmdk *vmdk, const char *path, char *reason, size_t size)
+{
+	const uint64_t grain = vmdk->flags & F_COMPRESSED ? SECTOR : (uint64_t)vmdk->grain * SECTOR;
+	const uint32_t least = vmdk->flags & F_ZERO_GRAIN ? 2 : 1;
+	const uint64_t all = (vmdk->capacity + vmdk->grain - 1) / vmdk->grain;
+	uint64_t grains = 0;
+	bool fits = count_entries(vmdk->directory, vmdk->directory_count, 1) <=
+		    vmdk->file.size / sizeof(vmdk->table);
+
+	for (uint64_t at = 0; fits && at < all; at += TABLE_ENTRIES) {
+		uint64_t count = all - at < TABLE_ENTRIES ? all - at : TABLE_ENTRIES;
+		uint32_t sector;
+
+		/* A table that is behind the end is an error when it is used. */
+		if (bytes_load32(vmdk->directory + at / TABLE_ENTRIES * 4) &&
+		    !grain_find(vmdk, at, &sector))
+			grains += count_entries(vmdk->table, count, least);
+	}
+	/* The last one may be short. */
+	if (fits && grains <= vmdk->file.size / grain + 1)
+		return 0;
+	return wrong(reason, size, path,
+		     "is a damaged vmdk image (it has more grains than its file has room for)");
+}
+
+int vmdk_open(const char *path, struct vmdk **result, char *reason, size_t size)
+{
+	struct vmdk *vmdk = calloc(1, sizeof(*vmdk));
+	uint8_t header[SECTOR] = {0};
+	int error;
+
+	if (!vmdk) {
+		snprintf(reason, size, "disk %s: no memory for it", path);
+		return -ENOMEM;
+	}
+	vmdk->table_index = UINT32_MAX;
+	vmdk->grain_index = UINT64_MAX;
+	error = file_open(&vmdk->file, path, true, reason, size);
+	if (error) {
+		free(vmdk);
+		return error;
+	}
+	error = file_read(&vmdk->file, header, sizeof(header), 0);
+	if (error)
+		snprintf(reason, size, "disk %s: %s", path, strerror(-error));
+	if (!error)
+		error = check_header(vmdk, header, path, reason, size);
+	if (!error)
+		error = check_descriptor(vmdk, header, path, reason, size);
+	if (!error)
+		error = read_directory(vmdk, header, path, reason, size);
+	if (!error)
+		error = check_room(vmdk, path, reason, size);
+	if (error)
+		vmdk_close(vmdk);
+	else
+		*result = vmdk;
+	return error;
+}
+
+void vmdk_close(struct vmdk *vmdk)
+{
+	file_close(&vmdk->file);
+	free(vmdk->directory);
+	free(vmdk->grain_bytes);
+	free(vmdk->packed);
+	free(vmdk);
+}
+
+uint64_t vmdk_size(const struct vmdk *vmdk)
+{
+	return vmdk->capacity * SECTOR;
 }
 
 /* Unpacks a grain: a marker (u64 its first sector of the disk, u32 length), then the zlib stream.

@@ -106,6 +106,47 @@ TEST(impossible_tables_are_refused)
 	}
 }
 
+/* Small files that would be disks of terabytes. */
+TEST(grains_and_tables_that_are_used_again_are_refused)
+{
+	uint64_t directory, table;
+
+	for (unsigned stream = 0; stream < 2; stream++) {
+		/* All grains of the table are the first one. */
+		make(stream);
+		directory = (stream ? length / 512 - 3 : length / 512 - 1) * 512;
+		table = (uint64_t)bytes_load32(file + directory) * 512;
+		for (unsigned i = 1; i < 512; i++)
+			bytes_store32(file + table + 4 * i, bytes_load32(file + table));
+		expect_refused("more grains than");
+		/* All tables are the first one: the header, and of a stream the footer, says how
+		 * much there is, and the file has no more than a directory of 512 entries. */
+		make(stream);
+		bytes_store64(file + 12, 512ull * 512 * VMDK_GRAIN);
+		for (unsigned i = 1; i < 512; i++)
+			bytes_store32(file + length + 4 * i, bytes_load32(file + directory));
+		bytes_store32(file + length, bytes_load32(file + directory));
+		bytes_store64(file + 56, length / 512);
+		length += 2048;
+		expect_refused("more grains than");
+	}
+}
+
+/* Deflate makes a thousand bytes out of one: a grain is never more than a grain. */
+TEST(grain_that_unpacks_to_more_is_an_error)
+{
+	static const uint8_t large[64 << 10];
+	uLongf packed = 512 - 12;
+
+	make(true);
+	REQUIRE(compress(file + 1024 + 12, &packed, large, sizeof(large)) == Z_OK);
+	bytes_store32(file + 1024 + 8, (uint32_t)packed);
+	REQUIRE(open_image() == 0);
+	EXPECT_EQ(vmdk_read(vmdk, read_back, 512, 0), -EIO);
+	EXPECT_EQ(vmdk_read(vmdk, read_back, 512, 8192), 0);
+	vmdk_close(vmdk);
+}
+
 TEST(stream_that_is_cut_off_is_refused)
 {
 	make(true);
