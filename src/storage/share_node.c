@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/host.h"
 #include "core/snapshot.h"
 
 bool share_name_ok(const char *name)
@@ -46,17 +47,19 @@ static bool same(const struct share_identity *a, const struct share_identity *b)
 	       a->made_seconds == b->made_seconds && a->made_nanoseconds == b->made_nanoseconds;
 }
 
+/* Numbers come from saved files, and identities from there or from whoever makes files. */
 static struct share_node **number_place(struct share_nodes *nodes, uint64_t number)
 {
-	return &nodes->numbers[number % SHARE_TABLE_SIZE];
+	return &nodes->numbers[siphash(nodes->key, &number, sizeof(number)) % SHARE_TABLE_SIZE];
 }
 
 static struct share_node **identity_place(struct share_nodes *nodes,
 					  const struct share_identity *identity)
 {
-	uint64_t mixed = (identity->inode ^ identity->device << 20) * UINT64_C(0x9e3779b97f4a7c15);
+	const uint64_t words[] = {identity->device, identity->inode,
+				  (uint64_t)identity->made_seconds, identity->made_nanoseconds};
 
-	return &nodes->identities[(mixed >> 32) % SHARE_TABLE_SIZE];
+	return &nodes->identities[siphash(nodes->key, words, sizeof(words)) % SHARE_TABLE_SIZE];
 }
 
 /* What follows is called with the lock held. */
@@ -261,6 +264,7 @@ int share_nodes_init(struct share_nodes *nodes, int root, const struct share_ide
 		free(nodes->identities);
 		return -ENOMEM;
 	}
+	host_random(nodes->key, sizeof(nodes->key));
 	nodes->root = (struct share_node){
 		.number = SHARE_ROOT, .identity = *identity, .descriptor = root};
 	*number_place(nodes, SHARE_ROOT) = &nodes->root;
@@ -480,6 +484,51 @@ static void load_node(struct share_nodes *nodes, struct snapshot *snapshot, stru
 		snapshot_fail(snapshot, "no memory for a shared folder's files");
 }
 
+/* Whether no node is above itself. Each is passed twice, in whatever order they come. */
+static bool all_end(const struct loaded *loaded, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct share_node *node = loaded[i].node;
+		uint32_t steps = 0;
+
+		for (; node && !node->rooted; node = node->parent)
+			if (steps++ > count)
+				return false;
+		for (node = loaded[i].node; node && !node->rooted; node = node->parent)
+			node->rooted = true;
+	}
+	return true;
+}
+
+/* Gives them their parents and names, or none of them. */
+static bool join_nodes(struct share_nodes *nodes, struct loaded *loaded, uint32_t count)
+{
+	bool good = true;
+
+	for (uint32_t i = 0; i < count && good; i++) {
+		struct share_node *parent = find_number(nodes, loaded[i].parent);
+
+		if (parent) {
+			loaded[i].node->parent = parent;
+			parent->children++;
+		}
+		good = parent || !loaded[i].parent;
+	}
+	good = good && all_end(loaded, count);
+	for (uint32_t i = 0; i < count; i++) {
+		struct share_node *node = loaded[i].node;
+
+		if (node->parent && good) {
+			node->name = loaded[i].name;
+			loaded[i].name = NULL;
+		} else if (node->parent) {
+			node->parent->children--;
+			node->parent = NULL;
+		}
+	}
+	return good;
+}
+
 static void load_nodes(struct share_nodes *nodes, struct snapshot *snapshot, uint32_t count)
 {
 	struct loaded *loaded = calloc(count ? count : 1, sizeof(*loaded));
@@ -490,13 +539,8 @@ static void load_nodes(struct share_nodes *nodes, struct snapshot *snapshot, uin
 	}
 	for (uint32_t i = 0; i < count && !snapshot->error; i++)
 		load_node(nodes, snapshot, &loaded[i]);
-	for (uint32_t i = 0; i < count && !snapshot->error; i++) {
-		struct share_node *parent = find_number(nodes, loaded[i].parent);
-
-		if (loaded[i].parent &&
-		    (!parent || set_name(nodes, loaded[i].node, parent, loaded[i].name)))
-			snapshot_fail(snapshot, "a shared folder's files make no sense");
-	}
+	if (!snapshot->error && !join_nodes(nodes, loaded, count))
+		snapshot_fail(snapshot, "a shared folder's files make no sense");
 	for (uint32_t i = 0; i < count; i++)
 		free(loaded[i].name);
 	free(loaded);

@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "lib/siphash.h"
+
 struct snapshot;
 
 #define SHARE_ROOT	 1 /* the number of the folder itself */
@@ -41,6 +43,7 @@ struct share_node {
 	unsigned children, pins;
 	int descriptor; /* -1: not open */
 	bool kept;	/* it has no name to open it by again: the descriptor stays */
+	bool rooted;	/* while they are loaded: what is above it is known to end */
 	struct share_node *next_number, *next_identity; /* in the tables */
 	struct share_node *older, *newer;		/* of those with a descriptor */
 };
@@ -49,6 +52,7 @@ struct share_nodes {
 	pthread_mutex_t lock;
 	struct share_node root;
 	struct share_node **numbers, **identities; /* SHARE_TABLE_SIZE each */
+	uint8_t key[SIPHASH_KEY]; /* of the tables: nobody can choose what meets in a place */
 	struct share_node *oldest, *newest;
 	uint64_t next_number;
 	unsigned count, open, kept, open_max;

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "core/snapshot.h"
+#include "storage/share_node.h"
 #include "share_fixture.h"
 
 enum { ROOT = 1 };
@@ -378,4 +379,77 @@ TEST(state_that_is_cut_or_changed_is_refused_or_harmless)
 	EXPECT_EQ(load(saved.position), 0);
 	EXPECT_EQ(share_put(handle, 0, "x"), 0);
 	share_stop();
+}
+
+/* A node of a file that nobody has saved: what the snapshot has of it. */
+static void forge_node(struct snapshot *to, uint64_t number, uint64_t parent)
+{
+	uint64_t device = 0, inode = number << 20, made = 0, lookups = 1;
+	uint32_t nanoseconds = 0;
+	uint8_t length = 1, name = 'n';
+
+	snapshot_u64(to, &number);
+	snapshot_u64(to, &device);
+	snapshot_u64(to, &inode);
+	snapshot_u64(to, &made);
+	snapshot_u32(to, &nanoseconds);
+	snapshot_u64(to, &lookups);
+	snapshot_u64(to, &parent);
+	snapshot_u8(to, &length);
+	snapshot_bytes(to, &name, 1);
+}
+
+/* Loads nodes of which each is in the next one, and the last one in `top`: 0, or what is wrong. */
+static int load_chain(uint32_t count, uint64_t top)
+{
+	const size_t size = 64 + 54 * (size_t)count;
+	struct share_identity identity = {.inode = 1};
+	uint64_t next = (uint64_t)(count + 2) * SHARE_TABLE_SIZE, lookups = 1;
+	struct snapshot forged = {.bytes = malloc(size), .size = size}, loading;
+	struct share_nodes nodes;
+
+	REQUIRE(forged.bytes && share_nodes_init(&nodes, -1, &identity, 16) == 0);
+	snapshot_u64(&forged, &next);
+	snapshot_u64(&forged, &lookups);
+	snapshot_u32(&forged, &count);
+	/* All would meet in one place of a table that is ordered by number. */
+	for (uint64_t i = 1; i <= count; i++)
+		forge_node(&forged, i * SHARE_TABLE_SIZE,
+			   i < count ? (i + 1) * SHARE_TABLE_SIZE : top);
+	REQUIRE(forged.error == 0);
+	loading =
+		(struct snapshot){.loading = true, .bytes = forged.bytes, .size = forged.position};
+	share_nodes_state(&nodes, &loading);
+	if (!loading.error)
+		EXPECT_EQ(nodes.count, count);
+	share_nodes_destroy(&nodes);
+	free(forged.bytes);
+	return loading.error;
+}
+
+static double processor_seconds(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+TEST(state_of_as_many_nodes_as_there_may_be_loads_at_once)
+{
+	double before = processor_seconds();
+
+	EXPECT_EQ(load_chain(SHARE_NODES_MAX, SHARE_ROOT), 0);
+	/* Sanitizers and all it is below one; with every pair looked at it is minutes. */
+	EXPECT(processor_seconds() - before < 10);
+}
+
+TEST(state_of_nodes_that_are_above_themselves_is_refused)
+{
+	EXPECT(load_chain(1, SHARE_TABLE_SIZE) != 0);
+	EXPECT(load_chain(1000, SHARE_TABLE_SIZE) != 0);
+	EXPECT(load_chain(1000, 500 * SHARE_TABLE_SIZE) != 0);
+	EXPECT(load_chain(1000, 7) != 0);
+	EXPECT_EQ(load_chain(1000, SHARE_ROOT), 0);
+	EXPECT_EQ(load_chain(1000, 0), 0);
 }
