@@ -260,6 +260,8 @@ void lan_input(struct lan *lan, unsigned number, const void *bytes, size_t lengt
 	vlan = take_tag(port, frame, &length);
 	if (!vlan || !within_rate(port, length, now))
 		return;
+	if (is_machine(port) && !lan_arp_is_honest(lan, number, vlan, frame, length))
+		return;
 	port->dropped--;
 	if (!is_machine(port))
 		learn(lan, number, sender, vlan);

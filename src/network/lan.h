@@ -8,8 +8,8 @@
  * to the world, if anything does (a port with `gateway`); machines have .16 to .250, each the same
  * one as long as its hardware address is the same and no other wants it.
  *
- * A port of a machine takes frames from that machine's hardware address only, so that none can pass
- * itself off as another.
+ * A port of a machine takes frames from that machine's hardware address only, and ARP only if it
+ * says nothing of another's addresses, so that none can pass itself off as another.
  *
  * No memory is allocated, nothing waits, and time is an argument. One thread at a time.
  */
@@ -79,6 +79,11 @@ bool lan_name_ok(const char *name);
 /* Looks at a frame (without a tag, of LAN_VLAN, at least 14 bytes, which may be changed) before it
  * is passed on. True: it was for the switch itself. */
 bool lan_service(struct lan *lan, unsigned port, uint8_t *frame, size_t length);
+
+/* Whether a machine may send this (without a tag, at least 14 bytes): no ARP that says that an
+ * address of another machine, or of the network itself, is with this one. */
+bool lan_arp_is_honest(const struct lan *lan, unsigned port, uint16_t vlan, const uint8_t *frame,
+		       size_t length);
 
 /* Sends a frame (without a tag, of LAN_VLAN) out of a port. */
 void lan_output(struct lan *lan, unsigned port, const void *frame, size_t length);

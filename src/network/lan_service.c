@@ -122,14 +122,40 @@ static void send_udp(struct lan *lan, unsigned port, const uint8_t *mac, uint32_
 	lan_output(lan, port, frame, HEADERS + length);
 }
 
+/* RFC 826 for Ethernet and IPv4, all there. */
+static bool is_arp(const uint8_t *body, size_t length)
+{
+	return length >= ETHERNET + 28 && load16(body) == 1 && load16(body + 2) == TYPE_IP &&
+	       body[4] == 6 && body[5] == 4;
+}
+
+bool lan_arp_is_honest(const struct lan *lan, unsigned port, uint16_t vlan, const uint8_t *frame,
+		       size_t length)
+{
+	const uint8_t *body = frame + ETHERNET;
+	uint32_t address;
+
+	if (load16(frame + 12) != TYPE_ARP)
+		return true;
+	if (!is_arp(body, length) || !bytes_equal(body + 8, lan->ports[port].mac, 6))
+		return false;
+	/* Who asks whether an address is free says 0 (RFC 5227). One that nobody was given may be
+	 * used, and other VLANs' addresses are their machines' affair. */
+	address = load32(body + 14);
+	if (vlan != LAN_VLAN || !address || address == lan->ports[port].address)
+		return true;
+	for (unsigned i = 0; i < LAN_PORTS_MAX; i++)
+		if (lan->ports[i].used && lan->ports[i].address == address)
+			return false;
+	return address < LAN_NETWORK || address >= LAN_FIRST;
+}
+
 static bool arp(struct lan *lan, unsigned port, uint8_t *frame, size_t length)
 {
 	uint8_t *body = frame + ETHERNET;
 	uint8_t asker[10];
 
-	if (length < ETHERNET + 28 || load16(body) != 1 || load16(body + 2) != TYPE_IP ||
-	    body[4] != 6 || body[5] != 4 || load16(body + 6) != 1 ||
-	    load32(body + 24) != LAN_SERVICE)
+	if (!is_arp(body, length) || load16(body + 6) != 1 || load32(body + 24) != LAN_SERVICE)
 		return false;
 	memcpy(asker, body + 8, sizeof(asker));
 	memcpy(frame, frame + 6, 6);

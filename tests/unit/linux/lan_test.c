@@ -109,6 +109,71 @@ TEST(nobody_sends_as_another)
 	EXPECT_EQ(lan_add(&lan, &twin, now), -EEXIST);
 }
 
+/* An answer from station `from` to all, of a hardware address's last byte and an address. */
+static void send_arp(unsigned from, uint8_t hardware, uint32_t address)
+{
+	uint8_t body[28] = {0, 1, 8, 0, 6, 4, 0, 2, 0x52, 0x54, 0, 0, 0, hardware};
+
+	for (unsigned i = 0; i < 4; i++)
+		body[14 + i] = (uint8_t)(address >> (24 - 8 * i));
+	send_frame(from, 0xff, 0x0806, body, sizeof(body));
+}
+
+TEST(nobody_says_by_arp_that_it_is_another)
+{
+	struct lan_port port = a_port(3, "three");
+	uint32_t own, other, free;
+
+	start();
+	own = lan.ports[stations[0].port].address;
+	other = lan.ports[stations[2].port].address;
+	for (free = LAN_FIRST;
+	     free == own || free == other || free == lan.ports[stations[1].port].address;)
+		free++;
+	send_arp(0, 0, own);
+	EXPECT(stations[1].count == 1 && stations[2].count == 1);
+	send_arp(0, 0, 0);
+	EXPECT_EQ(stations[1].count, 1);
+	send_arp(0, 0, free);
+	EXPECT_EQ(stations[1].count, 1);
+	/* Another's hardware address; another's address, the switch's, the world's. */
+	send_arp(0, 2, own);
+	EXPECT_EQ(stations[1].count, 0);
+	send_arp(0, 0, other);
+	EXPECT_EQ(stations[1].count, 0);
+	send_arp(0, 0, LAN_SERVICE);
+	EXPECT_EQ(stations[1].count, 0);
+	send_arp(0, 0, LAN_GATEWAY);
+	EXPECT_EQ(stations[1].count, 0);
+	EXPECT_EQ(lan.ports[stations[0].port].dropped, 4);
+	/* Cut off, it can't be looked at. */
+	send_frame(0, 0xff, 0x0806, "\0\1\10\0\6\4\0\2", 8);
+	EXPECT_EQ(stations[1].count, 0);
+	/* What is behind a trunk has addresses of its own. */
+	port.trunk = true;
+	stations[3].port = lan_add(&lan, &port, now);
+	REQUIRE(stations[3].port >= 0);
+	send_arp(3, 77, free);
+	EXPECT_EQ(stations[1].count, 1);
+}
+
+TEST(arp_in_another_vlan_is_of_any_address_but_ones_own_hardware)
+{
+	struct lan_port port = a_port(4, "four");
+
+	start();
+	port.vlan = 7;
+	stations[4].port = lan_add(&lan, &port, now);
+	port = a_port(5, "five");
+	port.vlan = 7;
+	stations[5].port = lan_add(&lan, &port, now);
+	REQUIRE(stations[4].port >= 0 && stations[5].port >= 0);
+	send_arp(4, 4, LAN_SERVICE);
+	EXPECT_EQ(stations[5].count, 1);
+	send_arp(4, 5, LAN_SERVICE);
+	EXPECT_EQ(stations[5].count, 0);
+}
+
 TEST(odd_frames_are_dropped)
 {
 	uint8_t frame[LAN_FRAME_MAX + 1] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
