@@ -67,6 +67,30 @@ TEST(no_program_can_be_run_and_no_process_made)
 		}                                                                                  \
 	} while (0)
 
+/* What a process of a test found not to be in force, so that it couldn't look at it: for its
+ * parent, which has the test skipped with the reasons. */
+static struct sandbox_state *lacking;
+
+static bool in_force(enum sandbox_kind kind)
+{
+	lacking->parts[kind] = state.parts[kind];
+	return state.parts[kind].in_force;
+}
+
+static void skip_what_lacks(void)
+{
+	static char reasons[SANDBOX_PARTS * (SANDBOX_WHY + 32)];
+	size_t length = 0;
+
+	for (unsigned i = 0; i < SANDBOX_PARTS; i++)
+		if (!lacking->parts[i].in_force)
+			length += (size_t)snprintf(reasons + length, sizeof(reasons) - length,
+						   "%s%s: %s", length ? "; " : "no ",
+						   sandbox_part_name(i), lacking->parts[i].why);
+	if (length)
+		SKIP(reasons);
+}
+
 /* Folders of this test's own: `in`, which is shared, and `out`. */
 static char place[] = "/tmp/lodge-sandbox-test-XXXXXX";
 
@@ -105,6 +129,11 @@ static void in_child(void (*body)(void))
 	int status = -1;
 	pid_t child;
 
+	lacking = mmap(NULL, sizeof(*lacking), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+	REQUIRE(lacking != MAP_FAILED);
+	for (unsigned i = 0; i < SANDBOX_PARTS; i++)
+		lacking->parts[i].in_force = true;
 	REQUIRE(mkdtemp(place));
 	atexit(remove_place);
 	REQUIRE(chdir(place) == 0 && mkdir("in", 0700) == 0 && mkdir("out", 0700) == 0);
@@ -117,6 +146,7 @@ static void in_child(void (*body)(void))
 	}
 	waitpid(child, &status, 0);
 	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 77);
+	skip_what_lacks();
 }
 
 static void work_in_folder(void)
@@ -132,7 +162,7 @@ static void work_in_folder(void)
 	HOLDS(symlinkat("../out/secret", in, "s") == 0);
 	HOLDS(unlinkat(in, "old", 0) == 0);
 	/* By name, through a link and by renaming: nothing beside the folder. */
-	if (!state.parts[SANDBOX_FILES].in_force && !state.parts[SANDBOX_MOUNTS].in_force)
+	if (!state.parts[SANDBOX_FILES].in_force && !in_force(SANDBOX_MOUNTS))
 		return;
 	HOLDS(openat(in, "../out/secret", O_RDONLY) < 0);
 	HOLDS(openat(in, "s", O_RDONLY) < 0);
@@ -338,16 +368,16 @@ static void get_out(void)
 	pid_t parent = getppid();
 	int stranger;
 
-	if (state.parts[SANDBOX_PIDS].in_force) {
+	if (in_force(SANDBOX_PIDS)) {
 		HOLDS(getpid() == 1 && parent == 0 && namespaces_pid() > 1);
 		HOLDS(kill(namespaces_pid(), 0) < 0 && errno == ESRCH);
 	}
-	if (state.parts[SANDBOX_NETWORK].in_force) {
+	if (in_force(SANDBOX_NETWORK)) {
 		stranger = socket(AF_UNIX, SOCK_STREAM, 0);
 		HOLDS(connect(stranger, (struct sockaddr *)&abstract, sizeof(abstract)) < 0 &&
 		      errno == ECONNREFUSED);
 	}
-	if (!state.parts[SANDBOX_MOUNTS].in_force)
+	if (!in_force(SANDBOX_MOUNTS))
 		return;
 	HOLDS(open("/etc/passwd", O_RDONLY) < 0 && errno == ENOENT);
 	HOLDS(open("/proc/1/status", O_RDONLY) < 0 && errno == ENOENT);
@@ -365,7 +395,7 @@ static void change_read_only(void)
 {
 	const struct timespec times[2] = {{0}};
 
-	if (!state.parts[SANDBOX_MOUNTS].in_force)
+	if (!in_force(SANDBOX_MOUNTS))
 		return;
 	HOLDS(openat(in, "old", O_RDONLY) >= 0);
 	HOLDS(fchmodat(in, "old", 0777, 0) < 0 && errno == EROFS);
