@@ -157,6 +157,11 @@ static void work_in_folder(void)
 	file = openat(in, "new", O_RDWR | O_CREAT, 0600);
 	HOLDS(file >= 0 && write(file, "x", 1) == 1 && ftruncate(file, 0) == 0);
 	HOLDS(mkdirat(in, "d", 0700) == 0);
+	/* A device that takes no rights to make (overlayfs's whiteout): only landlock is against
+	 * it.
+	 */
+	if (in_force(SANDBOX_FILES))
+		HOLDS(mknodat(in, "whiteout", S_IFCHR | 0600, 0) < 0 && errno == EACCES);
 	HOLDS(renameat2(in, "new", in, "d/new", 0) == 0);
 	HOLDS(linkat(in, "old", in, "d/link", 0) == 0);
 	HOLDS(symlinkat("../out/secret", in, "s") == 0);
