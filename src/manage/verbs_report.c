@@ -13,11 +13,13 @@
 #include "manage/exitcodes.h"
 #include "manage/json.h"
 #include "manage/kept.h"
+#include "manage/live.h"
 #include "manage/safe_file.h"
 #include "manage/verbs.h"
 
-#define REASON	    (STORE_PATH + 512)
-#define CRASH_LINES 10
+#define REASON		(STORE_PATH + 512)
+#define CRASH_LINES	10
+#define STATUS_PATIENCE 10000 /* milliseconds */
 
 /* One machine as ls shows it. */
 #define AGENT_PATIENCE                                                                             \
@@ -235,44 +237,6 @@ static void put_guest_json(struct json *out, const struct row *row)
 	free(text);
 }
 
-/* A line for each part that is not in force. */
-static void put_sandbox(const json_t *parts)
-{
-	const char *between = "";
-	const json_t *part;
-	size_t i;
-
-	printf("%-12s", "sandbox");
-	json_array_foreach(parts, i, part) if (json_is_true(json_object_get(part, "in-force")))
-	{
-		printf("%s%s", between, json_string_value(json_object_get(part, "name")));
-		between = ", ";
-	}
-	json_array_foreach(parts, i, part) if (!json_is_true(json_object_get(part, "in-force")))
-		printf("\n%-12snot: %s: %s", "", json_string_value(json_object_get(part, "name")),
-		       json_string_value(json_object_get(part, "why")));
-	putchar('\n');
-}
-
-static void put_sandbox_json(struct json *out, const json_t *parts)
-{
-	const json_t *part;
-	size_t i;
-
-	json_begin(out, "sandbox", '[');
-	json_array_foreach(parts, i, part)
-	{
-		const char *why = json_string_value(json_object_get(part, "why"));
-
-		json_begin(out, NULL, '{');
-		json_text(out, "name", json_string_value(json_object_get(part, "name")));
-		json_bool(out, "in-force", json_is_true(json_object_get(part, "in-force")));
-		json_text(out, "why", why && *why ? why : NULL);
-		json_end(out, '}');
-	}
-	json_end(out, ']');
-}
-
 static void put_info(const struct row *row, const json_t *live)
 {
 	const char *begin = colour(row), *end = *begin ? "\033[0m" : "";
@@ -299,7 +263,7 @@ static void put_info(const struct row *row, const json_t *live)
 		printf("%-12s%s\n", "engine", json_string_value(json_object_get(live, "engine")));
 		printf("%-12s%s\n", "cpu model",
 		       json_string_value(json_object_get(live, "cpu-model")));
-		put_sandbox(json_object_get(live, "sandbox"));
+		live_put(live);
 		put_guest(row);
 	}
 	printf("%-12s%s\n", "folder", row->machine.folder);
@@ -329,7 +293,7 @@ static void put_info_json(const struct row *row, const json_t *live)
 	for (size_t i = 0; live && i < sizeof(texts) / sizeof(texts[0]); i++)
 		json_text(&out, texts[i], json_string_value(json_object_get(live, texts[i])));
 	if (live)
-		put_sandbox_json(&out, json_object_get(live, "sandbox"));
+		live_put_json(&out, live);
 	if (live)
 		json_text(&out, "control", row->state.control);
 	if (live)
@@ -359,22 +323,6 @@ static void put_info_json(const struct row *row, const json_t *live)
 	json_end(&out, '}');
 }
 
-/* What the machine itself says, if it runs. */
-static json_t *ask_status(const struct row *row)
-{
-	struct control_client *client;
-	char reason[1200];
-	json_t *live = NULL;
-
-	if (row->state.state != MACHINE_RUNNING && row->state.state != MACHINE_PAUSED)
-		return NULL;
-	if (control_connect(&client, row->state.control))
-		return NULL;
-	control_request(client, "status", NULL, &live, reason, sizeof(reason));
-	control_disconnect(client);
-	return live;
-}
-
 static int info_one(struct verb_call *call, struct store *store, const char *name)
 {
 	struct row *row = malloc(sizeof(*row));
@@ -384,7 +332,7 @@ static int info_one(struct verb_call *call, struct store *store, const char *nam
 
 	if (!status) {
 		read_row(row);
-		live = ask_status(row);
+		live = live_status(&row->state, STATUS_PATIENCE);
 		if (verb_given(call, "--json"))
 			put_info_json(row, live);
 		else
@@ -427,8 +375,8 @@ const struct verb verbs_report[] = {
 	 false,
 	 false,
 	 info,
-	 "Of one that runs also its engine and what of the sandbox is in force; of one that "
-	 "crashed "
-	 "the end of its console."},
+	 "Of one that runs also its engine, the limits of its disks and network in force (bytes "
+	 "and operations a second) and what of the sandbox is in force, and why not the rest; of "
+	 "one that crashed the end of its console."},
 	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* top, events: what machines do, as they do it. */
+/* top, events: what machines do, as they do it. (top.c has what top does.) */
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
@@ -13,188 +13,11 @@
 #include "core/host.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
-#include "manage/json.h"
-#include "manage/safe_file.h"
+#include "manage/top.h"
 #include "manage/verbs.h"
 
 #define REASON	      (STORE_PATH + 512)
 #define MACHINES_SEEN 256
-
-/* top */
-
-/* What the kernel counts of one process. */
-struct usage {
-	char name[MACHINE_NAME_MAX];
-	pid_t pid;
-	uint64_t ticks;		      /* of processor time */
-	uint64_t resident;	      /* bytes */
-	uint64_t read_bytes, written; /* of disks */
-	unsigned threads;
-	enum machine_state state;
-};
-
-struct sample {
-	uint64_t when;
-	unsigned count;
-	struct usage list[MACHINES_SEEN];
-};
-
-static bool read_proc(pid_t pid, const char *file, char text[4096])
-{
-	char path[64];
-	size_t length;
-	FILE *in;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	in = fopen(path, "re");
-	if (!in)
-		return false;
-	length = fread(text, 1, 4095, in);
-	text[length] = '\0';
-	fclose(in);
-	return length;
-}
-
-static bool read_usage(struct usage *usage)
-{
-	char text[4096];
-	const char *rest;
-	unsigned long user = 0, system = 0, resident = 0, threads = 0;
-
-	if (!read_proc(usage->pid, "stat", text) || !(rest = strrchr(text, ')')))
-		return false;
-	/* Fields 14, 15, 20 and 24 of proc(5), of which the third comes behind the name. */
-	if (sscanf(rest + 1,
-		   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %lu %*d "
-		   "%*u %*u %lu",
-		   &user, &system, &threads, &resident) != 4)
-		return false;
-	usage->ticks = user + system;
-	usage->threads = (unsigned)threads;
-	usage->resident = (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
-	/* Of a process that has given its rights up, only root may read this. */
-	if (read_proc(usage->pid, "io", text)) {
-		if ((rest = strstr(text, "\nread_bytes: ")))
-			usage->read_bytes = strtoull(rest + 13, NULL, 10);
-		if ((rest = strstr(text, "\nwrite_bytes: ")))
-			usage->written = strtoull(rest + 14, NULL, 10);
-	}
-	return true;
-}
-
-static int take_sample(const struct store *store, struct sample *sample)
-{
-	char **names, reason[REASON];
-	unsigned count;
-	int error = store_machine_names(store, &names, &count);
-
-	if (error)
-		return error;
-	sample->when = host_now();
-	sample->count = 0;
-	for (unsigned i = 0; i < count && sample->count < MACHINES_SEEN; i++) {
-		struct usage *usage = &sample->list[sample->count];
-		struct store_machine machine;
-		struct state state;
-
-		if (store_find(store, names[i], &machine, reason, sizeof(reason)))
-			continue;
-		state_read(&machine, &state);
-		memset(usage, 0, sizeof(*usage));
-		snprintf(usage->name, sizeof(usage->name), "%.31s", names[i]);
-		usage->pid = state.pid;
-		usage->state = state.state;
-		if ((state.state == MACHINE_RUNNING || state.state == MACHINE_PAUSED) &&
-		    read_usage(usage))
-			sample->count++;
-		store_close(&machine);
-	}
-	store_names_free(names, count);
-	return 0;
-}
-
-static const struct usage *find_usage(const struct sample *sample, pid_t pid)
-{
-	for (unsigned i = 0; i < sample->count; i++)
-		if (sample->list[i].pid == pid)
-			return &sample->list[i];
-	return NULL;
-}
-
-/* Between two samples, in a second. */
-static double rate(const struct sample *old, const struct sample *new, uint64_t before,
-		   uint64_t after)
-{
-	return (double)(after - before) * 1e9 / (double)(new->when - old->when);
-}
-
-static void put_usage(const struct sample *old, const struct sample *new, const struct usage *usage,
-		      struct json *out)
-{
-	const struct usage *before = find_usage(old, usage->pid);
-	double percent, reads, writes;
-
-	if (!before)
-		before = usage; /* it has come between the two */
-	percent = rate(old, new, before->ticks, usage->ticks) * 100 / (double)sysconf(_SC_CLK_TCK);
-	reads = rate(old, new, before->read_bytes, usage->read_bytes);
-	writes = rate(old, new, before->written, usage->written);
-	if (!out) {
-		printf("%-31s %-8s %6.1f %8.1fM %9.1fK %9.1fK\n", usage->name,
-		       state_name(usage->state), percent, (double)usage->resident / 1048576,
-		       reads / 1024, writes / 1024);
-		return;
-	}
-	json_begin(out, NULL, '{');
-	json_text(out, "name", usage->name);
-	json_text(out, "state", state_name(usage->state));
-	json_number(out, "pid", (uint64_t)usage->pid);
-	json_number(out, "cpu-thousandths", (uint64_t)(percent * 10));
-	json_number(out, "resident", usage->resident);
-	json_number(out, "disk-read-per-second", (uint64_t)reads);
-	json_number(out, "disk-written-per-second", (uint64_t)writes);
-	json_number(out, "threads", usage->threads);
-	json_end(out, '}');
-}
-
-static void put_sample(const struct sample *old, const struct sample *new, bool as_json, bool clear)
-{
-	struct json out = {0};
-
-	if (as_json)
-		json_begin(&out, NULL, '[');
-	else
-		printf("%s%-31s %-8s %6s %9s %10s %10s\n", clear ? "\033[H\033[J" : "", "NAME",
-		       "STATE", "CPU%", "MEMORY", "READ/s", "WRITE/s");
-	for (unsigned i = 0; i < new->count; i++)
-		put_usage(old, new, &new->list[i], as_json ? &out : NULL);
-	if (as_json)
-		json_end(&out, ']');
-	fflush(stdout);
-}
-
-static int top(struct verb_call *call)
-{
-	static struct sample samples[2];
-	bool as_json = verb_given(call, "--json"), on_terminal = isatty(STDOUT_FILENO);
-	unsigned interval, times, at = 0;
-	struct store store;
-	int status = verb_store(call, &store);
-
-	if (status || !verb_number(call, "--interval", 1, 3600, 1, &interval) ||
-	    !verb_number(call, "--times", 1, 1000000, on_terminal && !as_json ? 1000000 : 1,
-			 &times))
-		return status ? status : LODGE_BAD_OPTION;
-	if (take_sample(&store, &samples[at]))
-		return complain_with(LODGE_HOST_LACKS, "top: %s can't be read", store.machines);
-	for (unsigned i = 0; i < times && !ferror(stdout); i++) {
-		sleep(interval);
-		at = !at;
-		if (!take_sample(&store, &samples[at]))
-			put_sample(&samples[!at], &samples[at], as_json, on_terminal && !as_json);
-	}
-	return LODGE_OK;
-}
 
 /* events */
 
@@ -426,8 +249,11 @@ const struct verb verbs_watch[] = {
 	 false,
 	 false,
 	 top,
-	 "CPU% is of one processor; MEMORY what the process holds; the disks' figures are what the "
-	 "kernel read and wrote for it (shown to root, and where the host allows it)."},
+	 "CPU% is of one processor; MEMORY what the process holds; READ/s, WRITE/s and OPS/s (with "
+	 "flushes and discards) what the guest's disks did; NET-IN and NET-OUT the bytes a second "
+	 "that its network card received and sent. K, M and G are powers of 1024; - is what a "
+	 "machine doesn't say. In a narrow terminal names are cut (+), then columns left out from "
+	 "the right."},
 	{"events",
 	 "[OPTION...] [NAME...]",
 	 "tells what happens to machines, a line each",

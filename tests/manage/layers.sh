@@ -139,7 +139,8 @@ expect 65 "image.conf" create --image broken one
 expect 0 "" image rm broken
 
 # top and events
-expect 0 "" create $tiny idle seen
+truncate -s 1M limited.img
+expect 0 "" create --disk "$PWD/limited.img,rate=1M,ops=50" --net user,rate=2M $tiny idle seen
 timeout 60 "$lodge" events --json >events &
 watching=$!
 sleep 0.5
@@ -147,7 +148,12 @@ expect 0 "" start seen
 expect 0 "" pause seen
 expect 0 "" resume seen
 expect 0 seen top
-expect 0 '"name": "seen"' top --json
+expect 0 '"disk-operations-per-second": 0,' top --json
+is "widest line of top in 80 columns" 79 "$(COLUMNS=80 "$lodge" top | wc -L)"
+is "top in 40 columns" "NAME STATE CPU% MEMORY READ/s" "$(COLUMNS=40 "$lodge" top | awk 'NR == 1 {$1 = $1; print}')"
+expect 0 "lodge0 rate=1048576 ops=50" info seen
+expect 0 "network rate=2097152" info seen
+expect 0 '"network-rate": 2097152' info --json seen
 kill -KILL "$(pid seen)"
 for _ in $(seq 100); do grep -q crashed events && break; sleep 0.1; done
 expect 0 "" rm seen
