@@ -13,18 +13,12 @@
 
 #define BYTES_MAX ((SAVED_DISKS_MAX + 2) * (SAVED_PATH_MAX + SAVED_NAME_MAX + 8))
 
-/* A file that is there is never replaced: seals of now must be good tomorrow. */
-static int key_make(const char *path, uint8_t key[SIPHASH_KEY])
+static int key_load(const char *path, uint8_t key[SIPHASH_KEY])
 {
 	char *text;
 	size_t size;
-	int error;
+	int error = safe_file_read(path, SIPHASH_KEY, &text, &size);
 
-	host_random(key, SIPHASH_KEY);
-	error = safe_file_create(path, (const char *)key, SIPHASH_KEY, 0600);
-	if (error != -EEXIST)
-		return error;
-	error = safe_file_read(path, SIPHASH_KEY, &text, &size);
 	if (error)
 		return error;
 	if (size == SIPHASH_KEY)
@@ -33,23 +27,27 @@ static int key_make(const char *path, uint8_t key[SIPHASH_KEY])
 	return size == SIPHASH_KEY ? 0 : -EINVAL;
 }
 
+/* A file that is there is never replaced: seals of now must be good tomorrow. */
+static int key_make(const char *path, uint8_t key[SIPHASH_KEY])
+{
+	int error;
+
+	host_random(key, SIPHASH_KEY);
+	error = safe_file_create(path, (const char *)key, SIPHASH_KEY, 0600);
+	if (error != -EEXIST)
+		return error;
+	return key_load(path, key);
+}
+
 static int key_read(uint8_t key[SIPHASH_KEY], bool make)
 {
-	char path[STORE_PATH], reason[256], *text;
-	size_t size;
+	char path[STORE_PATH], reason[256];
 	int error = store_data_file("seal-key", path, make, reason, sizeof(reason));
 
 	if (error)
 		return error;
-	error = safe_file_read(path, SIPHASH_KEY, &text, &size);
-	if (error == -ENOENT && make)
-		return key_make(path, key);
-	if (error)
-		return error;
-	if (size == SIPHASH_KEY)
-		memcpy(key, text, SIPHASH_KEY);
-	free(text);
-	return size == SIPHASH_KEY ? 0 : -EINVAL;
+	error = key_load(path, key);
+	return error == -ENOENT && make ? key_make(path, key) : error;
 }
 
 static size_t put(uint8_t *bytes, size_t at, const char *text)

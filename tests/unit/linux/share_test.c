@@ -440,7 +440,7 @@ TEST(state_of_as_many_nodes_as_there_may_be_loads_at_once)
 	double before = processor_seconds();
 
 	EXPECT_EQ(load_chain(SHARE_NODES_MAX, SHARE_ROOT), 0);
-	/* Sanitizers and all it is below one; with every pair looked at it is minutes. */
+	/* Seconds, with sanitizers and all; looking at every pair takes far longer. */
 	EXPECT(processor_seconds() - before < 10);
 }
 
