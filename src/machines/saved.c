@@ -13,7 +13,7 @@
 #include "machines/saved_state.h"
 #include "x86/cpuid.h"
 
-#define CONFIG_VERSION 3 /* 1 had no shared folders, 2 no seal */
+#define CONFIG_VERSION 4 /* 1 had no shared folders, 2 no seal, 3 no limits */
 #define MEMORY_MAX     PC_MEMORY_MAX
 
 static const uint8_t magic[16] = "Lodge\r\n\x1a\0saved\n";
@@ -58,6 +58,20 @@ static void disk_state(struct saved_disk *disk, struct snapshot *snapshot)
 	snapshot_u64(snapshot, &disk->size);
 	snapshot_u32(snapshot, &disk->block_size);
 	snapshot_u64(snapshot, &disk->modified);
+}
+
+static void limits_state(struct saved_config *config, struct snapshot *snapshot)
+{
+	for (unsigned i = 0; i < config->disk_count; i++) {
+		struct saved_limits *limits = &config->disks[i].limits;
+
+		snapshot_u64(snapshot, &limits->rate);
+		snapshot_u64(snapshot, &limits->burst);
+		snapshot_u64(snapshot, &limits->operations);
+		snapshot_u64(snapshot, &limits->operations_burst);
+		snapshot_bool(snapshot, &limits->fails_when_full);
+	}
+	snapshot_u64(snapshot, &config->rate);
 }
 
 static void cpu_state(struct saved_config *config, struct snapshot *snapshot)
@@ -108,6 +122,8 @@ static void config_state(struct saved_config *config, struct snapshot *snapshot)
 		text_state(snapshot, config->shares[i], sizeof(config->shares[i]));
 	if (version >= 3)
 		snapshot_u64(snapshot, &config->seal);
+	if (version >= 4)
+		limits_state(config, snapshot);
 }
 
 int saved_config_write(const struct saved_config *config, uint8_t *bytes, size_t size,
@@ -142,7 +158,13 @@ static const char *check_config(const struct saved_config *config)
 		if (!disk->path[0] || !disk->size || disk->size % 512 ||
 		    (disk->block_size != 512 && disk->block_size != 4096))
 			return "it has an impossible disk";
+		if ((disk->limits.rate | disk->limits.burst | disk->limits.operations |
+		     disk->limits.operations_burst) >>
+		    63)
+			return "a disk of it has an impossible limit";
 	}
+	if (config->rate >> 63)
+		return "its network has an impossible limit";
 	return NULL;
 }
 

@@ -35,6 +35,13 @@
 /* Room for a description, whatever it says. */
 #define SAVED_CONFIG_MAX ((size_t)512 << 10)
 
+/* What may pass in a second (storage/hold.h); 0: any. Each is below 1 << 63. */
+struct saved_limits {
+	uint64_t rate, burst, operations, operations_burst;
+	bool fails_when_full; /* a write ends with an error if the host has no room, and doesn't
+				 wait */
+};
+
 struct saved_disk {
 	char path[SAVED_PATH_MAX];
 	char format[SAVED_NAME_MAX]; /* "raw", "qcow2" */
@@ -42,6 +49,7 @@ struct saved_disk {
 	uint64_t size;	     /* bytes, as the guest sees it */
 	uint32_t block_size; /* 512 or 4096 */
 	uint64_t modified;   /* when the file was last changed, ns since 1970; 0: not known */
+	struct saved_limits limits;
 };
 
 struct saved_config {
@@ -69,6 +77,7 @@ struct saved_config {
 	uint32_t share_count;
 	char shares[SAVED_SHARES_MAX][SAVED_SHARE_MAX]; /* as -v takes them: for a person only */
 	uint64_t seal;					/* manage/seal.h; 0: none */
+	uint64_t rate; /* bytes a second of its network, each way; 0: any; below 1 << 63 */
 };
 
 /* Its bytes. 0 with *length; -ENOSPC. */

@@ -107,19 +107,21 @@ json_t *control_network(const struct run *run)
 		return json_null();
 	return json_pack("{s:I, s:I, s:I}", "sent", (json_int_t)net->sent_bytes, "received",
 			 (json_int_t)net->received_bytes, "rate",
-			 (json_int_t)(run->options->net == NET_LAN ? run->options->network.rate
-								   : user_rate(run->netport)));
+			 (json_int_t)(run_is_behind_nat(run) ? user_rate(run->netport)
+							     : run->options->network.rate));
 }
 
 void control_net_limit(struct run *run, struct control_call *call)
 {
 	long long rate = control_integer(call, "rate", 0);
 
-	if (!run->netport || run->options->net == NET_LAN)
+	if (!run_is_behind_nat(run))
 		control_fail(call, CONTROL_BAD_STATE,
-			     run->netport ? "the network's own process limits it, from the "
-					    "machine's next start on"
-					  : "the machine has no network card");
+			     !run->netport ? "the machine has no network card"
+			     : run->options->net == NET_TAP
+				     ? "a tap has no limit: this host's tc(8) sets one"
+				     : "the network's own process limits it, from the machine's "
+				       "next start on");
 	else if (rate < 0)
 		control_fail(call, CONTROL_BAD_ARGUMENT,
 			     "net-limit: rate must be 0 (none) or more");

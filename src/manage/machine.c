@@ -212,7 +212,23 @@ static void forget_saved(struct options *options)
 	options->kernel = options->initrd = NULL;
 }
 
-/* Its network stays the one that it was saved with. */
+/* Its network stays the one that it was saved with, but how fast that may be is said here. */
+static int merge_rate(struct options *options, const struct machine_config *machine, char *reason,
+		      size_t size)
+{
+	struct options said = {.net = NET_DEFAULT};
+
+	options->network.rate = 0;
+	if (options->net != NET_USER || !machine->net[0])
+		return 0;
+	if (merge_net(&said, machine, reason, size))
+		return -EINVAL;
+	options_free(&said);
+	if (said.net == NET_USER)
+		options->network.rate = said.network.rate;
+	return 0;
+}
+
 static int merge_saved(struct options *options, const struct machine_config *machine,
 		       const char *path, char *reason, size_t size)
 {
@@ -234,6 +250,9 @@ static int merge_saved(struct options *options, const struct machine_config *mac
 	}
 	options->processors = machine->processors;
 	options->weight = machine->weight;
+	error = merge_rate(options, machine, reason, size);
+	if (error)
+		return error;
 	return merge_disks(options, machine, path, reason, size);
 }
 

@@ -408,8 +408,9 @@ const struct option options_table[] = {
 	{"--control", "SOCKET", COMMAND_RUN, false, set_control,
 	 "makes a socket there over which programs control the machine (docs/control-protocol.md)"},
 	{"--restore", "FILE", COMMAND_RUN, false, set_restore,
-	 "goes on with a machine that `lodge save` has saved; of the options that make a machine "
-	 "only --disk (all of them), --kernel, --initrd and -p may be given"},
+	 "goes on with a machine that `lodge save` has saved, with the limits that it had; of the "
+	 "options that make a machine only --disk (all of them, with their limits), --kernel, "
+	 "--initrd, -p, -v and --net user[,rate=SIZE] may be given"},
 	{"--incoming", "ADDRESS", COMMAND_RUN, false, set_incoming,
 	 "waits at HOST:PORT or unix:PATH for a machine that `lodge migrate` sends, and goes on "
 	 "with "

@@ -27,9 +27,21 @@ static const char *option_name(const struct run *run)
 /* Options */
 
 /* What the saved machine says itself. */
-static const char *const fixed[] = {"--machine",   "--append",	"--cpus",	  "--memory",
-				    "--cpu-model", "--net",	"--test-devices", "--user",
-				    "--hostname",  "--ssh-key", "--cloud-init",	  NULL};
+static const char *const fixed[] = {
+	"--machine",	  "--append",	"--cpus",    "--memory",     "--cpu-model", "--user",
+	"--test-devices", "--hostname", "--ssh-key", "--cloud-init", NULL};
+
+/* Its network card comes with it, and how fast that may be is said here. */
+static int check_network(const struct options *options, const struct saved_config *config)
+{
+	if (!options_given(options, "--net") || (options->net == NET_USER && config->network))
+		return LODGE_OK;
+	return complain_with(LODGE_BAD_OPTION,
+			     config->network ? "--net: the network comes with the machine: only "
+					       "user[,rate=SIZE] may be said of it"
+					     : "--net: the machine has no network card: leave "
+					       "it out");
+}
 
 static int check_options(const struct options *options)
 {
@@ -43,6 +55,13 @@ static int check_options(const struct options *options)
 	return LODGE_OK;
 }
 
+static void take_limits(struct options_disk *disk, const struct saved_limits *limits)
+{
+	disk->limits = (struct hold_limits){limits->rate, limits->burst, limits->operations,
+					    limits->operations_burst};
+	disk->when_full = limits->fails_when_full ? HOLD_FULL_ERROR : HOLD_FULL_WAIT;
+}
+
 static int take_disks(struct options *options, const struct saved_config *config)
 {
 	/* Disks of the command line stand for all of the machine's. */
@@ -53,6 +72,7 @@ static int take_disks(struct options *options, const struct saved_config *config
 
 		*disk = (struct options_disk){.path = strdup(config->disks[i].path),
 					      .read_only = config->disks[i].read_only};
+		take_limits(disk, &config->disks[i].limits);
 		if (!disk->path)
 			return complain_with(LODGE_HOST_LACKS, "no memory");
 		options->disk_count++;
@@ -68,6 +88,8 @@ static void take_network(const struct run *run, struct options *options, bool tr
 {
 	const struct saved_config *config = run->restore.config;
 
+	if (!options_given(options, "--net"))
+		options->network.rate = config->rate;
 	options->net = config->network ? NET_USER : NET_NONE;
 	memcpy(options->mac, config->mac, sizeof(options->mac));
 	if (options->forward_count || options->managed)
@@ -149,6 +171,8 @@ int restore_take(struct run *run, struct options *options)
 	bool trusted = is_trusted(run, options);
 	int status = check_options(options);
 
+	if (!status)
+		status = check_network(options, run->restore.config);
 	if (!status && !trusted)
 		status = check_named(run, options);
 	return status ? status : take_options(run, options, trusted);
@@ -409,6 +433,23 @@ static void describe_share(const struct options_share *share, char *text)
 		 share->read_only ? "ro," : "", (unsigned)share->uid, (unsigned)share->gid);
 }
 
+/* Those in force now. */
+static void describe_limits(const struct run *run, unsigned index, struct saved_limits *to)
+{
+	const unsigned first = run->guest.prepared ? 1 : 0;
+	struct hold_limits limits;
+
+	hold_limits(run->disks[index], &limits);
+	*to = (struct saved_limits){
+		.rate = limits.rate,
+		.burst = limits.burst,
+		.operations = limits.operations,
+		.operations_burst = limits.operations_burst,
+		.fails_when_full = index >= first &&
+				   run->options->disks[index - first].when_full == HOLD_FULL_ERROR,
+	};
+}
+
 /* How many disks are files: the seed's is not (save_obstacle). */
 static unsigned disk_files(const struct run *run)
 {
@@ -459,8 +500,11 @@ void describe_again(struct run *run)
 	config->tsc_frequency = run->cpu_model.tsc_frequency;
 	snprintf(config->append, sizeof(config->append), "%s",
 		 run->restore.path ? run->restore.config->append : run->guest.command_line);
-	for (unsigned i = 0; i < config->disk_count; i++)
+	for (unsigned i = 0; i < config->disk_count; i++) {
 		config->disks[i].modified = modified(run->disk_files[i]);
+		describe_limits(run, i, &config->disks[i].limits);
+	}
+	config->rate = run_is_behind_nat(run) ? user_rate(run->netport) : 0;
 	config->forward_count = 0;
 	for (unsigned i = 0; i < run->forward_count && i < SAVED_FORWARDS_MAX; i++)
 		user_forward_text(&run->forwards[i], config->forwards[config->forward_count++]);

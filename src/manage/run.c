@@ -509,10 +509,7 @@ static int enter_sandbox(struct run *run)
 		.ioctls = ioctls,
 		.folders = run->shares.folders,
 		.folder_count = run->shares.count,
-		.network =
-			run->netport && run->options->net != NET_LAN && run->options->net != NET_TAP
-				? "user NAT connects from this process"
-				: NULL,
+		.network = run_is_behind_nat(run) ? "user NAT connects from this process" : NULL,
 	};
 	char text[SANDBOX_TEXT];
 

@@ -71,6 +71,12 @@ struct run {
 	const char *left; /* it goes on elsewhere: "saved", "migrated" */
 };
 
+/* Whether its network card is one of the user network (network/user.h). */
+static inline bool run_is_behind_nat(const struct run *run)
+{
+	return run->netport && run->options->net != NET_LAN && run->options->net != NET_TAP;
+}
+
 /* The vm has become paused: whoever waits for that is told. Vm's lock not held. */
 void run_paused(struct run *run);
 

@@ -126,9 +126,31 @@ int set_live_disk(const struct store_machine *machine, const char *value, bool *
 	return status;
 }
 
+/* Whether its network is `user` by its machine.conf; an exit status. */
+static int is_user(const struct store_machine *machine, bool *user)
+{
+	struct machine_config *config = read_config(machine);
+
+	if (!config)
+		return LODGE_BAD_INPUT;
+	*user = !strcmp(config->net, "user") || !strncmp(config->net, "user,", 5);
+	free(config);
+	return LODGE_OK;
+}
+
+bool set_live_is_rate(const struct store_machine *machine, const char *value)
+{
+	struct options options;
+	char reason[256];
+	bool user;
+
+	options_init(&options);
+	return options_net_take(&options, value, reason, sizeof(reason)) &&
+	       options.net == NET_USER && !is_user(machine, &user) && user;
+}
+
 int set_live_net(const struct store_machine *machine, const char *value, bool *live)
 {
-	struct machine_config *config;
 	struct options options;
 	char reason[256];
 	bool was_user;
@@ -137,12 +159,9 @@ int set_live_net(const struct store_machine *machine, const char *value, bool *l
 	options_init(&options);
 	if (!options_net_take(&options, value, reason, sizeof(reason)))
 		return complain_with(LODGE_BAD_OPTION, "set: --net %s: %s", value, reason);
-	config = read_config(machine);
-	if (!config)
-		return LODGE_BAD_INPUT;
-	was_user = !strcmp(config->net, "user") || !strncmp(config->net, "user,", 5);
-	free(config);
-	status = verb_change_conf(machine, "net", NULL, value);
+	status = is_user(machine, &was_user);
+	if (!status)
+		status = verb_change_conf(machine, "net", NULL, value);
 	if (status || !was_user || options.net != NET_USER)
 		return status;
 	return ask(machine, "net-limit",

@@ -11,6 +11,9 @@
  * The lock STORE_CHANGE is held. */
 int set_live_disk(const struct store_machine *machine, const char *value, bool *live);
 
+/* Whether this value of --net changes nothing but the rate of `user`. */
+bool set_live_is_rate(const struct store_machine *machine, const char *value);
+
 /* A value of --net; of a machine that runs, and goes on with user, its rate counts now. */
 int set_live_net(const struct store_machine *machine, const char *value, bool *live);
 

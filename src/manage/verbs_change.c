@@ -41,10 +41,13 @@ static const struct verb_option set_options[] = {
 };
 
 /* What a machine that goes on from its memory takes from machine.conf. */
-static bool counts_when_saved(const char *name)
+static bool counts_when_saved(const struct store_machine *machine, const struct verb_value *given)
 {
+	const char *name = given->option->name;
+
 	return !strcmp(name, "--engine") || !strcmp(name, "--weight") ||
-	       !strcmp(name, "--processors") || !strcmp(name, "--disk");
+	       !strcmp(name, "--processors") || !strcmp(name, "--disk") ||
+	       (!strcmp(name, "--net") && set_live_is_rate(machine, given->value));
 }
 
 static int set(struct verb_call *call)
@@ -64,7 +67,7 @@ static int set(struct verb_call *call)
 	if (status)
 		return status;
 	for (unsigned i = 0; !status && i < call->value_count; i++)
-		if (!counts_when_saved(call->values[i].option->name))
+		if (!counts_when_saved(&machine, &call->values[i]))
 			status = verb_not_saved(call, &machine);
 	for (unsigned i = 0; !status && i < call->value_count; i++) {
 		const char *name = call->values[i].option->name, *value = call->values[i].value;

@@ -130,6 +130,53 @@ expect 66 "there is no machine nobody" save nobody
 expect 64 "say where to save it" save ./socket
 expect 0 "" rm --force kept
 
+# Limits are those of its machine.conf, whatever it goes on from.
+# limited WHAT DISK NETWORK : what info says of slow
+limited() {
+	is "limits of the disk, $1" "$2" "$("$lodge" info slow | sed -n 's/^limits *lodge0 //p')"
+	is "limit of the network, $1" "$3" "$("$lodge" info slow | sed -n 's/^limits *network rate=//p')"
+}
+expect 0 "" launch $tiny echo --net user,rate=3M --image ./base.qcow2 --until "at your service" slow
+expect 0 "" set --disk vda,rate=2M,ops=50 slow
+limited "before save" "rate=2097152 ops=50" 3145728
+expect 0 "" save slow
+expect 0 "" restore slow
+limited "after restore" "rate=2097152 ops=50" 3145728
+expect 0 "" snapshot create slow one
+expect 0 "" set --disk vda,ops=40,burst=4M --net user,rate=1M slow
+expect 0 "" kill slow
+expect 0 "" snapshot restore slow one
+limited "after snapshot restore" "rate=2097152 burst=4194304 ops=40" 1048576
+expect 0 "" save slow
+expect 74 "slow is saved" set --net none slow
+expect 74 "slow is saved" set --net user,rate=2M --cpus 2 slow
+expect 0 "" set --net user --disk vda,rate=0 slow
+expect 0 "" start slow
+limited "changed while it was saved" "burst=4194304 ops=40" ""
+expect 0 "" rm --force slow
+
+# Of a machine that isn't kept, those that it had, or those that are named.
+# quick OPTION... : runs it, saves it to quick.saved, and has what it says of its limits in `limits`
+quick() {
+	timeout 60 "$lodge" run --control "$work/quick" --console none "$@" 2>errors </dev/null &
+	for _ in $(seq 200); do [ -S quick ] && break; sleep 0.02; done
+	limits=$(perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Peer => "quick") or die "no socket";
+		print $s qq({"id": 1, "command": "status"}\n);
+		while (<$s>) { next unless /"id": ?1/; s/\s//g; print join " ", /"limits":(\{.*?\})/, /"rate":(\d+)\}?,"(?:ports|received|sent)/; last }')
+	expect 0 "" save --stop ./quick quick.saved
+	wait $!
+	is "status of lodge run $1" 0 $?
+	rm -f quick
+}
+quick --kernel echo --memory 16M --net user,rate=1M --disk base.qcow2,ops=70
+was=$limits
+[[ $was == *70*1048576* ]] && ok || bad "limits of lodge run: $was"
+quick --restore quick.saved
+is "limits of run --restore" "$was" "$limits"
+quick --restore quick.saved --net user,rate=2M --disk base.qcow2,ops=71
+is "limits of run --restore with others" "$(echo "$was" | sed 's/70/71/; s/1048576/2097152/')" "$limits"
+expect 64 "only user[,rate=SIZE]" run --restore quick.saved --net none
+
 # Killed at any moment: it runs, or it is saved and goes on; never both, never neither.
 expect 0 "" launch $tiny echo --image ./base.qcow2 --until "at your service" kept
 for round in $(seq "$rounds"); do

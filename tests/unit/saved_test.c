@@ -27,6 +27,8 @@ static void make_config(void)
 	config.disks[0].size = 1 << 30;
 	config.disks[0].block_size = 4096;
 	config.disks[0].modified = 12345;
+	config.disks[0].limits = (struct saved_limits){1 << 20, 2 << 20, 500, 600, true};
+	config.rate = 3 << 20;
 	config.network = true;
 	config.mac[0] = 0x52;
 	config.forward_count = 1;
@@ -72,7 +74,7 @@ TEST(any_description_fits)
 
 TEST(impossible_descriptions_are_refused)
 {
-	for (unsigned i = 0; i < 12; i++) {
+	for (unsigned i = 0; i < 15; i++) {
 		size_t length;
 
 		make_config();
@@ -113,6 +115,15 @@ TEST(impossible_descriptions_are_refused)
 		case 11:
 			config.memory += 4096;
 			break;
+		case 12:
+			config.rate = UINT64_C(1) << 63;
+			break;
+		case 13:
+			config.disks[0].limits.operations_burst = UINT64_MAX;
+			break;
+		case 14:
+			config.disks[0].limits.rate = UINT64_MAX;
+			break;
 		}
 		REQUIRE(saved_config_write(&config, bytes, sizeof(bytes), &length) == 0);
 		EXPECT_EQ(saved_config_read(&found, bytes, length, reason), -EINVAL);
@@ -142,6 +153,8 @@ TEST(other_machines_do_not_match)
 	string_copy(found.disks[0].path, sizeof(found.disks[0].path), "elsewhere");
 	found.disks[0].modified = 0;
 	found.forward_count = 0;
+	found.disks[0].limits.rate = 0;
+	found.rate = 1;
 	EXPECT_EQ(saved_config_match(&found, &config, reason), 0);
 }
 

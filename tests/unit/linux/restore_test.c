@@ -125,6 +125,63 @@ TEST(who_says_so_trusts)
 	end();
 }
 
+/* Limits */
+
+TEST(limits_are_those_that_were_in_force)
+{
+	struct saved_config *config;
+
+	begin();
+	config = run->restore.config;
+	config->rate = 3000;
+	config->disks[0].limits = (struct saved_limits){1000, 2000, 50, 60, true};
+	seal_make(config);
+	EXPECT_EQ(take(), LODGE_OK);
+	EXPECT_EQ(options.network.rate, 3000);
+	EXPECT_EQ(options.disks[0].limits.rate, 1000);
+	EXPECT_EQ(options.disks[0].limits.burst, 2000);
+	EXPECT_EQ(options.disks[0].limits.operations, 50);
+	EXPECT_EQ(options.disks[0].limits.operations_burst, 60);
+	EXPECT_EQ(options.disks[0].when_full, HOLD_FULL_ERROR);
+	end();
+}
+
+TEST(limits_of_the_command_line_are_in_their_place)
+{
+	struct saved_config *config;
+
+	begin();
+	config = run->restore.config;
+	config->rate = 3000;
+	config->disks[0].limits = (struct saved_limits){1000, 2000, 50, 60, true};
+	seal_make(config);
+	parse("--net=user,rate=7", "--disk=/b/disk,ops=9", NULL);
+	EXPECT_EQ(take(), LODGE_OK);
+	EXPECT_EQ(options.net, NET_USER);
+	EXPECT_EQ(options.network.rate, 7);
+	EXPECT_EQ(options.disks[0].limits.rate, 0);
+	EXPECT_EQ(options.disks[0].limits.operations, 9);
+	EXPECT_EQ(options.disks[0].when_full, HOLD_FULL_WAIT);
+	parse("--net=user", NULL, NULL);
+	EXPECT_EQ(take(), LODGE_OK);
+	EXPECT_EQ(options.network.rate, 0);
+	end();
+}
+
+TEST(another_network_than_it_had_is_refused)
+{
+	begin();
+	seal_make(run->restore.config);
+	parse("--net=none", NULL, NULL);
+	EXPECT_EQ(take(), LODGE_BAD_OPTION);
+	parse("--net=tap", NULL, NULL);
+	EXPECT_EQ(take(), LODGE_BAD_OPTION);
+	run->restore.config->network = false;
+	parse("--net=user", NULL, NULL);
+	EXPECT_EQ(take(), LODGE_BAD_OPTION);
+	end();
+}
+
 /* The TSC */
 
 static uint64_t wanted;
