@@ -138,6 +138,38 @@ static int merge_text(struct options *options, const struct machine_config *mach
 	return 0;
 }
 
+/* Where no port can lead to the machine, a line for one is a mistake; unless the command line has
+ * taken the network away. */
+static int check_ports(const struct options *options, const struct machine_config *machine,
+		       const char *path, char *reason, size_t size)
+{
+	const unsigned line = machine->lines[MACHINE_PORT];
+	const bool tap = options->net == NET_TAP;
+
+	if (!tap && options->net != NET_NONE)
+		return 0;
+	if (machine->port_count && options_given(options, "--net")) {
+		host_log(LOG_WARNING,
+			 "--machine %s: line %u: port = %s: not forwarded, with --net %s", path,
+			 line, machine->ports[0], tap ? "tap" : "none");
+		return 0;
+	}
+	if (machine->port_count)
+		snprintf(reason, size,
+			 "line %u: port = %s: with net = %s (line %u) no port is forwarded%s: take "
+			 "one of these lines out",
+			 line, machine->ports[0], machine->net, machine->lines[MACHINE_NET],
+			 tap ? ", for the guest has an address of its own" : "");
+	else if (options->forward_count)
+		snprintf(reason, size,
+			 "line %u: net = %s: -p %s: behind a tap the guest has an address of its "
+			 "own: no port is forwarded",
+			 machine->lines[MACHINE_NET], machine->net, options->forwards[0]);
+	else
+		return 0;
+	return -EINVAL;
+}
+
 /* What the command line says of ports is in addition. */
 static int merge_ports(struct options *options, const struct machine_config *machine)
 {
@@ -177,8 +209,10 @@ static int merge_net(struct options *options, const struct machine_config *machi
 	char why[256];
 
 	memcpy(options->mac, machine->mac, sizeof(options->mac));
+	if (options->net != NET_DEFAULT || !machine->net[0])
+		return 0;
 	/* -p asks for user, too. */
-	if (options->net != NET_DEFAULT || options->forward_count || !machine->net[0])
+	if (options->forward_count && !strcmp(machine->net, "none"))
 		return 0;
 	if (!options_net_take(options, machine->net, why, sizeof(why))) {
 		snprintf(reason, size, "line %u: net = %s: %s", machine->lines[MACHINE_NET],
@@ -243,6 +277,11 @@ static int merge_saved(struct options *options, const struct machine_config *mac
 		error = merge_text(options, machine);
 	if (!error && options->net == NET_USER)
 		error = merge_ports(options, machine);
+	else if (!error && machine->port_count)
+		host_log(LOG_WARNING,
+			 "%s: line %u: port = %s: the machine was saved without a network card: no "
+			 "port is forwarded until it starts afresh",
+			 path, machine->lines[MACHINE_PORT], machine->ports[0]);
 	if (error) {
 		snprintf(reason, size, "%s",
 			 error == -E2BIG ? "there are too many ports" : "no memory");
@@ -283,6 +322,8 @@ int machine_merge(struct options *options, const struct machine_config *machine,
 		error = merge_shares(options, machine, reason, size);
 	if (!error)
 		error = merge_net(options, machine, reason, size);
+	if (!error)
+		error = check_ports(options, machine, path, reason, size);
 	if (error)
 		return error;
 	error = merge_ports(options, machine);

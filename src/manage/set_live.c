@@ -126,31 +126,41 @@ int set_live_disk(const struct store_machine *machine, const char *value, bool *
 	return status;
 }
 
-/* Whether its network is `user` by its machine.conf; an exit status. */
-static int is_user(const struct store_machine *machine, bool *user)
+static bool is_user(const struct machine_config *config)
 {
-	struct machine_config *config = read_config(machine);
-
-	if (!config)
-		return LODGE_BAD_INPUT;
-	*user = !strcmp(config->net, "user") || !strncmp(config->net, "user,", 5);
-	free(config);
-	return LODGE_OK;
+	return !strcmp(config->net, "user") || !strncmp(config->net, "user,", 5);
 }
 
 bool set_live_is_rate(const struct store_machine *machine, const char *value)
 {
+	struct machine_config *config = read_config(machine);
 	struct options options;
 	char reason[256];
-	bool user;
+	bool is;
 
 	options_init(&options);
-	return options_net_take(&options, value, reason, sizeof(reason)) &&
-	       options.net == NET_USER && !is_user(machine, &user) && user;
+	is = config && is_user(config) &&
+	     options_net_take(&options, value, reason, sizeof(reason)) && options.net == NET_USER;
+	free(config);
+	return is;
+}
+
+/* With the new network it could not start. */
+static int check_ports(const struct store_machine *machine, const struct machine_config *config,
+		       const struct options *options)
+{
+	if (!config->port_count || (options->net != NET_NONE && options->net != NET_TAP))
+		return LODGE_OK;
+	return complain_with(LODGE_BAD_STATE,
+			     "set: --net: %s forwards port %s: lodge port rm %s %s first, and all "
+			     "that lodge port ls %s shows",
+			     machine->name, config->ports[0], machine->name, config->ports[0],
+			     machine->name);
 }
 
 int set_live_net(const struct store_machine *machine, const char *value, bool *live)
 {
+	struct machine_config *config;
 	struct options options;
 	char reason[256];
 	bool was_user;
@@ -159,7 +169,12 @@ int set_live_net(const struct store_machine *machine, const char *value, bool *l
 	options_init(&options);
 	if (!options_net_take(&options, value, reason, sizeof(reason)))
 		return complain_with(LODGE_BAD_OPTION, "set: --net %s: %s", value, reason);
-	status = is_user(machine, &was_user);
+	config = read_config(machine);
+	if (!config)
+		return LODGE_BAD_INPUT;
+	was_user = is_user(config);
+	status = check_ports(machine, config, &options);
+	free(config);
 	if (!status)
 		status = verb_change_conf(machine, "net", NULL, value);
 	if (status || !was_user || options.net != NET_USER)

@@ -162,7 +162,29 @@ expect 66 "is not forwarded" port rm net $port:80
 expect 0 "" restart --force net
 listens $other && ok || bad "port $other isn't there after a restart"
 expect 64 "should be" port add net 80
+expect 74 "forwards port 127.0.0.1:$other:81: lodge port rm net" set --net none net
 expect 0 "" rm --force net
+
+# Where no port can be, the line is named; on a network of machines they are.
+expect 0 "" create $tiny idle -p $port:80 -p $other:81 net
+echo "net = none" >"$machines/net/more"
+sed -i '/^net/d' "$machines/net/machine.conf"
+cat "$machines/net/more" >>"$machines/net/machine.conf"
+expect 65 "line $(grep -n "^port = $port" "$machines/net/machine.conf" | cut -d: -f1): port = $port:80: with net = none" start net
+sed -i 's/^net = none/net = tap/' "$machines/net/machine.conf"
+expect 65 "port = $port:80: with net = tap" start net
+expect 0 "" net create both
+sed -i 's/^net = tap/net = both/' "$machines/net/machine.conf"
+expect 0 "" start net
+listens $port && ok || bad "port $port isn't there on a network of machines"
+listens $other && ok || bad "port $other isn't there on a network of machines"
+expect 0 "" port rm net $other:81
+listens $other && bad "port $other is still there on a network of machines" || ok
+expect 0 "" port add net $other:82
+listens $other && ok || bad "port $other isn't back"
+expect 0 "" rm --force net
+for _ in $(seq 100); do "$lodge" net rm both 2>/dev/null && break; sleep 0.1; done
+expect 66 "no network both" net rm both
 
 # A machine file that was edited, and one that can't be read.
 expect 0 "" create $tiny idle edited

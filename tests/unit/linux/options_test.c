@@ -245,6 +245,44 @@ TEST(networks_have_a_name_and_words)
 	options_free(&options);
 }
 
+TEST(ports_that_can_not_be_forwarded_are_told)
+{
+	REQUIRE(parse(NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nnet = none\nport = 80:81\nport = 1:2\n"),
+		  -EINVAL);
+	EXPECT_STR(reason, "line 4: port = 80:81: with net = none (line 3) no port is forwarded: "
+			   "take one of these lines out");
+	options_free(&options);
+	REQUIRE(parse(NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nport = 80:81\nnet = tap,bridge=br0\n"), -EINVAL);
+	EXPECT(strstr(reason, "line 3: port = 80:81: with net = tap,bridge=br0 (line 4)"));
+	options_free(&options);
+	REQUIRE(parse("-p", "3:4", NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nnet = tap\n"), -EINVAL);
+	EXPECT(strstr(reason, "line 3: net = tap: -p 3:4: "));
+	options_free(&options);
+	/* The command line counts more. */
+	REQUIRE(parse("--net", "none", NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nport = 80:81\n"), 0);
+	EXPECT_EQ(options.net, NET_NONE);
+	EXPECT_EQ(options.forward_count, 0);
+	options_free(&options);
+}
+
+TEST(ports_of_the_command_line_leave_the_files_network)
+{
+	REQUIRE(parse("-p", "3:4", NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nnet = blue\nport = 80:81\n"), 0);
+	EXPECT_EQ(options.net, NET_LAN);
+	EXPECT_EQ(options.forward_count, 2);
+	options_free(&options);
+	REQUIRE(parse("-p", "3:4", NULL));
+	EXPECT_EQ(merge("[machine a]\nkernel = k\nnet = user,rate=1M\n"), 0);
+	EXPECT_EQ(options.net, NET_USER);
+	EXPECT_EQ(options.network.rate, 1 << 20);
+	options_free(&options);
+}
+
 TEST(shared_folders_of_a_machine_file)
 {
 	REQUIRE(parse("-v", "/one:/1", NULL));
