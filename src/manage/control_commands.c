@@ -53,7 +53,7 @@ static void status(struct run *run, struct control_call *call)
 
 	control_answer(
 		call,
-		json_pack("{s:s, s:i, s:s, s:i, s:I, s:s, s:s, s:o, s:f, s:f, s:o, s:o, s:o}",
+		json_pack("{s:s, s:i, s:s, s:i, s:I, s:s, s:s, s:o, s:f, s:f, s:o, s:o, s:o, s:b}",
 			  "state", vm_state_name(run), "pid", (int)namespaces_pid(), "name",
 			  options->name ? options->name : "", "cpus", (int)options->cpus, "memory",
 			  (json_int_t)options->memory, "engine", run->engine->name, "cpu-model",
@@ -61,7 +61,8 @@ static void status(struct run *run, struct control_call *call)
 			  sandbox_list(&run->sandbox), "uptime",
 			  (double)(host_now() - run->started) / (double)SECOND, "guest-time",
 			  (double)vm_time(&run->vm) / (double)SECOND, "disks", control_disks(run),
-			  "network", control_network(run), "ports", control_ports_list(run)));
+			  "network", control_network(run), "ports", control_ports_list(run),
+			  "saving", run->save.begun));
 }
 
 static void stats(struct run *run, struct control_call *call)

@@ -5,6 +5,7 @@
 
 #include "core/host.h"
 #include "devices/virtio/net.h"
+#include "manage/control_message.h"
 #include "manage/managed.h"
 #include "manage/run_state.h"
 #include "storage/hold.h"
@@ -57,12 +58,16 @@ json_t *control_disks(const struct run *run)
 
 	for (unsigned i = 0; list && i < run->disk_count; i++) {
 		struct disk *disk = run->disks[i];
+		json_t *one = json_pack("{s:s, s:I, s:b, s:b, s:o, s:o}", "serial", disk->serial,
+					"size", (json_int_t)disk->size, "read-only",
+					disk->read_only, "waits", hold_waits(disk), "limits",
+					limits_json(disk), "counts", counts_json(disk));
 
-		json_array_append_new(list, json_pack("{s:s, s:I, s:b, s:b, s:o, s:o}", "serial",
-						      disk->serial, "size", (json_int_t)disk->size,
-						      "read-only", disk->read_only, "waits",
-						      hold_waits(disk), "limits", limits_json(disk),
-						      "counts", counts_json(disk)));
+		/* A disk that was made of options, a seed, has no file. */
+		if (i < run->description->disk_count)
+			json_object_set_new(one, "file",
+					    control_text(run->description->disks[i].path));
+		json_array_append_new(list, one);
 	}
 	return list;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "manage/layers.h"
+#include "manage/layers_internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,13 +16,11 @@
 #include "storage/qcow2_header.h"
 
 #define SUFFIX	   ".qcow2"
-#define PART	   ".part" /* behind the name of one that is being made */
-#define NUMBER_MAX 100000  /* of a new layer's name */
+#define NUMBER_MAX 100000 /* of a new layer's name */
 #define DEPTH_MAX  256
 #define HEADER_MAX 65536 /* bytes of a file that have all of its header */
 
-/* A disk's name in machine.conf, without its words, and those that a new layer keeps. */
-static void disk_file(const char *text, char *file, size_t size, char *words)
+void layers_disk_file(const char *text, char *file, size_t size, char *words)
 {
 	char reason[128];
 	struct options_disk disk;
@@ -37,19 +34,12 @@ static void disk_file(const char *text, char *file, size_t size, char *words)
 		disk_words_text(&disk, words);
 }
 
-static bool is_layer_name(const char *file)
+bool layers_is_name(const char *file)
 {
 	size_t length = strlen(file);
 
 	return length > strlen(SUFFIX) && length < LAYER_NAME && !strchr(file, '/') &&
 	       !strcmp(file + length - strlen(SUFFIX), SUFFIX);
-}
-
-static bool is_part_name(const char *file)
-{
-	size_t length = strlen(file);
-
-	return length > strlen(PART) && !strcmp(file + length - strlen(PART), PART);
 }
 
 int layers_find(const struct store_machine *machine, const struct machine_config *config,
@@ -61,8 +51,8 @@ int layers_find(const struct store_machine *machine, const struct machine_config
 
 		if (config->disks[i].read_only)
 			continue;
-		disk_file(config->disks[i].file, file, sizeof(file), NULL);
-		if (!is_layer_name(file)) {
+		layers_disk_file(config->disks[i].file, file, sizeof(file), NULL);
+		if (!layers_is_name(file)) {
 			snprintf(
 				reason, size,
 				"%s writes to %s, which is no qcow2 file in its folder: that can't "
@@ -107,6 +97,44 @@ int layer_backing(const char *folder, const char *file, char *backing, size_t si
 		error = read_header(path, header);
 	if (!error)
 		snprintf(backing, size, "%s", header->backing);
+	free(header);
+	return error;
+}
+
+/* Whether the first table of a file names no cluster of the guest's. */
+static int check_empty(const char *path, const struct qcow2_header *header)
+{
+	size_t length = (size_t)header->l1_size * sizeof(uint64_t);
+	uint64_t *table = calloc(header->l1_size + 1u, sizeof(uint64_t));
+	int fd = table ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+	int error = fd < 0 ? (table ? -errno : -ENOMEM) : 0;
+
+	if (!error && pread(fd, table, length, (off_t)header->l1_offset) != (ssize_t)length)
+		error = -EIO;
+	for (uint32_t i = 0; !error && i < header->l1_size; i++)
+		error = table[i] ? -ENODATA : 0;
+	if (fd >= 0)
+		close(fd);
+	free(table);
+	return error;
+}
+
+int layers_empty_on(const struct store_machine *machine, const char *file, char backing[LAYER_NAME])
+{
+	struct qcow2_header *header = malloc(sizeof(*header));
+	char path[STORE_PATH];
+	int error = header ? 0 : -ENOMEM;
+
+	store_path(machine, file, path);
+	if (!error)
+		error = read_header(path, header);
+	if (!error && (!layers_is_name(header->backing) || header->snapshot_count))
+		error = -ENODATA;
+	if (!error)
+		error = check_empty(path, header);
+	/* It is shorter than that, being one. */
+	if (!error)
+		memcpy(backing, header->backing, LAYER_NAME);
 	free(header);
 	return error;
 }
@@ -185,7 +213,7 @@ static int make_overlay(const struct store_machine *machine, const char *file, c
 	}
 	store_path(machine, file, path);
 	/* Half of one would be a layer that can't be read. */
-	snprintf(part, sizeof(part), "%s" PART, path);
+	snprintf(part, sizeof(part), "%s" LAYERS_PART, path);
 	unlink(part);
 	error = qcow2_create(part, &options, reason, size);
 	if (!error && rename(part, path)) {
@@ -213,7 +241,7 @@ static int switch_conf(const struct store_machine *machine, const struct machine
 		char file[MACHINE_FILE_NAME_MAX], words[DISK_WORDS_MAX];
 		char layer[LAYER_NAME + DISK_WORDS_MAX];
 
-		disk_file(was, file, sizeof(file), words);
+		layers_disk_file(was, file, sizeof(file), words);
 		snprintf(layer, sizeof(layer), "%s%s", files[i], words);
 		changed = machine_conf_set(text, length, "disk", back ? layer : was,
 					   back ? was : layer, reason, size);
@@ -275,159 +303,33 @@ int layers_shrink(const struct store_machine *machine, const struct machine_conf
 	return error;
 }
 
-/* Sweeping */
-
-struct set {
-	char (*files)[LAYER_NAME];
-	unsigned count;
-};
-
-static bool set_has(const struct set *set, const char *file)
+int layers_switch(const struct store_machine *machine, const struct machine_config *config,
+		  const struct layers *layers, char (*files)[LAYER_NAME], char *reason, size_t size)
 {
-	for (unsigned i = 0; i < set->count; i++)
-		if (!strcmp(set->files[i], file))
-			return true;
-	return false;
+	return switch_conf(machine, config, layers, files, false, reason, size);
 }
 
-static bool set_add(struct set *set, const char *file)
+int layers_agree(const struct store_machine *machine, const struct machine_config *config,
+		 const struct layers *layers, char (*files)[LAYER_NAME], char *reason, size_t size)
 {
-	char(*more)[LAYER_NAME];
+	char at[LAYER_NAME], below[LAYER_NAME];
+	bool same = true;
 
-	if (set_has(set, file))
-		return true;
-	more = realloc(set->files, (set->count + 1) * sizeof(*more));
-	if (!more)
-		return false;
-	set->files = more;
-	snprintf(more[set->count++], LAYER_NAME, "%s", file);
-	return true;
-}
+	for (unsigned i = 0; i < layers->count; i++) {
+		const char *named = layers->disks[i].file;
 
-/* A file of the machine and all that it stands on. False: that can't be told. */
-static bool need(struct set *set, const struct store_machine *machine, const char *file)
-{
-	char at[LAYER_NAME], backing[MACHINE_FILE_NAME_MAX];
-
-	snprintf(at, sizeof(at), "%s", file);
-	for (unsigned depth = 0; depth < DEPTH_MAX; depth++) {
-		if (!set_add(set, at))
-			return false;
-		if (layer_backing(machine->folder, at, backing, sizeof(backing)))
-			return false;
-		if (!is_layer_name(backing))
-			return true;
-		memcpy(at, backing, sizeof(at));
-	}
-	return false;
-}
-
-/* The layers of `machine` that another machine stands on: "../NAME/FILE". */
-static bool need_of_other(struct set *set, const struct store_machine *machine,
-			  const struct store_machine *other)
-{
-	char front[MACHINE_NAME_MAX + 8], backing[MACHINE_FILE_NAME_MAX];
-	DIR *directory = opendir(other->folder);
-	const struct dirent *entry;
-	bool good = directory;
-
-	snprintf(front, sizeof(front), "../%s/", machine->name);
-	while (good && (entry = readdir(directory))) {
-		if (!is_layer_name(entry->d_name))
-			continue;
-		/* One that is just being made, or damaged: then nothing is removed now. */
-		good = !layer_backing(other->folder, entry->d_name, backing, sizeof(backing));
-		if (good && !strncmp(backing, front, strlen(front)))
-			good = need(set, machine, backing + strlen(front));
-	}
-	if (directory)
-		closedir(directory);
-	return good;
-}
-
-/* All of the others. user: only the first that needs some, or can't be read. False: not all could
- * be read. */
-static bool need_of_others(const struct store *store, const struct store_machine *machine,
-			   struct set *set, char *user, size_t size)
-{
-	char **names, reason[STORE_PATH + 512];
-	unsigned count;
-	bool good = !store_machine_names(store, &names, &count);
-
-	if (!good)
-		return false;
-	for (unsigned i = 0; good && i < count; i++) {
-		struct store_machine other;
-		unsigned before = set->count;
-
-		if (!strcmp(names[i], machine->name) ||
-		    store_find(store, names[i], &other, reason, sizeof(reason)))
-			continue;
-		good = need_of_other(set, machine, &other);
-		store_close(&other);
-		if (user && (!good || set->count > before)) {
-			snprintf(user, size, "%s", names[i]);
-			break;
+		memcpy(at, named, LAYER_NAME);
+		for (unsigned depth = 0; strcmp(at, files[i]) != 0; depth++) {
+			same = false;
+			if (depth == BACKING_DEPTH_MAX || layers_empty_on(machine, at, below)) {
+				snprintf(reason, size,
+					 "machine.conf of %s names the disk %s, and it runs with "
+					 "%s: stop it first",
+					 machine->name, named, files[i]);
+				return -EBADF;
+			}
+			memcpy(at, below, LAYER_NAME);
 		}
 	}
-	store_names_free(names, count);
-	return good;
-}
-
-static bool need_own(struct set *set, const struct store_machine *machine)
-{
-	struct machine_config *config = malloc(sizeof(*config));
-	char reason[STORE_PATH + 512], file[MACHINE_FILE_NAME_MAX];
-	bool good = config && !store_config(machine, config, reason, sizeof(reason));
-	struct snapshots snapshots;
-
-	for (unsigned i = 0; good && i < config->disk_count; i++) {
-		disk_file(config->disks[i].file, file, sizeof(file), NULL);
-		good = !is_layer_name(file) || need(set, machine, file);
-	}
-	free(config);
-	if (!good || snapshots_read(machine, &snapshots))
-		return false;
-	for (unsigned i = 0; i < snapshots.count; i++)
-		for (unsigned j = 0; j < snapshots.list[i].disk_count; j++)
-			good = good && need(set, machine, snapshots.list[i].disks[j]);
-	snapshots_free(&snapshots);
-	return good;
-}
-
-void layers_sweep(const struct store *store, const struct store_machine *machine)
-{
-	struct set set = {NULL, 0};
-	const struct dirent *entry;
-	char path[STORE_PATH];
-	DIR *directory;
-
-	/* Whatever can't be told leaves all as it is. */
-	if (!need_own(&set, machine) || !need_of_others(store, machine, &set, NULL, 0)) {
-		free(set.files);
-		return;
-	}
-	directory = opendir(machine->folder);
-	while (directory && (entry = readdir(directory))) {
-		if (!is_part_name(entry->d_name) &&
-		    (!is_layer_name(entry->d_name) || set_has(&set, entry->d_name)))
-			continue;
-		store_path(machine, entry->d_name, path);
-		unlink(path);
-	}
-	if (directory)
-		closedir(directory);
-	free(set.files);
-}
-
-bool layers_used(const struct store *store, const struct store_machine *machine, char *user,
-		 size_t size)
-{
-	struct set set = {NULL, 0};
-	bool used;
-
-	user[0] = '\0';
-	used = !need_of_others(store, machine, &set, user, size) || user[0];
-	free(set.files);
-	return used;
+	return same ? 0 : switch_conf(machine, config, layers, files, false, reason, size);
 }

@@ -48,6 +48,21 @@ int layers_shrink(const struct store_machine *machine, const struct machine_conf
 		  const struct layers *layers, char (*files)[LAYER_NAME], char *reason,
 		  size_t size);
 
+/*
+ * Of a machine that runs: files are those that its process writes to. Where machine.conf names
+ * empty overlays on them, left of a command that was killed, it names them again. 0; -EBADF with a
+ * line if it names something else; another negative errno with one. STORE_CHANGE is held.
+ */
+int layers_agree(const struct store_machine *machine, const struct machine_config *config,
+		 const struct layers *layers, char (*files)[LAYER_NAME], char *reason, size_t size);
+
+/*
+ * Of a machine that neither runs nor is saved: if machine.conf names empty overlays on layers that
+ * nothing else needs, it names those; and then as layers_sweep. What can't be told or done leaves
+ * all as it is. STORE_CHANGE and STORE_RUN are held.
+ */
+void layers_tidy(const struct store *store, const struct store_machine *machine);
+
 /* Removes layers of the machine that neither machine.conf, a snapshot nor another machine needs. */
 void layers_sweep(const struct store *store, const struct store_machine *machine);
 

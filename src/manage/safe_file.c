@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "manage/safe_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,12 +72,41 @@ static int take_name(const char *new_path, const char *path, bool replace)
 	return error;
 }
 
+#define NEW	   ".new-"
+#define NEW_RANDOM "XXXXXX"
+
+static bool is_new(const char *name, const char *file)
+{
+	size_t length = strlen(name), tail = strlen(NEW NEW_RANDOM);
+
+	if (length <= tail || strncmp(name + length - tail, NEW, strlen(NEW)) != 0)
+		return false;
+	return !file || (strlen(file) == length - tail && !strncmp(name, file, length - tail));
+}
+
+int safe_folder_sweep(const char *path, const char *file)
+{
+	DIR *folder = opendir(path);
+	const struct dirent *entry;
+	int error = 0;
+
+	if (!folder)
+		return errno == ENOENT ? 0 : -errno;
+	while ((entry = readdir(folder)))
+		if (is_new(entry->d_name, file) && unlinkat(dirfd(folder), entry->d_name, 0) &&
+		    errno != ENOENT)
+			error = -errno;
+	closedir(folder);
+	return error;
+}
+
 static int make(const char *path, const char *text, size_t size, mode_t mode, bool replace)
 {
 	char new_path[PATH_MAX], folder[PATH_MAX];
 	int fd, error;
 
-	if (snprintf(new_path, sizeof(new_path), "%s.new-XXXXXX", path) >= (int)sizeof(new_path))
+	if (snprintf(new_path, sizeof(new_path), "%s" NEW NEW_RANDOM, path) >=
+	    (int)sizeof(new_path))
 		return -ENAMETOOLONG;
 	fd = mkostemp(new_path, O_CLOEXEC);
 	if (fd < 0)

@@ -31,6 +31,10 @@ int safe_folder_make(const char *path);
  * errno: then some of it is left. */
 int safe_folder_remove(const char *path);
 
+/* Removes from a folder what commands that were killed have left of new files, or of those of this
+ * name. Nobody else makes any there now. 0 or a negative errno. */
+int safe_folder_sweep(const char *path, const char *file);
+
 /* Copies a file, with holes where it has some, and shares its blocks where the file system can. The
  * new one must not be there. 0 or a negative errno. */
 int safe_file_copy(const char *from, const char *to, mode_t mode);

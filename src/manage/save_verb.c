@@ -14,6 +14,7 @@
 #include "manage/control_client.h"
 #include "manage/exitcodes.h"
 #include "manage/kept.h"
+#include "manage/layers_live.h"
 #include "manage/target.h"
 #include "manage/verbs.h"
 
@@ -168,6 +169,8 @@ static int keep(const struct verb_call *call, struct saving *saving)
 	if (state.state == MACHINE_SAVED)
 		status = complain_with(LODGE_BAD_STATE, "save: %s is saved already", machine.name);
 	else
+		status = layers_live_settle(call, &machine);
+	if (!status)
 		status = save(saving, path);
 	if (!status)
 		status = await_end(&machine);

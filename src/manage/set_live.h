@@ -5,16 +5,16 @@
 
 #include <stdbool.h>
 
-#include "manage/store.h"
+#include "manage/conf_change.h"
 
-/* DISK,WORD[,WORD...]: limits of one disk; exit statuses, after a complaint. *live: it counts now.
- * The lock STORE_CHANGE is held. */
-int set_live_disk(const struct store_machine *machine, const char *value, bool *live);
+/* DISK,WORD[,WORD...]: limits of one disk; exit statuses, after a complaint. *live: it counts as
+ * soon as the change is applied. */
+int set_live_disk(struct conf_change *change, const char *value, bool *live);
 
 /* Whether this value of --net changes nothing but the rate of `user`. */
 bool set_live_is_rate(const struct store_machine *machine, const char *value);
 
-/* A value of --net; of a machine that runs, and goes on with user, its rate counts now. */
-int set_live_net(const struct store_machine *machine, const char *value, bool *live);
+/* A value of --net; of a machine that runs, and goes on with user, its rate counts at once. */
+int set_live_net(struct conf_change *change, const char *value, bool *live);
 
 #endif

@@ -79,21 +79,6 @@ static bool is_memory_of_none(const char *file, const struct snapshots *snapshot
 	return dot[strlen(MEMORY)] || !entry || !entry->memory;
 }
 
-void snapshots_sweep(const struct store_machine *machine, const struct snapshots *snapshots)
-{
-	const struct dirent *entry;
-	char path[STORE_PATH];
-	DIR *directory;
-
-	store_path(machine, FOLDER, path);
-	directory = opendir(path);
-	while (directory && (entry = readdir(directory)))
-		if (is_memory_of_none(entry->d_name, snapshots))
-			unlinkat(dirfd(directory), entry->d_name, 0);
-	if (directory)
-		closedir(directory);
-}
-
 /* A layer's name as somebody may have written it. */
 static bool take_disk(const json_t *value, char *disk)
 {
@@ -209,20 +194,22 @@ static int read_all(const struct store_machine *machine, const struct layers *la
 	return 0;
 }
 
-int snapshots_read(const struct store_machine *machine, struct snapshots *snapshots)
+/* And machine.conf's layers. */
+static int read_with_layers(const struct store_machine *machine, struct snapshots *snapshots,
+			    struct layers *layers)
 {
 	struct machine_config *config = malloc(sizeof(*config));
-	struct layers layers = {.count = 0};
 	char reason[STORE_PATH + 512];
 	int error = config ? store_config(machine, config, reason, sizeof(reason)) : -ENOMEM;
 
 	memset(snapshots, 0, sizeof(*snapshots));
+	layers->count = 0;
 	/* What it finds before a disk that is no layer is enough. */
 	if (!error)
-		layers_find(machine, config, &layers, reason, sizeof(reason));
+		layers_find(machine, config, layers, reason, sizeof(reason));
 	free(config);
 	if (!error)
-		error = read_all(machine, &layers, snapshots);
+		error = read_all(machine, layers, snapshots);
 	if (error) {
 		snapshots_free(snapshots);
 		return error;
@@ -233,9 +220,16 @@ int snapshots_read(const struct store_machine *machine, struct snapshots *snapsh
 		if (snapshots->list[i].disk_count)
 			find_parent(machine, snapshots, snapshots->list[i].disks[0],
 				    snapshots->list[i].parent);
-	if (layers.count)
-		find_parent(machine, snapshots, layers.disks[0].file, snapshots->current);
+	if (layers->count)
+		find_parent(machine, snapshots, layers->disks[0].file, snapshots->current);
 	return 0;
+}
+
+int snapshots_read(const struct store_machine *machine, struct snapshots *snapshots)
+{
+	struct layers layers;
+
+	return read_with_layers(machine, snapshots, &layers);
 }
 
 void snapshots_free(struct snapshots *snapshots)
@@ -271,6 +265,56 @@ int snapshot_write(const struct store_machine *machine, const struct snapshot_en
 	if (!error)
 		error = safe_file_replace(path, text, strlen(text), 0600);
 	free(text);
+	return error;
+}
+
+/* A snapshot that was never finished. */
+static bool is_left(const struct store_machine *machine, const char *file,
+		    const struct layers *layers)
+{
+	struct snapshot_entry *entry = malloc(sizeof(*entry));
+	char reason[256];
+	bool left = entry && store_name_check(file, reason, sizeof(reason)) &&
+		    read_one(machine, file, entry) && is_unfinished(entry, layers);
+
+	free(entry);
+	return left;
+}
+
+static int sweep(const struct store_machine *machine, const struct snapshots *snapshots,
+		 const struct layers *layers)
+{
+	const struct dirent *entry;
+	char path[STORE_PATH];
+	DIR *directory;
+	int error = 0;
+
+	store_path(machine, FOLDER, path);
+	directory = opendir(path);
+	if (!directory)
+		return errno == ENOENT ? 0 : -errno;
+	while ((entry = readdir(directory)))
+		if ((is_memory_of_none(entry->d_name, snapshots) ||
+		     is_left(machine, entry->d_name, layers)) &&
+		    unlinkat(dirfd(directory), entry->d_name, 0))
+			error = -errno;
+	closedir(directory);
+	return error;
+}
+
+int snapshots_sweep(const struct store_machine *machine)
+{
+	struct snapshots snapshots;
+	char path[STORE_PATH];
+	struct layers layers;
+	int error = read_with_layers(machine, &snapshots, &layers);
+
+	if (!error)
+		error = sweep(machine, &snapshots, &layers);
+	store_path(machine, FOLDER, path);
+	if (!error)
+		error = safe_folder_sweep(path, NULL);
+	snapshots_free(&snapshots);
 	return error;
 }
 

@@ -44,8 +44,10 @@ void snapshot_memory_path(const struct store_machine *machine, const char *name,
  * may be others' too. */
 uint64_t snapshot_size(const struct store_machine *machine, const struct snapshot_entry *entry);
 
-/* Removes the memories that no snapshot has (any more). STORE_CHANGE is held. */
-void snapshots_sweep(const struct store_machine *machine, const struct snapshots *snapshots);
+/* Removes the memories that no snapshot has (any more), and snapshots that were never finished:
+ * those would count once machine.conf names other layers. STORE_CHANGE is held. 0 or a negative
+ * errno. */
+int snapshots_sweep(const struct store_machine *machine);
 
 /* Makes the folder that they are in. 0 or a negative errno. */
 int snapshots_folder(const struct store_machine *machine);

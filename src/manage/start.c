@@ -21,8 +21,10 @@
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
 #include "manage/kept.h"
+#include "manage/layers.h"
 #include "manage/managed.h"
 #include "manage/run.h"
+#include "manage/safe_file.h"
 
 /* All that is opened before the process is made. */
 struct start {
@@ -104,6 +106,10 @@ static int prepare(struct start *start, const struct options *extra, bool fresh)
 		return complain_with(LODGE_BAD_STATE, "%s is running already", machine->name);
 	if (error)
 		return complain_about(machine, "its lock", error);
+	/* What commands that were killed have left. */
+	safe_folder_sweep(machine->folder, "machine.conf");
+	if (!start->saved)
+		layers_tidy(start->managed.store, machine);
 	if (extra)
 		start->options = *extra;
 	else

@@ -31,7 +31,5 @@ int verb_not_saved(const struct verb_call *call, const struct store_machine *mac
 /* Changes a line of machine.conf (machine_conf_set). The lock STORE_CHANGE is held. */
 int verb_change_conf(const struct store_machine *machine, const char *key, const char *old,
 		     const char *value);
-/* The same for disk `number` (machine_conf_disk). */
-int verb_change_disk(const struct store_machine *machine, unsigned number, const char *value);
 
 #endif

@@ -50,11 +50,31 @@ static bool counts_when_saved(const struct store_machine *machine, const struct 
 	       (!strcmp(name, "--net") && set_live_is_rate(machine, given->value));
 }
 
+static int set_all(struct verb_call *call, struct conf_change *change, bool *live_only)
+{
+	int status = LODGE_OK;
+
+	for (unsigned i = 0; !status && i < call->value_count; i++) {
+		const char *name = call->values[i].option->name, *value = call->values[i].value;
+		bool live = false;
+
+		if (!strcmp(name, "--disk"))
+			status = set_live_disk(change, value, &live);
+		else if (!strcmp(name, "--net"))
+			status = set_live_net(change, value, &live);
+		else
+			status = conf_change_line(change, name + 2, NULL, value);
+		*live_only &= live;
+	}
+	return status;
+}
+
 static int set(struct verb_call *call)
 {
-	bool live_only = true;
 	struct store_machine machine;
+	struct conf_change change;
 	struct store store;
+	bool live_only = true;
 	int status;
 
 	if (!call->value_count)
@@ -69,17 +89,13 @@ static int set(struct verb_call *call)
 	for (unsigned i = 0; !status && i < call->value_count; i++)
 		if (!counts_when_saved(&machine, &call->values[i]))
 			status = verb_not_saved(call, &machine);
-	for (unsigned i = 0; !status && i < call->value_count; i++) {
-		const char *name = call->values[i].option->name, *value = call->values[i].value;
-		bool live = false;
-
-		if (!strcmp(name, "--disk"))
-			status = set_live_disk(&machine, value, &live);
-		else if (!strcmp(name, "--net"))
-			status = set_live_net(&machine, value, &live);
-		else
-			status = verb_change_conf(&machine, name + 2, NULL, value);
-		live_only &= live;
+	if (!status) {
+		status = conf_change_begin(&change, &machine);
+		if (!status)
+			status = set_all(call, &change, &live_only);
+		if (!status)
+			status = conf_change_apply(&change);
+		conf_change_end(&change);
 	}
 	if (!status && !live_only && store_is_locked(&machine, STORE_RUN))
 		printf("%s is running: this counts from its next start on\n", machine.name);

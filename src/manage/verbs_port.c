@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "manage/complain.h"
+#include "manage/conf_change.h"
 #include "manage/exitcodes.h"
 #include "manage/json.h"
 #include "manage/machine_conf.h"
@@ -16,46 +17,18 @@
 
 #define REASON (STORE_PATH + 512)
 
-/* What becomes of a text: of the line of a key, or of disk `number`. */
-struct change {
-	const char *key, *old; /* key NULL: the disk */
-	unsigned number;
-	const char *value;
-};
-
-static int change_conf(const struct store_machine *machine, const struct change *change)
-{
-	char path[STORE_PATH], reason[REASON], *text, *new;
-	size_t length;
-	int error;
-
-	store_path(machine, "machine.conf", path);
-	error = safe_file_read(path, STORE_CONF_MAX, &text, &length);
-	if (error)
-		return complain_with(LODGE_BAD_INPUT, "%s: %s", path, strerror(-error));
-	new = change->key ? machine_conf_set(text, length, change->key, change->old, change->value,
-					     reason, sizeof(reason))
-			  : machine_conf_disk(text, length, change->number, change->value, reason,
-					      sizeof(reason));
-	free(text);
-	if (!new)
-		return complain_with(LODGE_BAD_INPUT, "%s: %s", path, reason);
-	error = safe_file_replace(path, new, strlen(new), 0600);
-	free(new);
-	if (error)
-		return complain_with(LODGE_HOST_LACKS, "%s: %s", path, strerror(-error));
-	return LODGE_OK;
-}
-
 int verb_change_conf(const struct store_machine *machine, const char *key, const char *old,
 		     const char *value)
 {
-	return change_conf(machine, &(struct change){.key = key, .old = old, .value = value});
-}
+	struct conf_change change;
+	int status = conf_change_begin(&change, machine);
 
-int verb_change_disk(const struct store_machine *machine, unsigned number, const char *value)
-{
-	return change_conf(machine, &(struct change){.number = number, .value = value});
+	if (!status)
+		status = conf_change_line(&change, key, old, value);
+	if (!status)
+		status = conf_change_apply(&change);
+	conf_change_end(&change);
+	return status;
 }
 
 static int take_port(const struct verb_call *call, const char *word, char *text)

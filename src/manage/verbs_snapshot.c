@@ -10,7 +10,7 @@
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
 #include "manage/json.h"
-#include "manage/kept.h"
+#include "manage/layers_live.h"
 #include "manage/snapshot_live.h"
 #include "manage/start.h"
 #include "manage/verbs.h"
@@ -33,8 +33,10 @@ static void subject_close(struct subject *subject)
 	free(subject);
 }
 
-/* Nobody else may touch it; it must not run either. */
-enum opened { LOOKED_AT, CHANGED, STOPPED };
+/* Nobody else may touch it; and if it runs, machine.conf names what it writes to; or it must not
+ * run.
+ */
+enum opened { LOOKED_AT, CHANGED, AGREED, STOPPED };
 
 static int find_machine(const struct verb_call *call, enum opened how, struct subject *subject)
 {
@@ -42,6 +44,7 @@ static int find_machine(const struct verb_call *call, enum opened how, struct su
 
 	switch (how) {
 	case CHANGED:
+	case AGREED:
 		return verb_machine_changed(call, &subject->store, name, &subject->machine);
 	case STOPPED:
 		return verb_machine_stopped(call, &subject->store, name, &subject->machine);
@@ -62,6 +65,8 @@ static int subject_open(struct verb_call *call, enum opened how, struct subject 
 	status = verb_store(call, &subject->store);
 	if (!status)
 		status = find_machine(call, how, subject);
+	if (!status && how == AGREED && store_is_locked(&subject->machine, STORE_RUN))
+		status = layers_live_settle(call, &subject->machine);
 	if (!status && store_config(&subject->machine, &subject->config, reason, sizeof(reason)))
 		status = complain_with(LODGE_BAD_INPUT, "%s", reason);
 	error = status ? 0
@@ -130,11 +135,16 @@ static int make_snapshot(const struct verb_call *call, struct subject *subject, 
 /* For what changes its disks, which its memory knows. */
 static int subject_open_unsaved(struct verb_call *call, enum opened how, struct subject **subject)
 {
-	int status = subject_open(call, how, subject);
+	int status = subject_open(call, how, subject), error;
 
 	if (status)
 		return status;
 	status = verb_not_saved(call, &(*subject)->machine);
+	/* What was never finished must not count once machine.conf names other layers. */
+	error = status ? 0 : snapshots_sweep(&(*subject)->machine);
+	if (error)
+		status = complain_with(LODGE_HOST_LACKS, "%s: %s: its snapshots: %s",
+				       call->verb->name, call->words[0], strerror(-error));
 	if (status)
 		subject_close(*subject);
 	return status;
@@ -144,9 +154,7 @@ static int subject_open_unsaved(struct verb_call *call, enum opened how, struct 
 static void subject_end(struct subject *subject)
 {
 	layers_sweep(&subject->store, &subject->machine);
-	snapshots_free(&subject->snapshots);
-	if (!snapshots_read(&subject->machine, &subject->snapshots))
-		snapshots_sweep(&subject->machine, &subject->snapshots);
+	snapshots_sweep(&subject->machine);
 	subject_close(subject);
 }
 
@@ -162,7 +170,7 @@ static int create(struct verb_call *call)
 				     "snapshot create: %.80s: is no name for a snapshot: letters, "
 				     "digits, - and _, at most 31 of them",
 				     call->words[1]);
-	status = subject_open_unsaved(call, CHANGED, &subject);
+	status = subject_open_unsaved(call, AGREED, &subject);
 	if (status)
 		return status;
 	runs = store_is_locked(&subject->machine, STORE_RUN);

@@ -113,6 +113,28 @@ expect 0 "" start set
 expect 0 "from its next start on" set --memory 64M set
 expect 0 "" rm --force set
 
+# What the machine refuses, or can't be, changes nothing: neither machine.conf nor the machine.
+truncate -s 1M one.img
+expect 0 "" launch --quiet --disk "$PWD/one.img" --net none $tiny idle refused
+conf=$machines/refused/machine.conf
+echo "disk = $PWD/one.img,ro" >>"$conf"
+sed -i 's/^net = none/net = user/' "$conf"
+cp "$conf" conf.before
+same() { cmp -s "$conf" conf.before && ok || bad "$1: machine.conf has changed: $(diff conf.before "$conf")"; }
+expect 74 "there is no disk" set --disk vdb,rate=1M refused
+same "set --disk of a disk that it hasn't"
+expect 74 "there is no disk" set --disk vda,rate=1M --disk vdb,rate=1M refused
+same "set of one that it has and one that it hasn't"
+"$lodge" info refused | grep -q "rate=" && bad "set: a limit stayed: $("$lodge" info refused)" || ok
+expect 74 "no network card" set --net user,rate=1M refused
+same "set --net of a card that it hasn't"
+expect 65 "must be a number from 1 to 32" set --memory 64M --disk vda,rate=1M --cpus 99 refused
+same "set with a word that is no good"
+expect 0 "" set --disk vda,rate=1M --disk vda,ops=50 refused
+expect 0 "lodge0 rate=1048576 ops=50" info refused
+grep -q "one.img,rate=1M,ops=50" "$conf" && ok || bad "set --disk twice: $(cat "$conf")"
+expect 0 "" rm --force refused
+
 # Images of the store: a folder with an image.conf.
 images=$XDG_DATA_HOME/lodge/images
 mkdir -p "$images/small"
