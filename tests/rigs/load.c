@@ -10,9 +10,11 @@
  * input; each block that these say was written must be on the disk.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -144,6 +147,15 @@ static bool is_block(const uint64_t block[SECTORS / 8], uint64_t number)
 	return number && !memcmp(block, right, SECTORS);
 }
 
+static void disk_failed(const char *what, uint64_t number)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "a %s block %lu failed: %s", what, (unsigned long)number,
+		 strerror(errno));
+	broken(text);
+}
+
 /* Past the guest's cache; each block counts once the device has it, and an old one is read again.
  */
 static void write_disk(struct progress *progress)
@@ -162,9 +174,11 @@ static void write_disk(struct progress *progress)
 		uint64_t old = number > SLOTS ? number - SLOTS / 2 : 1;
 
 		fill_block(block, number);
-		if (pwrite(disk, block, SECTORS, (off_t)(number % SLOTS * SECTORS)) != SECTORS ||
-		    (number % 16 == 0 && fsync(disk)))
-			broken("a write failed");
+		errno = 0;
+		if (pwrite(disk, block, SECTORS, (off_t)(number % SLOTS * SECTORS)) != SECTORS)
+			disk_failed("write", number);
+		if (number % 16 == 0 && fsync(disk))
+			disk_failed("flush after", number);
 		progress->blocks = number;
 		if (pread(disk, block, SECTORS, (off_t)(old % SLOTS * SECTORS)) != SECTORS ||
 		    !is_block(block, old))
@@ -226,7 +240,9 @@ static void wait_for_step(void)
 		broken("the clock jumped");
 }
 
-static void end_when_told(void)
+/* The kernel breaks off what its disks are doing when it powers off: so nothing is under way then.
+ */
+static void end_when_told(pid_t writer)
 {
 	struct pollfd console = {.fd = 0, .events = POLLIN};
 	char typed = 0;
@@ -236,6 +252,8 @@ static void end_when_told(void)
 	printf("load: ends\n");
 	fflush(stdout);
 	tcdrain(1);
+	kill(writer, SIGKILL);
+	waitpid(writer, NULL, 0);
 	reboot(RB_POWER_OFF);
 }
 
@@ -247,6 +265,7 @@ static void work(void)
 	uint64_t state = 1;
 	uint32_t sum = 0;
 	int to = connected();
+	pid_t writer;
 
 	if (!tcgetattr(0, &terminal)) {
 		terminal.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
@@ -256,7 +275,8 @@ static void work(void)
 		sum_memory(progress);
 	if (fork() == 0)
 		compute(progress);
-	if (fork() == 0)
+	writer = fork();
+	if (writer == 0)
 		write_disk(progress);
 	for (unsigned long i = 1;; i++) {
 		sum = step(&state, sum);
@@ -265,7 +285,7 @@ static void work(void)
 		printf("load: step %lu %08x sums %lu vectors %lu blocks %lu\n", i, sum,
 		       progress->sums, progress->vectors, progress->blocks);
 		fflush(stdout);
-		end_when_told();
+		end_when_told(writer);
 	}
 }
 
