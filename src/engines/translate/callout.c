@@ -462,8 +462,9 @@ static bool recover(struct cpu *cpu, const struct fault *fault)
 	cpu->fault_block = (uint32_t)(block - code->blocks);
 	cpu->fault_step = (uint32_t)step;
 	read_place(cpu, &place, cpu->fault_block, cpu->fault_step);
-	for (unsigned i = RAX; i < R13; i++)
-		cpu->gpr[i] = fault->gpr[host_register(i)];
+	for (unsigned i = RAX; i <= R15; i++)
+		if (!is_spilled(i))
+			cpu->gpr[i] = fault->gpr[host_register(i)];
 	if (place.note->flags)
 		cpu_set_status(cpu, (uint32_t)fault->rflags & FLAG_STATUS);
 	return true;

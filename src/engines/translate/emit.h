@@ -16,7 +16,7 @@
 #include "lib/bytes.h"
 
 /* What the host's registers hold while translated code runs: see docs/translate.md. */
-enum { HOST_RSP = R13 /* the guest's rsp */, T0 = R14, T1 = R15 };
+enum { T0 = R9, T1 = R10, HOST_RSP = R11 /* the guest's rsp */ };
 
 struct emit {
 	uint8_t *at;

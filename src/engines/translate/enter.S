@@ -16,15 +16,15 @@
 	mov	%rcx, %gs:CPU_GPR+1*8
 	mov	%rdx, %gs:CPU_GPR+2*8
 	mov	%rbx, %gs:CPU_GPR+3*8
-	mov	%r13, %gs:CPU_GPR+4*8
+	mov	%r11, %gs:CPU_GPR+4*8
 	mov	%rbp, %gs:CPU_GPR+5*8
 	mov	%rsi, %gs:CPU_GPR+6*8
 	mov	%rdi, %gs:CPU_GPR+7*8
 	mov	%r8, %gs:CPU_GPR+8*8
-	mov	%r9, %gs:CPU_GPR+9*8
-	mov	%r10, %gs:CPU_GPR+10*8
-	mov	%r11, %gs:CPU_GPR+11*8
 	mov	%r12, %gs:CPU_GPR+12*8
+	mov	%r13, %gs:CPU_GPR+13*8
+	mov	%r14, %gs:CPU_GPR+14*8
+	mov	%r15, %gs:CPU_GPR+15*8
 .endm
 
 .macro load_flags_and_registers
@@ -35,23 +35,23 @@
 	mov	%gs:CPU_GPR+1*8, %rcx
 	mov	%gs:CPU_GPR+2*8, %rdx
 	mov	%gs:CPU_GPR+3*8, %rbx
-	mov	%gs:CPU_GPR+4*8, %r13
+	mov	%gs:CPU_GPR+4*8, %r11
 	mov	%gs:CPU_GPR+5*8, %rbp
 	mov	%gs:CPU_GPR+6*8, %rsi
 	mov	%gs:CPU_GPR+7*8, %rdi
 	mov	%gs:CPU_GPR+8*8, %r8
-	mov	%gs:CPU_GPR+9*8, %r9
-	mov	%gs:CPU_GPR+10*8, %r10
-	mov	%gs:CPU_GPR+11*8, %r11
 	mov	%gs:CPU_GPR+12*8, %r12
+	mov	%gs:CPU_GPR+13*8, %r13
+	mov	%gs:CPU_GPR+14*8, %r14
+	mov	%gs:CPU_GPR+15*8, %r15
 .endm
 
 /* rax: where to. */
 .macro resume
-	mov	%rax, %r14
+	mov	%rax, %r9
 	mov	%gs:CPU_RETURNS, %rsp
 	load_flags_and_registers
-	jmp	*%r14
+	jmp	*%r9
 .endm
 
 /* From the return stack to the dispatcher's. */
@@ -61,11 +61,11 @@
 .endm
 
 .macro save_flags
-	mov	%rax, %r15
+	mov	%rax, %r10
 	seto	%al
 	lahf
 	movw	%ax, %gs:CPU_FLAGS
-	mov	%r15, %rax
+	mov	%r10, %rax
 .endm
 
 .macro function name
@@ -108,8 +108,8 @@ function \name
 	pop	%rsi
 	leave_stack
 	mov	%gs:CPU_SELF, %rdi
-	mov	%r14, %rdx
-	mov	%r15, %rcx
+	mov	%r9, %rdx
+	mov	%r10, %rcx
 	call	\function
 	resume
 	.size	\name, . - \name
@@ -147,36 +147,36 @@ function \name
  */
 .macro thunk_recent name, function, tag
 function \name
-	pop	%r15
+	pop	%r10
 	leave_stack
 	push	%rax
 	push	%rcx
 	push	%rdx
-	mov	4(%r15), %eax
-	add	%gs:(%rax), %r14
-	mov	%r14, %rcx
+	mov	4(%r10), %eax
+	add	%gs:(%rax), %r9
+	mov	%r9, %rcx
 	shr	$TLB_INDEX_SHIFT, %rcx
 	and	$TLB_INDEX_MASK, %ecx
-	add	8(%r15), %ecx
+	add	8(%r10), %ecx
 	mov	%gs:(%rcx), %rdx
 	mov	%rdx, %gs:(%rax)
-	xor	%r14, %rdx
+	xor	%r9, %rdx
 	mov	%gs:(TLB_HOST - \tag)(%rcx), %rcx
 	mov	%rcx, %gs:8(%rax)
-	mov	16(%r15), %eax
+	mov	16(%r10), %eax
 	cmp	%rax, %rdx
 	ja	1f
-	mov	12(%r15), %eax
+	mov	12(%r10), %eax
 	movb	$1, %gs:(%rax)
-	lea	(%rcx, %rdx), %r14
-	movslq	24(%r15), %rcx
-	lea	28(%r15, %rcx), %r15
+	lea	(%rcx, %rdx), %r9
+	movslq	24(%r10), %rcx
+	lea	28(%r10, %rcx), %r10
 	pop	%rdx
 	pop	%rcx
 	pop	%rax
 	mov	%gs:CPU_RETURNS, %rsp
-	jmp	*%r15
-1:	mov	4(%r15), %eax
+	jmp	*%r10
+1:	mov	4(%r10), %eax
 	movabs	$RECENT_EMPTY_TAG, %rcx
 	mov	%rcx, %gs:(%rax)
 	mov	%rcx, %gs:8(%rax)
@@ -184,9 +184,9 @@ function \name
 	pop	%rcx
 	pop	%rax
 	save_registers
-	mov	%r15, %rsi
+	mov	%r10, %rsi
 	mov	%gs:CPU_SELF, %rdi
-	mov	%r14, %rdx
+	mov	%r9, %rdx
 	call	\function
 	resume
 	.size	\name, . - \name
@@ -199,7 +199,7 @@ function \name
 function thunk_jump
 	save_registers
 	leave_stack
-	mov	%r14, %gs:CPU_RIP
+	mov	%r9, %gs:CPU_RIP
 	mov	%gs:CPU_SELF, %rdi
 	call	translate_jump
 	resume
@@ -212,18 +212,18 @@ function thunk_jump
  */
 function thunk_return
 	mov	%rcx, %gs:CPU_SCRATCH
-	lea	8(%rsp), %r15
+	lea	8(%rsp), %r10
 	.rept	8
-	add	$8, %r15
-	cmp	%gs:CPU_RETURNS_TOP, %r15
+	add	$8, %r10
+	cmp	%gs:CPU_RETURNS_TOP, %r10
 	jae	2f
-	mov	(%r15), %rcx
-	cmp	%r14, RETURN_POINT_CONSTANT(%rcx)
+	mov	(%r10), %rcx
+	cmp	%r9, RETURN_POINT_CONSTANT(%rcx)
 	je	1f
 	.endr
 2:	mov	%gs:CPU_SCRATCH, %rcx
 	ret
-1:	mov	%r15, %rsp
+1:	mov	%r10, %rsp
 	mov	%gs:CPU_SCRATCH, %rcx
 	ret
 	.size	thunk_return, . - thunk_return
@@ -233,15 +233,15 @@ function thunk_return_empty
 	sub	$8, %rsp
 	cmpb	$0, %gs:CPU_VIEW
 	jne	thunk_jump
-	mov	%r14d, %r15d
-	shl	$4, %r15d
-	xor	%r14d, %r15d
-	and	$JUMP_INDEX_MASK, %r15d
-	cmp	%gs:CPU_JUMP(%r15), %r14
+	mov	%r9d, %r10d
+	shl	$4, %r10d
+	xor	%r9d, %r10d
+	and	$JUMP_INDEX_MASK, %r10d
+	cmp	%gs:CPU_JUMP(%r10), %r9
 	jne	thunk_jump
 	cmpl	$0, %gs:CPU_KICK
 	jne	thunk_jump
-	jmp	*%gs:CPU_JUMP+8(%r15)
+	jmp	*%gs:CPU_JUMP+8(%r10)
 	.size	thunk_return_empty, . - thunk_return_empty
 
 /*

@@ -230,7 +230,7 @@ static bool translate_lea(struct translation *t, const struct insn *insn)
 
 	/* The plain case: what the guest's lea says, in one. */
 	if (insn->operand_size >= 4 && insn->address_size == 8 && !is_spilled(insn->reg) &&
-	    insn->base < R13 && !is_spilled(insn->index)) {
+	    insn->base <= R15 && !is_spilled(insn->base) && !is_spilled(insn->index)) {
 		emit_memory(&t->emit, EMIT_LEA, insn->operand_size, to, host_register(insn->base),
 			    insn->index == INSN_NO_REGISTER ? INSN_NO_REGISTER
 							    : host_register(insn->index),

@@ -292,8 +292,6 @@ uint16_t insn_registers_written(const struct insn *insn)
 	return named_registers(insn).written;
 }
 
-#define SPILLED 0xe000u
-
 /* Who holds the spilled registers that an instruction names. */
 struct plan {
 	struct registers registers;
@@ -322,11 +320,9 @@ static bool plan_make(struct plan *plan, const struct insn *insn, unsigned avail
 	plan->loaded = plan->registers.used & SPILLED;
 	if (is_move(insn))
 		plan->loaded &= plan->registers.read;
-	for (unsigned i = 0; i < R13; i++)
+	for (unsigned i = RAX; i <= R15; i++) {
 		plan->rename[i] = (uint8_t)host_register(i);
-	for (unsigned i = R13; i <= R15; i++) {
-		plan->rename[i] = (uint8_t)i;
-		if (!(plan->registers.used & 1u << i))
+		if (!(plan->registers.used & SPILLED & 1u << i))
 			continue;
 		if (!available)
 			return false;
@@ -349,7 +345,7 @@ static bool plan_share(struct plan *plan, const struct insn *insn, unsigned sour
 	if (!insn->vex || (insn->op->attributes & (OP_SSE | OP_AVX)) ||
 	    (plan->loaded & plan->registers.written))
 		return false;
-	for (unsigned i = R13; i <= R15; i++) {
+	for (unsigned i = R9; i <= R11; i++) {
 		unsigned *available = plan->loaded & 1u << i ? &sources : &results;
 
 		if (!(plan->registers.used & 1u << i))
@@ -364,14 +360,14 @@ static bool plan_share(struct plan *plan, const struct insn *insn, unsigned sour
 
 static void plan_load(struct translation *t, const struct plan *plan)
 {
-	for (unsigned i = R13; i <= R15; i++)
+	for (unsigned i = R9; i <= R11; i++)
 		if (plan->loaded & 1u << i)
 			emit_cpu(&t->emit, EMIT_LOAD, 8, plan->rename[i], gpr_offset(i));
 }
 
 static void plan_store(struct translation *t, const struct plan *plan)
 {
-	for (unsigned i = R13; i <= R15; i++)
+	for (unsigned i = R9; i <= R11; i++)
 		if (plan->registers.written & 1u << i)
 			emit_cpu(&t->emit, EMIT_STORE, 8, plan->rename[i], gpr_offset(i));
 }

@@ -129,8 +129,8 @@ static void emit_restore(struct translation *t, const struct insn *insn, enum fo
 
 /* Registers that no copied instruction writes without naming them, and that have no other home. */
 #define SHARED_BASES                                                                               \
-	(1u << RBX | 1u << RBP | 1u << RSI | 1u << RDI | 1u << R8 | 1u << R9 | 1u << R10 |         \
-	 1u << R11 | 1u << R12)
+	(1u << RBX | 1u << RBP | 1u << RSI | 1u << RDI | 1u << R8 | 1u << R12 | 1u << R13 |        \
+	 1u << R14 | 1u << R15)
 #define SHARED_SPAN 4096 /* the longest range */
 
 static bool shares(const struct step *step)

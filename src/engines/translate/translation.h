@@ -121,9 +121,12 @@ static inline uint8_t *translation_trampoline(const struct translation *translat
 	return translation->code->memory.write + trampoline * TRAMPOLINE_BYTES;
 }
 
+/* Guest registers whose host registers are taken: those that compilers use least. */
+#define SPILLED (1u << R9 | 1u << R10 | 1u << R11)
+
 static inline bool is_spilled(unsigned number)
 {
-	return number >= R13 && number <= R15;
+	return number >= R9 && number <= R11;
 }
 
 static inline uint32_t gpr_offset(unsigned number)

@@ -76,7 +76,20 @@ TEST(memory_is_reached)
 	EXPECT_EQ(state->gpr[RDX], 0x6677);
 }
 
-GUEST(spilled, "mov $0x1111, %r13d; mov $-1, %r14; lea (%r13,%r13,2), %r15; mov %r15d, %r14d; add "
+GUEST(spilled, "mov $0x1111, %r9d; mov $-1, %r10; lea (%r9,%r9,2), %r11; mov %r11d, %r10d; add "
+	       "%r10, %r9;"
+	       "mov $0x200000, %r12; mov %r9, (%r12); mov %r12, %r9; add 0(%r9), %r11; movb $7, "
+	       "(%r9); mov (%r9), %r10b;"
+	       "mov $8, %r10d; mov %r11, (%r9,%r10,4); mov (%r9,%r10,4), %r11w; xchg %r9, %r11; "
+	       "push %r9; push %r10;"
+	       "pop %r11; pop %rax; cmp %r11, %r10; setz %r9b; cmovnz %eax, %r10d; mov %r10, "
+	       "%rsp; shl $3, %r11; bswap %r11; hlt");
+TEST(spilled_registers_keep_their_values)
+{
+	RUN(spilled);
+}
+
+GUEST(renamed, "mov $0x1111, %r13d; mov $-1, %r14; lea (%r13,%r13,2), %r15; mov %r15d, %r14d; add "
 	       "%r14, %r13;"
 	       "mov $0x200000, %r12; mov %r13, (%r12); mov %r12, %r13; add 0(%r13), %r15; movb $7, "
 	       "(%r13); mov (%r13), %r14b;"
@@ -84,9 +97,9 @@ GUEST(spilled, "mov $0x1111, %r13d; mov $-1, %r14; lea (%r13,%r13,2), %r15; mov 
 	       "push %r13; push %r14;"
 	       "pop %r15; pop %rax; cmp %r15, %r14; setz %r13b; cmovnz %eax, %r14d; mov %r14, "
 	       "%rsp; shl $3, %r15; bswap %r15; hlt");
-TEST(spilled_registers_keep_their_values)
+TEST(other_registers_keep_theirs)
 {
-	RUN(spilled);
+	RUN(renamed);
 }
 
 GUEST(flags_kept, "mov $0x200000, %rdi; xor %edx, %edx; stc; mov (%rdi), %rax; adc $0, %edx; cmp "
