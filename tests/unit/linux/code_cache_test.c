@@ -188,15 +188,18 @@ TEST(generated_code_runs_on_every_vcpu)
 		EXPECT_EQ(guest.vm.vcpus[i]->state.gpr[RDX], 200 * 201 / 2);
 }
 
-GUEST(endless, "xor %eax, %eax; 1: inc %rax; jnz 1b; hlt");
+GUEST(endless, "xor %eax, %eax; 1: inc %rax; mov %rax, 0x200000; jnz 1b; hlt");
 TEST(a_kick_ends_a_running_loop)
 {
+	_Atomic uint64_t *count;
 	pthread_t thread;
 
 	guest_create(&guest, 1);
+	count = guest_at(&guest, GUEST_DATA);
 	memcpy(guest_at(&guest, GUEST_CODE), endless, (size_t)(endless_end - endless));
 	pthread_create(&thread, NULL, run_vcpu, guest.vm.vcpus[0]);
-	usleep(20000);
+	for (unsigned i = 0; i < 60000 && atomic_load(count) <= 1000; i++)
+		usleep(1000);
 	vcpu_post(guest.vm.vcpus[0], PENDING_STOP);
 	engine_translate.kick(guest.vm.vcpus[0]);
 	pthread_join(thread, NULL);
