@@ -110,7 +110,9 @@ void vcpu_post(struct vcpu *vcpu, uint32_t bits)
 		vcpu->vm->engine->kick(vcpu);
 		break;
 	case VCPU_WAITING:
-		host_vcpu_wake(vcpu);
+		/* Who waits looks at that when it would go on. */
+		if (bits != PENDING_HOLD)
+			host_vcpu_wake(vcpu);
 		break;
 	}
 }
@@ -250,6 +252,25 @@ static void vcpu_park(struct vcpu *vcpu)
 	atomic_store(&vcpu->place, VCPU_OUTSIDE);
 }
 
+static bool is_held(const struct vcpu *vcpu)
+{
+	uint64_t until = atomic_load_explicit(&vcpu->vm->held_until, memory_order_relaxed);
+
+	return until && host_now() < until;
+}
+
+/* Until vm_hold lets it go on, or it is to leave or to park. */
+static void vcpu_stand(struct vcpu *vcpu)
+{
+	uint64_t begin = host_now();
+
+	atomic_store(&vcpu->place, VCPU_WAITING);
+	while (is_held(vcpu) && !(atomic_load(&vcpu->pending) & (PENDING_PAUSE | PENDING_STOP)))
+		host_vcpu_wait(vcpu, atomic_load(&vcpu->vm->held_until));
+	atomic_store(&vcpu->place, VCPU_OUTSIDE);
+	vcpu->held += host_now() - begin;
+}
+
 static void take_init(struct vcpu *vcpu)
 {
 	vcpu_sync(vcpu);
@@ -274,27 +295,39 @@ static void take_sipi(struct vcpu *vcpu)
 	vm_unlock(vcpu->vm);
 }
 
+/* An event ends its hlt; the engine delivers it. */
+static void wait_for_event(struct vcpu *vcpu, uint32_t pending)
+{
+	uint32_t waking = waking_bits(vcpu);
+
+	if (pending & waking)
+		vcpu->state.activity = VCPU_RUNNING;
+	else
+		vcpu_sleep(vcpu, waking);
+}
+
 /* Sees to what keeps the vcpu from running. False if it is to leave. */
 static bool make_runnable(struct vcpu *vcpu)
 {
 	for (;;) {
-		uint32_t pending = atomic_load(&vcpu->pending), waking;
+		uint32_t pending = atomic_load(&vcpu->pending);
 
 		if (pending & PENDING_STOP)
 			return false;
 		else if (pending & PENDING_PAUSE)
 			vcpu_park(vcpu);
+		else if (pending & PENDING_HOLD)
+			vcpu_withdraw(vcpu, PENDING_HOLD); /* is_held tells */
 		else if (pending & PENDING_INIT)
 			take_init(vcpu);
 		else if (pending & PENDING_SIPI)
 			take_sipi(vcpu);
-		else if (vcpu->state.activity == VCPU_RUNNING || vcpu->vm->engine->apics)
+		else if (vcpu->state.activity != VCPU_RUNNING && !vcpu->vm->engine->apics)
+			wait_for_event(vcpu, pending);
+		else if (!is_held(vcpu))
 			return true;
-		else if (!(pending & (waking = waking_bits(vcpu))))
-			vcpu_sleep(vcpu, waking);
 		else
-			vcpu->state.activity =
-				VCPU_RUNNING; /* an event ends the hlt; the engine delivers it */
+			vcpu_stand(vcpu);
 	}
 }
 

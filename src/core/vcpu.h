@@ -84,6 +84,7 @@ enum {
 	PENDING_SIPI = 8,
 	PENDING_STOP = 16, /* vcpu_run is to return */
 	PENDING_PAUSE = 32,
+	PENDING_HOLD = 64, /* vm->held_until has become later */
 };
 
 /* Where the vcpu's thread is, so that vcpu_post knows what it takes to be noticed. */
@@ -125,6 +126,7 @@ struct vcpu {
 	uint64_t
 		slept; /* likewise: nanoseconds that it waited for an event, as far as core knows */
 	uint64_t polled; /* likewise: those of them in which it kept the host's processor */
+	uint64_t held;	 /* likewise: nanoseconds that it could have run and vm_hold kept it from */
 };
 
 /*

@@ -177,6 +177,18 @@ void vm_vcpu_parked(struct vm *vm)
 	host_vm_notify(vm);
 }
 
+void vm_hold(struct vm *vm, uint64_t until)
+{
+	bool later = until > atomic_exchange(&vm->held_until, until);
+
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		if (later)
+			vcpu_post(vm->vcpus[i], PENDING_HOLD);
+		else
+			host_vcpu_wake(vm->vcpus[i]);
+	}
+}
+
 void vm_resume(struct vm *vm)
 {
 	if (!vm->pausing)

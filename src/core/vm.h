@@ -53,10 +53,11 @@ struct vm {
 	_Atomic int stop;     /* enum vm_stop */
 	int stop_code; /* with VM_TEST_EXIT: the value written; valid once the vcpus' threads have
 			  ended */
-	const char *stop_reason; /* with VM_FAILED */
-	uint64_t time_offset;	 /* guest time = host_now() + time_offset (wrapping) */
-	bool pausing;		 /* between vm_pause and vm_resume */
-	bool paused;		 /* all vcpus are parked: guest time stands still */
+	const char *stop_reason;     /* with VM_FAILED */
+	_Atomic uint64_t held_until; /* host_now() before which no vcpu runs; 0: never held */
+	uint64_t time_offset;	     /* guest time = host_now() + time_offset (wrapping) */
+	bool pausing;		     /* between vm_pause and vm_resume */
+	bool paused;		     /* all vcpus are parked: guest time stands still */
 	uint32_t pauses; /* how often it became paused, or was to be paused when it was already */
 	uint64_t paused_at, paused_tsc; /* host_now() and vm_tsc() when it became paused */
 	/* Guests' TSCs run at another speed than the host's: ratio * 2^-shift times as fast. Ratio
@@ -104,6 +105,13 @@ uint64_t vm_time(const struct vm *vm);
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
 bool vm_paused(const struct vm *vm);
+
+/*
+ * No vcpu runs before host_now() is `until`; 0 or what is past: those that are held go on at once.
+ * Guest time goes on, and so do timers and devices. One that runs leaves its engine soon. Any
+ * thread, any lock state; one caller at a time.
+ */
+void vm_hold(struct vm *vm, uint64_t until);
 
 /* For vcpu_run: a vcpu's thread has parked. Vm's lock held. */
 void vm_vcpu_parked(struct vm *vm);

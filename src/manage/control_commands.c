@@ -52,17 +52,17 @@ static void status(struct run *run, struct control_call *call)
 	const struct options *options = run->options;
 
 	control_answer(
-		call,
-		json_pack("{s:s, s:i, s:s, s:i, s:I, s:s, s:s, s:o, s:f, s:f, s:o, s:o, s:o, s:b}",
-			  "state", vm_state_name(run), "pid", (int)namespaces_pid(), "name",
-			  options->name ? options->name : "", "cpus", (int)options->cpus, "memory",
-			  (json_int_t)options->memory, "engine", run->engine->name, "cpu-model",
-			  options->cpu_model ? options->cpu_model : "x86-64-v2", "sandbox",
-			  sandbox_list(&run->sandbox), "uptime",
-			  (double)(host_now() - run->started) / (double)SECOND, "guest-time",
-			  (double)vm_time(&run->vm) / (double)SECOND, "disks", control_disks(run),
-			  "network", control_network(run), "ports", control_ports_list(run),
-			  "saving", run->save.begun));
+		call, json_pack("{s:s, s:i, s:s, s:i, s:I, s:s, s:s, s:o, s:f, s:f, s:o, s:o, s:o, "
+				"s:o, s:b}",
+				"state", vm_state_name(run), "pid", (int)namespaces_pid(), "name",
+				options->name ? options->name : "", "cpus", (int)options->cpus,
+				"memory", (json_int_t)options->memory, "engine", run->engine->name,
+				"cpu-model", options->cpu_model ? options->cpu_model : "x86-64-v2",
+				"sandbox", sandbox_list(&run->sandbox), "uptime",
+				(double)(host_now() - run->started) / (double)SECOND, "guest-time",
+				(double)vm_time(&run->vm) / (double)SECOND, "cpu", control_cpu(run),
+				"disks", control_disks(run), "network", control_network(run),
+				"ports", control_ports_list(run), "saving", run->save.begun));
 }
 
 static void stats(struct run *run, struct control_call *call)
@@ -252,6 +252,10 @@ const struct control_command control_commands[] = {
 	 control_port_add,
 	 "forwards one: [IP:]HOST:GUEST[/udp]"},
 	{"port-remove", {{"port", 's', true}, {NULL, 0, false}}, control_port_remove, "ends that"},
+	{"cpu-limit",
+	 {{"cap", 'i', false}, {"weight", 'i', false}, {NULL, 0, false}},
+	 control_cpu_limit,
+	 "percent of one processor that it may use at most, 0: any; its share of them"},
 	{"disk-limit",
 	 {{"disk", 's', true},
 	  {"rate", 'i', false},

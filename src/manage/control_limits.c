@@ -5,6 +5,7 @@
 
 #include "core/host.h"
 #include "devices/virtio/net.h"
+#include "machines/machine_file.h"
 #include "manage/control_message.h"
 #include "manage/managed.h"
 #include "manage/run_state.h"
@@ -100,6 +101,59 @@ void control_disk_limit(struct run *run, struct control_call *call)
 	}
 	hold_limit(run->disks[number], &limits);
 	control_answer(call, NULL);
+}
+
+/* Processors */
+
+json_t *control_cpu(const struct run *run)
+{
+	const struct limits *limits = &run->limits;
+	bool grouped = limits->group.entered;
+	uint64_t held = 0;
+
+	for (unsigned i = 0; i < run->vm.vcpu_count; i++)
+		held += run->vm.vcpus[i]->held;
+	return json_pack("{s:i, s:s, s:s, s:s, s:i, s:f}", "cap", (int)limits->cap, "cap-by",
+			 grouped ? "cgroup" : "lodge", "cgroup", grouped ? limits->group.path : "",
+			 "why", limits->group.why, "weight", grouped ? (int)limits->weight : 0,
+			 "held", (double)held / 1e9);
+}
+
+static int set_cpu_limits(struct run *run, long long cap, long long weight)
+{
+	struct limits *limits = &run->limits;
+	int error = 0;
+
+	if (cap != limits->cap)
+		error = limits_cap(limits, &run->vm, (unsigned)cap);
+	if (!error && weight && weight != limits->weight)
+		error = limits_weight(limits, (unsigned)weight);
+	return error;
+}
+
+void control_cpu_limit(struct run *run, struct control_call *call)
+{
+	long long cap = control_integer(call, "cap", (long long)run->limits.cap);
+	long long weight = control_integer(call, "weight", 0);
+	int error;
+
+	if (cap < 0 || cap > MACHINE_CAP_MAX || weight < 0 || weight > MACHINE_WEIGHT_MAX) {
+		control_fail(call, CONTROL_BAD_ARGUMENT,
+			     "cpu-limit: cap must be 0 (none) to %d, weight 1 to %d",
+			     MACHINE_CAP_MAX, MACHINE_WEIGHT_MAX);
+		return;
+	}
+	if (weight && !run->limits.group.entered) {
+		control_fail(call, CONTROL_BAD_STATE,
+			     "cpu-limit: weight: the machine has no control group: its nice value "
+			     "is set from outside");
+		return;
+	}
+	error = set_cpu_limits(run, cap, weight);
+	if (error)
+		control_fail(call, CONTROL_HOST, "cpu-limit: %s", strerror(-error));
+	else
+		control_answer(call, NULL);
 }
 
 /* Network */

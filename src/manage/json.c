@@ -67,6 +67,12 @@ void json_number(struct json *json, const char *name, uint64_t number)
 	printf("%" PRIu64, number);
 }
 
+void json_signed(struct json *json, const char *name, int64_t number)
+{
+	element(json, name);
+	printf("%" PRId64, number);
+}
+
 void json_bool(struct json *json, const char *name, bool value)
 {
 	element(json, name);

@@ -16,6 +16,7 @@ void json_begin(struct json *json, const char *name, char bracket); /* '{' or '[
 void json_end(struct json *json, char bracket); /* '}' or ']'; the outermost one ends the line */
 void json_text(struct json *json, const char *name, const char *text); /* NULL: null */
 void json_number(struct json *json, const char *name, uint64_t number);
+void json_signed(struct json *json, const char *name, int64_t number);
 void json_bool(struct json *json, const char *name, bool value);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "manage/live.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "manage/control_client.h"
 
@@ -49,12 +51,42 @@ static const struct {
 };
 #define FIGURES (sizeof(figures) / sizeof(figures[0]))
 
+/* Of its process, as the kernel has it. */
+static int nice_of(const json_t *live)
+{
+	uint64_t pid = live_number(live, "pid");
+
+	return pid && pid < INT_MAX ? getpriority(PRIO_PROCESS, (id_t)pid) : 0;
+}
+
+static void put_limits_of_cpu(const json_t *live)
+{
+	const json_t *cpu = json_object_get(live, "cpu");
+	uint64_t cap = live_number(cpu, "cap"), weight = live_number(cpu, "weight");
+	const char *group = text_of(cpu, "cgroup"), *why = text_of(cpu, "why");
+	int nice = nice_of(live);
+
+	if (cap)
+		printf("%-12scpu cap=%llu, by %s\n", "limits", (unsigned long long)cap,
+		       *group ? "its control group" : "Lodge itself");
+	if (weight)
+		printf("%-12scpu weight=%llu, by its control group\n", "limits",
+		       (unsigned long long)weight);
+	if (nice)
+		printf("%-12scpu nice=%d\n", "limits", nice);
+	if (*group)
+		printf("%-12s%s\n", "cgroup", group);
+	else if (*why)
+		printf("%-12snone: %s\n", "cgroup", why);
+}
+
 static void put_limits(const json_t *live)
 {
 	uint64_t rate = live_number(json_object_get(live, "network"), "rate");
 	const json_t *disk;
 	size_t number;
 
+	put_limits_of_cpu(live);
 	json_array_foreach(json_object_get(live, "disks"), number, disk)
 	{
 		const json_t *limits = json_object_get(disk, "limits");
@@ -76,12 +108,27 @@ static void put_limits(const json_t *live)
 		printf("%-12snetwork rate=%llu\n", "limits", (unsigned long long)rate);
 }
 
+static void put_limits_of_cpu_json(struct json *out, const json_t *live)
+{
+	static const char *const texts[] = {"cap-by", "cgroup", "why"};
+	const json_t *cpu = json_object_get(live, "cpu");
+
+	json_begin(out, "cpu", '{');
+	json_number(out, "cap", live_number(cpu, "cap"));
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		json_text(out, texts[i], *text_of(cpu, texts[i]) ? text_of(cpu, texts[i]) : NULL);
+	json_number(out, "cgroup-weight", live_number(cpu, "weight"));
+	json_signed(out, "nice", nice_of(live));
+	json_end(out, '}');
+}
+
 static void put_limits_json(struct json *out, const json_t *live)
 {
 	const json_t *network = json_object_get(live, "network"), *disk;
 	size_t number;
 
 	json_begin(out, "limits", '{');
+	put_limits_of_cpu_json(out, live);
 	json_begin(out, "disks", '[');
 	json_array_foreach(json_object_get(live, "disks"), number, disk)
 	{

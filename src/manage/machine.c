@@ -225,10 +225,20 @@ static int merge_net(struct options *options, const struct machine_config *machi
 	return 0;
 }
 
+static void merge_limits(struct options *options, const struct machine_config *machine)
+{
+	if (!options_given(options, "--processors"))
+		options->processors = machine->processors;
+	if (!options_given(options, "--weight"))
+		options->weight = machine->weight;
+	if (!options_given(options, "--cap"))
+		options->cap = machine->cap;
+}
+
 /* What bare metal does and Linux does not. */
 static void tell_ignored(const struct machine_config *machine, const char *path)
 {
-	static const enum machine_key ignored[] = {MACHINE_CAP, MACHINE_DISK_MEMORY, MACHINE_START};
+	static const enum machine_key ignored[] = {MACHINE_DISK_MEMORY, MACHINE_START};
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		if (machine->lines[ignored[i]])
@@ -287,8 +297,7 @@ static int merge_saved(struct options *options, const struct machine_config *mac
 			 error == -E2BIG ? "there are too many ports" : "no memory");
 		return error;
 	}
-	options->processors = machine->processors;
-	options->weight = machine->weight;
+	merge_limits(options, machine);
 	error = merge_rate(options, machine, reason, size);
 	if (error)
 		return error;
@@ -314,8 +323,7 @@ int machine_merge(struct options *options, const struct machine_config *machine,
 	if (machine->lines[MACHINE_MEMORY] && !options_given(options, "--memory"))
 		options->memory = machine->memory;
 	options->test_devices |= machine->test_devices;
-	options->processors = machine->processors;
-	options->weight = machine->weight;
+	merge_limits(options, machine);
 	tell_ignored(machine, path);
 	error = merge_disks(options, machine, path, reason, size);
 	if (!error)

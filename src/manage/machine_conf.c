@@ -118,6 +118,12 @@ static void put_rest(FILE *out, const struct options *options, const struct imag
 		fprintf(out, "port = %s\n", options->forwards[i]);
 	for (unsigned i = 0; i < options->share_count; i++)
 		put_share(out, &options->shares[i]);
+	if (options_given(options, "--weight"))
+		fprintf(out, "weight = %u\n", options->weight);
+	if (options_given(options, "--cap"))
+		fprintf(out, "cap = %u\n", options->cap);
+	if (options->processors_text)
+		fprintf(out, "processors = %s\n", options->processors_text);
 	if (options->engine)
 		fprintf(out, "engine = %s\n", options->engine);
 	if (options->cpu_model)

@@ -10,6 +10,7 @@
 #include "core/host.h"
 #include "core/vm.h"
 #include "lib/word.h"
+#include "machines/machine_keys.h"
 #include "manage/seed.h"
 #include "manage/stats.h"
 #include "network/lan.h"
@@ -142,6 +143,46 @@ static bool set_memory(struct options *options, const char *value, char *reason,
 	if (options->memory % (2 * MIB))
 		return wrong(reason, size, "must be a multiple of 2 MiB");
 	return true;
+}
+
+/* In the words of the machine file. */
+static bool take_limit(enum machine_key key, struct machine_config *config, const char *value,
+		       char *reason, size_t size)
+{
+	char why[MACHINE_KEY_REASON];
+
+	return machine_keys[key].set(config, value, why) || wrong(reason, size, "%s", why);
+}
+
+static bool set_weight(struct options *options, const char *value, char *reason, size_t size)
+{
+	struct machine_config config;
+	bool good = take_limit(MACHINE_WEIGHT, &config, value, reason, size);
+
+	if (good)
+		options->weight = config.weight;
+	return good;
+}
+
+static bool set_cap(struct options *options, const char *value, char *reason, size_t size)
+{
+	struct machine_config config;
+	bool good = take_limit(MACHINE_CAP, &config, value, reason, size);
+
+	if (good)
+		options->cap = config.cap;
+	return good;
+}
+
+static bool set_processors(struct options *options, const char *value, char *reason, size_t size)
+{
+	struct machine_config config;
+	bool good = take_limit(MACHINE_PROCESSORS, &config, value, reason, size);
+
+	if (good)
+		options->processors = config.processors;
+	options->processors_text = value;
+	return good;
 }
 
 /* One of vlan=N, trunk and rate=SIZE. */
@@ -389,6 +430,14 @@ const struct option options_table[] = {
 	 "how many processors, 1 to 32 (default 1)"},
 	{"--memory", "SIZE", COMMAND_MACHINE, false, set_memory,
 	 "memory: 512M, 2G, 64MiB (default 512M)"},
+	{"--weight", "N", COMMAND_MACHINE, false, set_weight,
+	 "its share of processor time among machines, 1 to 10000 (default 100); more than that is "
+	 "for root"},
+	{"--cap", "PERCENT", COMMAND_MACHINE, false, set_cap,
+	 "how much of one processor it may use at most, all its processors together: 250 is two "
+	 "and a half (default 0: no cap)"},
+	{"--processors", "all|LIST", COMMAND_MACHINE, false, set_processors,
+	 "which of this host's processors it may run on: 0-3,5 (default all)"},
 	{"--net", "user[,rate=SIZE]|none|tap|NAME", COMMAND_MACHINE, false, set_net,
 	 "a network card behind address translation, which needs no rights (user; rate: no more "
 	 "bytes a second, each way); none (default, but for the prepared guest); a tap of this "

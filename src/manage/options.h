@@ -68,7 +68,9 @@ struct options {
 	unsigned cpus;
 	uint64_t processors; /* of this host, a bit each, on which it may run; 0: any (limits.h) */
 	unsigned weight;     /* its share of them, in hundredths of the usual one; 0: that */
-	uint64_t memory;     /* bytes */
+	unsigned cap;	     /* percent of one of them that it may use at most; 0: any */
+	const char *processors_text; /* as they were written; NULL: not given */
+	uint64_t memory;	     /* bytes */
 	enum options_net net;
 	struct options_network network;		    /* with NET_LAN; its rate with NET_USER */
 	struct options_tap tap;			    /* with NET_TAP */

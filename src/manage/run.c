@@ -26,7 +26,6 @@
 #include "manage/exitcodes.h"
 #include "manage/guest.h"
 #include "manage/images.h"
-#include "manage/limits.h"
 #include "manage/machine.h"
 #include "manage/managed.h"
 #include "manage/run_state.h"
@@ -524,6 +523,22 @@ static int enter_sandbox(struct run *run)
 	return LODGE_OK;
 }
 
+/* Once all is ready: what that took isn't the guest's. */
+static int begin_cap(struct run *run)
+{
+	int error;
+
+	if (!run->limits.cap)
+		return LODGE_OK;
+	vm_lock(&run->vm);
+	error = limits_cap(&run->limits, &run->vm, run->limits.cap);
+	vm_unlock(&run->vm);
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "cap %u: %s", run->limits.cap,
+				     strerror(-error));
+	return LODGE_OK;
+}
+
 /* The guest's kernel said that it panicked, or its processor gave up. */
 static int guest_failed(struct run *run, int status, const char *what)
 {
@@ -667,6 +682,7 @@ static void clean_up(struct run *run)
 		close(run->disk_files[i]);
 	}
 	shares_close(&run->shares);
+	limits_end(&run->limits);
 	if (run->attached)
 		linux_vm_detach(&run->vm);
 	if (run->vm_made)
@@ -707,13 +723,15 @@ int run(struct options *options)
 		status = throwaway_begin(&run->throwaway, options);
 	/* Before there are threads, which inherit it. */
 	if (!status)
-		status = limits_apply(options);
+		status = limits_apply(&run->limits, options);
 	if (!status)
 		status = prepare(run);
 	if (!status)
 		status = enter_sandbox(run);
 	if (!status && run->restore.path)
 		status = restore_machine(run);
+	if (!status)
+		status = begin_cap(run);
 	if (!status && options->managed)
 		managed_ready(options->managed);
 	if (!status)

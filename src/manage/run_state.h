@@ -14,6 +14,7 @@
 #include "manage/guest.h"
 #include "manage/images.h"
 #include "manage/incoming.h"
+#include "manage/limits.h"
 #include "manage/migrate.h"
 #include "manage/options.h"
 #include "manage/restore.h"
@@ -55,6 +56,7 @@ struct run {
 	struct user_forward forwards[OPTIONS_FORWARDS_MAX];
 	unsigned forward_count;
 	struct sandbox_state sandbox;
+	struct limits limits;
 	uint64_t started; /* host_now() */
 	struct control_call
 		*pausing[RUN_PAUSING_MAX]; /* to be answered once all vcpus are parked */

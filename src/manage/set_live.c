@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "manage/set_live.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
+#include "manage/limits.h"
+#include "manage/live.h"
+#include "manage/state.h"
 #include "manage/verbs.h"
 
-#define REASON (STORE_PATH + 512)
+#define REASON	 (STORE_PATH + 512)
+#define PATIENCE 10000 /* milliseconds */
 
 /* Puts what the words say into the disk. */
 static int take_words(struct options_disk *disk, const char *words, const char *value)
@@ -171,5 +176,90 @@ int set_live_net(struct conf_change *change, const char *value, bool *live)
 	if (!status)
 		status = set_net(change, config, &options, value, live);
 	free(config);
+	return status;
+}
+
+/* Processors */
+
+static json_t *cpu_limit(const char *key, unsigned value)
+{
+	return json_pack("{s:i}", key, (int)value);
+}
+
+/* The weight of the machine's control group is asked of its process, which has its file open. */
+static void ask_group(struct conf_change *change, const struct state *state, unsigned weight)
+{
+	json_t *live = live_status(state, PATIENCE);
+	uint64_t was = live_number(json_object_get(live, "cpu"), "weight");
+
+	if (was)
+		conf_change_ask(change, "cpu-limit", cpu_limit("weight", weight),
+				cpu_limit("weight", (unsigned)was));
+	json_decref(live);
+}
+
+static int set_cpu(struct conf_change *change, const char *key, const char *value,
+		   struct machine_config *config, bool *live)
+{
+	unsigned was = config->cap;
+	struct state state;
+	int status = conf_change_line(change, key, NULL, value);
+
+	if (!status)
+		status = conf_change_config(change, config);
+	if (status || !change->runs)
+		return status;
+	*live = true;
+	state_read(change->machine, &state);
+	if (!strcmp(key, "cap"))
+		conf_change_ask(change, "cpu-limit", cpu_limit("cap", config->cap),
+				cpu_limit("cap", was));
+	else if (!strcmp(key, "weight"))
+		ask_group(change, &state, config->weight);
+	else if (limits_bind_check(config->processors))
+		return complain_with(LODGE_HOST_LACKS,
+				     "set: --processors %s: this host lets us use none of them "
+				     "(nproc says how many there are)",
+				     value);
+	return LODGE_OK;
+}
+
+int set_live_cpu(struct conf_change *change, const char *key, const char *value, bool *live)
+{
+	struct machine_config *config = malloc(sizeof(*config));
+	int status;
+
+	if (!config)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	status = conf_change_config(change, config);
+	if (!status)
+		status = set_cpu(change, key, value, config, live);
+	free(config);
+	return status;
+}
+
+int set_live_outside(const struct conf_change *change, bool weight, bool processors, bool *live)
+{
+	struct machine_config *config;
+	struct state state;
+	int error = 0, status;
+
+	if (!change->runs || (!weight && !processors))
+		return LODGE_OK;
+	config = malloc(sizeof(*config));
+	if (!config)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	status = conf_change_config(change, config);
+	state_read(change->machine, &state);
+	if (!status && processors)
+		error = limits_bind(state.pid, config->processors);
+	if (!status && !error && weight)
+		error = limits_share_of(state.pid, config->weight);
+	free(config);
+	if (error == -EACCES || error == -EPERM)
+		*live = false;
+	else if (error)
+		return complain_with(LODGE_HOST_LACKS, "set: %s: its process: %s",
+				     change->machine->name, strerror(-error));
 	return status;
 }

@@ -55,8 +55,9 @@ static json_t *vcpu_json(const struct run *run, const struct vcpu *vcpu)
 
 	for (unsigned i = 0; exits && i < EXITS; i++)
 		json_object_set_new(exits, exit_names[i], json_integer((json_int_t)vcpu->exits[i]));
-	return json_pack("{s:o, s:f, s:f, s:o}", "exits", exits, "halted", seconds(vcpu->slept),
-			 "polled", seconds(vcpu->polled), "counters", counters_json(run, vcpu));
+	return json_pack("{s:o, s:f, s:f, s:f, s:o}", "exits", exits, "halted",
+			 seconds(vcpu->slept), "polled", seconds(vcpu->polled), "held",
+			 seconds(vcpu->held), "counters", counters_json(run, vcpu));
 }
 
 json_t *stats_json(const struct run *run)
@@ -101,6 +102,10 @@ static void print_core(const struct run *run, FILE *file, const char *end, uint6
 	print_name(file, "halted");
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		print_value(file, ENGINE_NANOSECONDS, vm->vcpus[i]->slept, whole);
+	fputs(end, file);
+	print_name(file, "held back by a cap");
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		print_value(file, ENGINE_NANOSECONDS, vm->vcpus[i]->held, whole);
 	fputs(end, file);
 	print_name(file, "halted, looking for events");
 	for (unsigned i = 0; i < vm->vcpu_count; i++)

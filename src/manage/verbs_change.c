@@ -36,17 +36,22 @@ static const struct verb_option set_options[] = {
 	{"--engine", "NAME", false, "what runs the guest"},
 	{"--cpu-model", "NAME", false, "what the guest's processors can do"},
 	{"--weight", "N", false, "its share of processor time, 1 to 10000; 100 is the usual one"},
+	{"--cap", "PERCENT", false, "how much of one processor it may use at most; 0: no cap"},
 	{"--processors", "all|LIST", false, "which of this host's processors it may run on: 0-3,5"},
 	VERB_END,
 };
+
+static bool is_of_processors(const char *name)
+{
+	return !strcmp(name, "--weight") || !strcmp(name, "--cap") || !strcmp(name, "--processors");
+}
 
 /* What a machine that goes on from its memory takes from machine.conf. */
 static bool counts_when_saved(const struct store_machine *machine, const struct verb_value *given)
 {
 	const char *name = given->option->name;
 
-	return !strcmp(name, "--engine") || !strcmp(name, "--weight") ||
-	       !strcmp(name, "--processors") || !strcmp(name, "--disk") ||
+	return !strcmp(name, "--engine") || is_of_processors(name) || !strcmp(name, "--disk") ||
 	       (!strcmp(name, "--net") && set_live_is_rate(machine, given->value));
 }
 
@@ -62,6 +67,8 @@ static int set_all(struct verb_call *call, struct conf_change *change, bool *liv
 			status = set_live_disk(change, value, &live);
 		else if (!strcmp(name, "--net"))
 			status = set_live_net(change, value, &live);
+		else if (is_of_processors(name))
+			status = set_live_cpu(change, name + 2, value, &live);
 		else
 			status = conf_change_line(change, name + 2, NULL, value);
 		*live_only &= live;
@@ -95,6 +102,9 @@ static int set(struct verb_call *call)
 			status = set_all(call, &change, &live_only);
 		if (!status)
 			status = conf_change_apply(&change);
+		if (!status)
+			status = set_live_outside(&change, verb_given(call, "--weight"),
+						  verb_given(call, "--processors"), &live_only);
 		conf_change_end(&change);
 	}
 	if (!status && !live_only && store_is_locked(&machine, STORE_RUN))
@@ -322,7 +332,8 @@ const struct verb verbs_change[] = {
 	 false,
 	 set,
 	 "A line of its machine.conf each. A machine that runs changes at its next start, but for "
-	 "the limits of disks and of the network, which count at once."},
+	 "weight, cap, processors and the limits of disks and of the network, which count at "
+	 "once."},
 	{"clone",
 	 "[--linked] NAME NEW",
 	 "makes a machine like another",

@@ -20,6 +20,7 @@
 #define REASON		(STORE_PATH + 512)
 #define CRASH_LINES	10
 #define STATUS_PATIENCE 10000 /* milliseconds */
+#define PROCESSORS_TEXT 256
 
 /* One machine as ls shows it. */
 #define AGENT_PATIENCE                                                                             \
@@ -172,9 +173,33 @@ static void put_time(const char *what, uint64_t seconds)
 		printf("%-12s%s\n", what, text);
 }
 
+/* As they are written: all, or 0-3,5. */
+static const char *processors_text(uint64_t processors, char text[PROCESSORS_TEXT])
+{
+	size_t length = 0;
+
+	if (processors == UINT64_MAX)
+		return "all";
+	text[0] = '\0';
+	for (unsigned first = 0; first < 64; first++) {
+		unsigned last = first;
+
+		if (!(processors >> first & 1))
+			continue;
+		while (last < 63 && processors >> (last + 1) & 1)
+			last++;
+		length += (size_t)snprintf(text + length, PROCESSORS_TEXT - length,
+					   last > first ? "%s%u-%u" : "%s%u", length ? "," : "",
+					   first, last);
+		first = last;
+	}
+	return text;
+}
+
 static void put_config(const struct row *row)
 {
 	const struct machine_config *config = &row->config;
+	char text[PROCESSORS_TEXT];
 
 	printf("%-12s%u\n", "cpus", config->cpus);
 	printf("%-12s%lluM\n", "memory", (unsigned long long)config->memory >> 20);
@@ -184,6 +209,12 @@ static void put_config(const struct row *row)
 		       config->disks[i].read_only ? ",ro" : "",
 		       (double)used_bytes(&row->machine, config->disks[i].file) / 1048576);
 	printf("%-12s%s\n", "net", config->net[0] ? config->net : "none");
+	if (config->lines[MACHINE_WEIGHT])
+		printf("%-12s%u\n", "weight", config->weight);
+	if (config->lines[MACHINE_CAP])
+		printf("%-12s%u\n", "cap", config->cap);
+	if (config->lines[MACHINE_PROCESSORS])
+		printf("%-12s%s\n", "processors", processors_text(config->processors, text));
 	for (unsigned i = 0; i < config->port_count; i++)
 		printf("%-12s%s\n", "port", config->ports[i]);
 }
@@ -276,6 +307,7 @@ static void put_info(const struct row *row, const json_t *live)
 static void put_info_json(const struct row *row, const json_t *live)
 {
 	static const char *const texts[] = {"engine", "cpu-model"};
+	char text[PROCESSORS_TEXT];
 	struct json out = {0};
 
 	json_begin(&out, NULL, '{');
@@ -305,6 +337,9 @@ static void put_info_json(const struct row *row, const json_t *live)
 		json_number(&out, "memory", row->config.memory);
 		json_text(&out, "kernel", row->config.kernel);
 		json_text(&out, "net", row->config.net[0] ? row->config.net : "none");
+		json_number(&out, "weight", row->config.weight);
+		json_number(&out, "cap", row->config.cap);
+		json_text(&out, "processors", processors_text(row->config.processors, text));
 		json_begin(&out, "disks", '[');
 		for (unsigned i = 0; i < row->config.disk_count; i++) {
 			json_begin(&out, NULL, '{');
@@ -375,8 +410,9 @@ const struct verb verbs_report[] = {
 	 false,
 	 false,
 	 info,
-	 "Of one that runs also its engine, the limits of its disks and network in force (bytes "
-	 "and operations a second) and what of the sandbox is in force, and why not the rest; of "
-	 "one that crashed the end of its console."},
+	 "Of one that runs also its engine, the limits of its processors, disks and network in "
+	 "force (bytes and operations a second), what keeps a cap (a control group, or Lodge "
+	 "itself, and then why), and what of the sandbox is in force, and why not the rest; of one "
+	 "that crashed the end of its console."},
 	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},
 };

@@ -111,6 +111,21 @@ expect 0 "" set --processors 63 --weight 100 set
 expect 0 "" set --processors all set
 expect 0 "" start set
 expect 0 "from its next start on" set --memory 64M set
+process=$(pid set)
+is "limits of processors at once" "" "$("$lodge" set --cap 50 --processors 0 --weight 40 set 2>&1)"
+is "processors of all threads" 0 "$(awk '/^Cpus_allowed_list/ {print $2}' /proc/$process/task/*/status | sort -u)"
+is "the nice values of all threads" $((usual + 4 > 19 ? 19 : usual + 4)) "$(sed 's/.*) //' /proc/$process/task/*/stat | awk '{print $17}' | sort -u)"
+expect 0 "cpu cap=50, by Lodge itself" info set
+expect 0 "cpu nice=$((usual + 4 > 19 ? 19 : usual + 4))" info set
+expect 0 '"cap-by": "lodge"' info --json set
+# Whoever isn't root can't raise it again.
+expect 0 "from its next start on" set --weight 100 set
+[ "$(nproc --all)" -gt 63 ] || expect 69 "none of them" set --processors 63 set
+expect 0 "" set --cap 0 --processors all set
+is "no cap any more" "" "$("$lodge" info set | grep 'cpu cap=')"
+expect 65 "from 0 to 6400" set --cap 6401 set
+expect 65 "from 0 to 6400" set --processors 0 --cap 6401 set
+is "processors after a set that failed" 1 "$("$lodge" info set | grep -c 'processors  all')"
 expect 0 "" rm --force set
 
 # What the machine refuses, or can't be, changes nothing: neither machine.conf nor the machine.

@@ -248,6 +248,69 @@ TEST(stopping_ends_a_pause)
 	vm_destroy(&vm);
 }
 
+TEST(a_held_vcpu_runs_when_its_time_has_come)
+{
+	static const struct scripted_step steps[] = {{.exit = {.kind = EXIT_KICKED}}};
+	uint64_t until;
+
+	fixture_create(1);
+	scripted_play(vm.vcpus[0], steps, 1, NULL);
+	until = host_now() + 700;
+	vm_hold(&vm, until);
+	EXPECT(atomic_load(&vm.vcpus[0]->pending) & PENDING_HOLD);
+	vcpu_run(vm.vcpus[0]);
+	EXPECT_EQ(scripted_position(vm.vcpus[0]), 1);
+	EXPECT_EQ(host_now(), until);
+	EXPECT_EQ(vm.vcpus[0]->held, 700);
+	EXPECT_EQ(vm_time(&vm), 700);
+	EXPECT_EQ(atomic_load(&vm.vcpus[0]->pending) & PENDING_HOLD, 0);
+	vm_destroy(&vm);
+}
+
+TEST(timers_go_on_while_vcpus_are_held)
+{
+	static const struct scripted_step steps[] = {{.exit = {.kind = EXIT_KICKED}}};
+	struct timer timer;
+
+	fixture_create(1);
+	timer_init(&timer, &vm, expired);
+	vm_lock(&vm);
+	timer_set(&timer, 150);
+	vm_unlock(&vm);
+	scripted_play(vm.vcpus[0], steps, 1, NULL);
+	vm_hold(&vm, host_now() + 400);
+	vcpu_run(vm.vcpus[0]);
+	EXPECT_EQ(expirations, 1);
+	EXPECT_EQ(vm_time(&vm), 400);
+	vm_destroy(&vm);
+}
+
+TEST(stopping_ends_a_hold)
+{
+	fixture_create(1);
+	vm_hold(&vm, UINT64_MAX);
+	vm_stop(&vm, VM_KILLED, 0);
+	vcpu_run(vm.vcpus[0]);
+	EXPECT_EQ(scripted_runs(vm.vcpus[0]), 0);
+	vm_destroy(&vm);
+}
+
+TEST(a_hold_that_is_over_or_taken_back_holds_nobody)
+{
+	static const struct scripted_step steps[] = {{.exit = {.kind = EXIT_KICKED}}};
+
+	fixture_create(1);
+	scripted_play(vm.vcpus[0], steps, 1, NULL);
+	vm_hold(&vm, host_now());
+	vm_hold(&vm, UINT64_MAX);
+	vm_hold(&vm, 0);
+	vcpu_run(vm.vcpus[0]);
+	EXPECT_EQ(scripted_position(vm.vcpus[0]), 1);
+	EXPECT_EQ(vm_time(&vm), 0);
+	EXPECT_EQ(vm.vcpus[0]->held, 0);
+	vm_destroy(&vm);
+}
+
 TEST(a_lock_taken_twice_is_a_fault_of_ours)
 {
 	fixture_create(1);

@@ -86,6 +86,7 @@ TEST(what_is_written_of_options_says_the_same_when_read)
 	struct machine_config *config = malloc(sizeof(*config));
 	struct machine_settings *settings = malloc(sizeof(*settings));
 	struct machine_file_error error;
+	char *limits[] = {"--weight", "7", "--cap", "150", "--processors", "0-1,3", NULL};
 	char *text, reason[512];
 	unsigned count;
 
@@ -102,6 +103,7 @@ TEST(what_is_written_of_options_says_the_same_when_read)
 	options.forwards[0] = "8080:80";
 	options.forward_count = 1;
 	options.cpus = 3;
+	REQUIRE(options_parse(&options, COMMAND_CREATE, limits, reason, sizeof(reason)));
 	REQUIRE(machine_conf_text("web", &options, NULL, "root.qcow2", &text, reason,
 				  sizeof(reason)) == 0);
 	REQUIRE(machine_file_parse(text, strlen(text), config, 1, &count, settings, &error) == 0);
@@ -111,6 +113,9 @@ TEST(what_is_written_of_options_says_the_same_when_read)
 	EXPECT_STR(config->net, "user");
 	EXPECT_STR(config->ports[0], "8080:80");
 	EXPECT_EQ(config->cpus, 3);
+	EXPECT_EQ(config->weight, 7);
+	EXPECT_EQ(config->cap, 150);
+	EXPECT_EQ(config->processors, 11);
 	EXPECT_EQ(config->disk_count, 2);
 	EXPECT_STR(config->disks[0].file, "root.qcow2");
 	EXPECT_STR(config->disks[1].file,

@@ -137,7 +137,8 @@ TEST(a_machine_file_fills_in_what_was_not_said)
 	REQUIRE(parse(NULL));
 	EXPECT_EQ(merge("[machine a]\nkernel = k\ninitrd = /i\nappend = x=1\ncpus = 3\n"
 			"memory = 64M\ndisk = d,ro\ndisk = /e\nnet = user\ncpu-model = max\n"
-			"mac = 52:54:00:00:00:07\ntest-devices = yes\nweight = 7\n"),
+			"mac = 52:54:00:00:00:07\ntest-devices = yes\nweight = 7\n"
+			"cap = 150\nprocessors = 1\n"),
 		  0);
 	EXPECT_STR(options.kernel, "folder/k");
 	EXPECT_STR(options.initrd, "/i");
@@ -152,6 +153,9 @@ TEST(a_machine_file_fills_in_what_was_not_said)
 	EXPECT_STR(options.cpu_model, "max");
 	EXPECT_EQ(options.mac[5], 7);
 	EXPECT(options.test_devices);
+	EXPECT_EQ(options.weight, 7);
+	EXPECT_EQ(options.cap, 150);
+	EXPECT_EQ(options.processors, 2);
 	options_free(&options);
 }
 
@@ -159,9 +163,10 @@ TEST(the_command_line_counts_more_than_a_machine_file)
 {
 	REQUIRE(parse("--kernel", "mine", "--initrd", "mine", "--append", "", "--cpus", "1",
 		      "--memory", "512M", "--disk", "mine", "--net", "none", "--cpu-model",
-		      "x86-64-v3", NULL));
+		      "x86-64-v3", "--weight", "50", "--cap", "0", "--processors", "all", NULL));
 	EXPECT_EQ(merge("[machine a]\nkernel = k\ninitrd = i\nappend = x=1\ncpus = 3\n"
-			"memory = 64M\ndisk = d,ro\ndisk = e\nnet = lan\ncpu-model = max\n"),
+			"memory = 64M\ndisk = d,ro\ndisk = e\nnet = lan\ncpu-model = max\n"
+			"weight = 7\ncap = 150\nprocessors = 1\n"),
 		  0);
 	EXPECT_STR(options.kernel, "mine");
 	EXPECT_STR(options.initrd, "mine");
@@ -172,6 +177,9 @@ TEST(the_command_line_counts_more_than_a_machine_file)
 	EXPECT_STR(options.disks[0].path, "mine");
 	EXPECT_EQ(options.net, NET_NONE);
 	EXPECT_STR(options.cpu_model, "x86-64-v3");
+	EXPECT_EQ(options.weight, 50);
+	EXPECT_EQ(options.cap, 0);
+	EXPECT_EQ(options.processors, UINT64_MAX);
 	options_free(&options);
 }
 

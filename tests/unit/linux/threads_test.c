@@ -11,6 +11,7 @@
 
 #include "core/engine.h"
 #include "core/vm.h"
+#include "hosts/linux/cap.h"
 #include "hosts/linux/linux.h"
 
 #define MIB	    UINT64_C(0x100000)
@@ -286,6 +287,50 @@ TEST(pausing_parks_all_and_the_loop_tells)
 	destroy();
 	EXPECT_EQ(atomic_load(&vm.stop), VM_POWERED_OFF);
 	EXPECT_EQ(atomic_load(&taken), 50);
+}
+
+/* Thousandths of one processor that a vm whose vcpus all compute uses in so many ms. */
+static unsigned share_of(struct cap *cap, unsigned percent, unsigned milliseconds)
+{
+	uint64_t began, used;
+
+	timer_init(&tick, &vm, stop_soon);
+	vm_lock(&vm);
+	timer_set(&tick, vm_time(&vm) + milliseconds * MILLISECOND);
+	EXPECT_EQ(cap_set(cap, &vm, percent), 0);
+	vm_unlock(&vm);
+	vcpu_start(vm.vcpus[1], 1);
+	began = host_now();
+	used = cpu_used();
+	REQUIRE(linux_vm_start(&vm) == 0);
+	linux_loop_run(&vm);
+	linux_vm_join(&vm);
+	used = cpu_used() - used;
+	vm_reset(&vm);
+	return (unsigned)(used * 1000 / (host_now() - began));
+}
+
+/* The first burst is a tenth of the cap in a second. On a host with much else to do it may be much
+ * less. */
+TEST(a_cap_holds_vcpus_back)
+{
+	static struct cap cap;
+	unsigned share;
+	uint64_t held;
+
+	create(2);
+	spin = true;
+	share = share_of(&cap, 50, 1000);
+	EXPECT(share <= 600);
+	share = share_of(&cap, 10, 1000);
+	EXPECT(share <= 150);
+	EXPECT(share >= 50);
+	EXPECT(vm.vcpus[0]->held > 0 && vm.vcpus[1]->held > 0);
+	held = vm.vcpus[0]->held;
+	share_of(&cap, 0, 300);
+	EXPECT_EQ(vm.vcpus[0]->held, held);
+	cap_end(&cap);
+	destroy();
 }
 
 static struct host_lock lock;
