@@ -46,7 +46,7 @@
 #define MACHINE_NET_MAX	      96
 #define MACHINE_SHARES_MAX    8
 #define MACHINE_SHARE_MAX     512 /* bytes of a shared folder's text, with the NUL */
-#define MACHINE_PORT_MAX      40  /* bytes of a port's text, with the NUL */
+#define MACHINE_PORT_MAX      64  /* bytes of a port's text, with the NUL */
 #define MACHINE_SCRIPT_MAX    64
 #define MACHINE_SCRIPT_LINE   256
 

@@ -29,6 +29,13 @@ static int add(struct net_ports *ports, const struct net_ports_target *target,
 			 target->network);
 		return -EOPNOTSUPP;
 	}
+	if (forward->ipv6) {
+		snprintf(
+			reason, size,
+			"network %s: ports of IPv6 addresses lead to machines with --net user only",
+			target->network);
+		return -EOPNOTSUPP;
+	}
 	if (ports->count == OPTIONS_FORWARDS_MAX) {
 		snprintf(reason, size, "there can be %u forwarded ports at most",
 			 OPTIONS_FORWARDS_MAX);

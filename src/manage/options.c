@@ -445,7 +445,8 @@ const struct option options_table[] = {
 	 "on a network between machines that lodge net create "
 	 "has made: NAME[,vlan=N][,trunk][,rate=SIZE]"},
 	{"-p", "[IP:]HOST:GUEST[/udp]", COMMAND_MACHINE, true, set_forward,
-	 "makes a port of the guest reachable at a port of this host (implies --net user)"},
+	 "makes a port of the guest reachable at a port of this host, at 127.0.0.1 or IP (one of "
+	 "IPv6 in brackets: [::1]:8080:80; implies --net user)"},
 	{"--engine", "NAME", COMMAND_MACHINE, false, set_engine,
 	 "what runs the guest: auto (default) or one that `lodge doctor` lists; "
 	 "translate,interpret "

@@ -236,7 +236,8 @@ const struct verb verbs_port[] = {
 	{"port add", "NAME [IP:]HOST:GUEST[/udp]...",
 	 "makes ports of a machine reachable at ports of this host", 2, VERB_WORDS_MAX, MACHINE,
 	 NULL, false, false, add,
-	 "At once if it runs, and at each start. Without IP they are bound to 127.0.0.1."},
+	 "At once if it runs, and at each start. Without IP they are bound to 127.0.0.1; one of "
+	 "IPv6 stands in brackets: [::1]:8080:80."},
 	{"port ls", "[--json] NAME", "lists the forwarded ports of a machine", 1, 1, MACHINE,
 	 ls_options, false, false, ls, NULL},
 	{"port rm", "NAME [IP:]HOST:GUEST[/udp]...", "ends the forwarding of ports", 2,

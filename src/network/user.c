@@ -58,7 +58,8 @@ struct user {
 	Slirp *slirp;
 	pthread_t thread;
 	bool threaded, complained;
-	int wake; /* an eventfd; any thread */
+	bool ipv6; /* the guest is told of a network of that kind, too */
+	int wake;  /* an eventfd; any thread */
 	bool ending;
 	struct user_timer timer[TIMERS];
 	/* What the thread waits for now: entry 0 is the eventfd. */
@@ -535,6 +536,14 @@ static bool host_has_ipv6(void)
 	return found;
 }
 
+static bool want_ipv6(const struct user_config *config)
+{
+	for (unsigned i = 0; i < config->forward_count; i++)
+		if (config->forwards[i].ipv6)
+			return true;
+	return host_has_ipv6();
+}
+
 static Slirp *start_slirp(struct user *user)
 {
 	SlirpConfig config = {
@@ -550,46 +559,70 @@ static Slirp *start_slirp(struct user *user)
 		.if_mru = user->port.mtu,
 	};
 
-	config.in6_enabled = host_has_ipv6();
+	config.in6_enabled = user->ipv6;
 	inet_pton(AF_INET6, "fec0::", &config.vprefix_addr6);
 	inet_pton(AF_INET6, "fec0::2", &config.vhost6);
 	inet_pton(AF_INET6, "fec0::3", &config.vnameserver6);
 	return slirp_new(&config, &slirp_callbacks, user);
 }
 
-/* Slirp lets its UDP sockets share a port. So see first whether it is free. */
-static int udp_port_free(const struct user_forward *forward)
+/* Where it is at this host, and where it leads, as libslirp wants it. Without an address of the
+ * guest's it is the one that DHCP gives it, or that it is seen to have by neighbour discovery. */
+struct ends {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in ipv4;
+		struct sockaddr_in6 ipv6;
+	} host, guest;
+	socklen_t length;
+	int flags;
+};
+
+static struct ends find_ends(const struct user_forward *forward)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr = forward->host_address,
-				      .sin_port = htons(forward->host_port)};
-	int file = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), error = 0;
+	struct ends ends = {.flags = forward->udp ? SLIRP_HOSTFWD_UDP : 0};
+
+	if (forward->ipv6) {
+		ends.length = sizeof(ends.host.ipv6);
+		ends.flags |= SLIRP_HOSTFWD_V6ONLY;
+		ends.host.ipv6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
+						       .sin6_port = htons(forward->host_port),
+						       .sin6_addr = forward->host_ipv6};
+		ends.guest.ipv6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
+							.sin6_port = htons(forward->guest_port)};
+		return ends;
+	}
+	ends.length = sizeof(ends.host.ipv4);
+	ends.host.ipv4 = (struct sockaddr_in){.sin_family = AF_INET,
+					      .sin_port = htons(forward->host_port),
+					      .sin_addr = forward->host_address};
+	ends.guest.ipv4 = (struct sockaddr_in){.sin_family = AF_INET,
+					       .sin_port = htons(forward->guest_port),
+					       .sin_addr = forward->guest_address};
+	return ends;
+}
+
+/* Slirp lets its UDP sockets share a port. So see first whether it is free. */
+static int udp_port_free(const struct ends *ends)
+{
+	int file = socket(ends->host.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), error = 0;
+	const int only = 1;
 
 	if (file < 0)
 		return -errno;
-	if (bind(file, (const struct sockaddr *)&address, sizeof(address)) < 0)
+	if (ends->host.any.sa_family == AF_INET6)
+		setsockopt(file, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
+	if (bind(file, &ends->host.any, ends->length) < 0)
 		error = -errno;
 	close(file);
 	return error;
 }
 
-static int add_forward(struct user *user, const struct user_forward *forward, char *reason,
-		       size_t size)
+static int complain_about(const struct user_forward *forward, int error, char *reason, size_t size)
 {
-	struct in_addr guest = {htonl(0x0a00020f)};
-	char address[INET_ADDRSTRLEN];
-	const char *what, *hint = "";
-	int error = forward->udp ? udp_port_free(forward) : 0;
+	const char *what = strerror(-error), *hint = "";
+	char host[USER_FORWARD_TEXT];
 
-	if (forward->guest_address.s_addr)
-		guest = forward->guest_address;
-	errno = 0;
-	if (!error && slirp_add_hostfwd(user->slirp, forward->udp, forward->host_address,
-					forward->host_port, guest, forward->guest_port) < 0)
-		error = errno ? -errno : -EINVAL;
-	if (!error)
-		return 0;
-	what = strerror(-error);
 	if (error == -EADDRINUSE) {
 		what = "is in use already";
 		hint = "; choose another, or stop what uses it";
@@ -599,10 +632,29 @@ static int add_forward(struct user *user, const struct user_forward *forward, ch
 	} else if (error == -EADDRNOTAVAIL) {
 		what = "can't be had: that address is not this host's";
 	}
-	inet_ntop(AF_INET, &forward->host_address, address, sizeof(address));
-	snprintf(reason, size, "network: %s port %s:%u %s%s", forward->udp ? "UDP" : "TCP", address,
-		 forward->host_port, what, hint);
+	user_forward_host_text(forward, host);
+	snprintf(reason, size, "network: %s port %s %s%s", forward->udp ? "UDP" : "TCP", host, what,
+		 hint);
 	return error;
+}
+
+static int add_forward(struct user *user, const struct user_forward *forward, char *reason,
+		       size_t size)
+{
+	struct ends ends = find_ends(forward);
+	int error = forward->udp ? udp_port_free(&ends) : 0;
+
+	if (forward->ipv6 && !user->ipv6) {
+		snprintf(reason, size,
+			 "network: the guest has no IPv6, for neither has this host, and no port "
+			 "asked for it when the machine started: add it while it doesn't run");
+		return -ENETUNREACH;
+	}
+	errno = 0;
+	if (!error && slirp_add_hostxfwd(user->slirp, &ends.host.any, ends.length, &ends.guest.any,
+					 ends.length, ends.flags) < 0)
+		error = errno ? -errno : -EINVAL;
+	return error ? complain_about(forward, error, reason, size) : 0;
 }
 
 int user_forward_add(struct netport *port, const struct user_forward *forward, char *reason,
@@ -619,9 +671,9 @@ int user_forward_add(struct netport *port, const struct user_forward *forward, c
 int user_forward_remove(struct netport *port, const struct user_forward *forward)
 {
 	struct user *user = container_of(port, struct user, port);
+	const struct ends ends = find_ends(forward);
 
-	if (slirp_remove_hostfwd(user->slirp, forward->udp, forward->host_address,
-				 forward->host_port) < 0)
+	if (slirp_remove_hostxfwd(user->slirp, &ends.host.any, ends.length, ends.flags) < 0)
 		return -ENOENT;
 	if (user->threaded)
 		wake(user);
@@ -643,6 +695,7 @@ static int start(struct user *user, const struct user_config *config, char *reas
 {
 	int error = 0;
 
+	user->ipv6 = want_ipv6(config);
 	user->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (user->wake < 0)
 		error = -errno;

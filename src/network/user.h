@@ -19,7 +19,9 @@ struct vm;
 /* What arrives at this port of the host goes to that port of the guest. */
 struct user_forward {
 	bool udp;
-	struct in_addr host_address;  /* network order */
+	bool ipv6;		     /* host_ipv6 counts, and the guest's address of that kind */
+	struct in_addr host_address; /* network order */
+	struct in6_addr host_ipv6;
 	struct in_addr guest_address; /* network order; 0: the guest's, if there is but one */
 	uint16_t host_port, guest_port;
 };
@@ -33,16 +35,21 @@ struct user_config {
 };
 
 /*
- * Reads "[address:]host:guest[/udp]" (also "/tcp"); without an address it is 127.0.0.1. 0, or
+ * Reads "[address:]host:guest[/udp]" (also "/tcp"); without an address it is 127.0.0.1, and one of
+ * IPv6 stands in brackets. Behind that the guest is reached by the IPv6 address that it has made
+ * itself from what the network advertises, and not before it has one. 0, or
  * -EINVAL with one line for the person in reason (of size bytes).
  */
 int user_forward_parse(const char *text, struct user_forward *forward, char *reason, size_t size);
 
-#define USER_FORWARD_TEXT 40
+#define USER_FORWARD_TEXT 64
 
 /* Writes it as user_forward_parse reads it, with its address, into text (USER_FORWARD_TEXT bytes).
  */
 void user_forward_text(const struct user_forward *forward, char *text);
+
+/* Only what of this host it takes: its address and port. */
+void user_forward_host_text(const struct user_forward *forward, char *text);
 
 /* Whether both take the same port of this host; and lead to the same of a guest. */
 bool user_forward_same_host(const struct user_forward *one, const struct user_forward *other);

@@ -17,7 +17,7 @@
 
 struct vm;
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 
 /* What the machine says first. With it comes a socket (SCM_RIGHTS), over which ports of the host
  * are asked for: frames, which are the guest's, can't be taken for questions. */

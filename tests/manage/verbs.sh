@@ -186,6 +186,26 @@ expect 0 "" rm --force net
 for _ in $(seq 100); do "$lodge" net rm both 2>/dev/null && break; sleep 0.1; done
 expect 66 "no network both" net rm both
 
+# Ports of IPv6.
+listens6() { (exec 3<>"/dev/tcp/::1/$1") 2>/dev/null; }
+if grep -q '^0*1 ' /proc/net/if_inet6 2>/dev/null; then
+	expect 0 "" create $tiny idle -p "[::1]:$port:80" net
+	expect 0 "[::1]:$port:80" port ls net
+	expect 0 "" start net
+	listens6 $port && ok || bad "port $port isn't there at ::1"
+	listens $port && bad "port $port is there at 127.0.0.1, too" || ok
+	expect 0 "" port add net "[::1]:$other:81" "127.0.0.1:$other:81"
+	listens6 $other && listens $other && ok || bad "port $other isn't there at both"
+	expect 74 "TCP port [::1]:$other is in use already" port add net "[::1]:$other:82"
+	expect 0 "" port rm net "[0::1]:$other:81"
+	listens6 $other && bad "port $other is still there at ::1" || ok
+	listens $other && ok || bad "port $other is gone at 127.0.0.1, too"
+	expect 0 "" rm --force net
+else
+	skipped=$((skipped + 1))
+	echo "skipped: forwarded ports of IPv6: this host has no ::1"
+fi
+
 # A machine file that was edited, and one that can't be read.
 expect 0 "" create $tiny idle edited
 sed -i 's/^memory.*/memory = 32M/; s/^# .*/# mine/' "$machines/edited/machine.conf"

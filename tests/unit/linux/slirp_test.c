@@ -71,7 +71,7 @@ static const uint8_t *next_frame(uint16_t type, uint8_t protocol, size_t *length
 			const uint8_t *bytes = frames[frame_next].bytes;
 
 			if (bytes[12] == type >> 8 && bytes[13] == (type & 255) &&
-			    (!protocol || bytes[23] == protocol)) {
+			    (!protocol || bytes[type == 0x86dd ? 20 : 23] == protocol)) {
 				found = bytes;
 				if (length)
 					*length = frames[frame_next].length;
@@ -444,6 +444,88 @@ TEST(port_in_use_is_refused_with_a_line)
 	}
 }
 
+/* The guest says by IPv6 that it has this address: a neighbour advertisement. */
+static void advertise(const struct in6_addr *address)
+{
+	static const uint8_t host_mac[6] = {0x52, 0x56, 0, 0, 0, 2};
+	uint8_t frame[14 + 40 + 32] = {0};
+	uint32_t check = 0;
+
+	memcpy(frame, host_mac, 6);
+	memcpy(frame + 6, port->mac, 6);
+	put16(frame + 12, 0x86dd);
+	frame[14] = 0x60;
+	put16(frame + 18, 32);
+	frame[20] = 58;
+	frame[21] = 255;
+	memcpy(frame + 22, address, 16);
+	inet_pton(AF_INET6, "fec0::2", frame + 38);
+	frame[54] = 136;
+	frame[58] = 0x60; /* solicited, overrides */
+	memcpy(frame + 62, address, 16);
+	frame[78] = 2;
+	frame[79] = 1;
+	memcpy(frame + 80, port->mac, 6);
+	for (unsigned i = 22; i < 54; i += 2)
+		check += get16(frame + i);
+	put16(frame + 56, sum(check + 32 + 58, frame + 54, 32));
+	send_frame(frame, sizeof(frame));
+}
+
+static int connect_ipv6(const struct user_forward *forward)
+{
+	const struct sockaddr_in6 address = {.sin6_family = AF_INET6,
+					     .sin6_addr = forward->host_ipv6,
+					     .sin6_port = htons(forward->host_port)};
+	int file = socket(AF_INET6, SOCK_STREAM, 0);
+
+	EXPECT_EQ(connect(file, (const struct sockaddr *)&address, sizeof(address)), 0);
+	return file;
+}
+
+/* A port that is free at ::1; 0: this host has no such address. */
+static uint16_t free_ipv6_port(void)
+{
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+	socklen_t length = sizeof(address);
+	int file = socket(AF_INET6, SOCK_STREAM, 0);
+	uint16_t number = 0;
+
+	if (file >= 0 && !bind(file, (struct sockaddr *)&address, length) &&
+	    !getsockname(file, (struct sockaddr *)&address, &length))
+		number = ntohs(address.sin6_port);
+	if (file >= 0)
+		close(file);
+	return number;
+}
+
+TEST(ports_of_ipv6_reach_the_guest_once_it_has_an_address)
+{
+	struct user_forward forward = {
+		.guest_port = 80, .ipv6 = true, .host_ipv6 = in6addr_loopback};
+	struct in6_addr guest;
+	const uint8_t *frame;
+	int file;
+
+	forward.host_port = free_ipv6_port();
+	if (!forward.host_port)
+		SKIP("this host has no ::1");
+	start(&forward, 1);
+	introduce();
+	inet_pton(AF_INET6, "fec0::77", &guest);
+	/* Not known yet: the connection ends. */
+	file = connect_ipv6(&forward);
+	EXPECT(recv(file, reason, 1, 0) <= 0);
+	close(file);
+	advertise(&guest);
+	file = connect_ipv6(&forward);
+	frame = next_frame(0x86dd, 6, NULL);
+	EXPECT_EQ(get16(frame + 56), 80);
+	EXPECT(!memcmp(frame + 38, &guest, 16));
+	close(file);
+	port->ops->close(port);
+}
+
 TEST(address_of_another_host_is_refused_with_a_line)
 {
 	struct user_forward forward = {
@@ -505,6 +587,27 @@ TEST(forwards_are_read)
 	EXPECT_EQ(forward.host_address.s_addr, 0);
 	EXPECT_EQ(forward.guest_port, 65535);
 	EXPECT_EQ(user_forward_parse("1:2/tcp", &forward, reason, sizeof(reason)), 0);
+	EXPECT(!forward.ipv6);
+	EXPECT_EQ(user_forward_parse("[::1]:8080:80/udp", &forward, reason, sizeof(reason)), 0);
+	EXPECT(forward.ipv6 && forward.udp && IN6_IS_ADDR_LOOPBACK(&forward.host_ipv6));
+	EXPECT_EQ(forward.host_port, 8080);
+}
+
+TEST(forwards_are_written_as_they_are_read)
+{
+	static const char *const texts[] = {
+		"127.0.0.1:8080:80", "0.0.0.0:1:65535/udp", "[::]:1:2", "[::1]:8080:80",
+		"[2001:db8:1111:2222:3333:4444:5555:6666]:65535:65534/udp"};
+	struct user_forward forward, other;
+	char text[USER_FORWARD_TEXT];
+
+	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		REQUIRE(!user_forward_parse(texts[i], &forward, reason, sizeof(reason)));
+		user_forward_text(&forward, text);
+		EXPECT_STR(text, texts[i]);
+		REQUIRE(!user_forward_parse(texts[0], &other, reason, sizeof(reason)));
+		EXPECT_EQ(user_forward_same(&forward, &other), i == 0);
+	}
 }
 
 TEST(bad_forwards_are_refused_with_a_line)
@@ -527,6 +630,12 @@ TEST(bad_forwards_are_refused_with_a_line)
 					  "1.2.3.4:1:2:3",
 					  "-1:80",
 					  "::1:80:80",
+					  "[::1]8080:80",
+					  "[::1:8080:80",
+					  "[]:8080:80",
+					  "[127.0.0.1]:8080:80",
+					  "[fe80::1%lo]:8080:80",
+					  "[::1]:8080",
 					  ":80:80",
 					  "99999999999999999999:1",
 					  "111.111.111.111111:1:2"};
