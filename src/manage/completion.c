@@ -130,21 +130,39 @@ static void put_kind(const struct store *store, enum verb_completes what, const 
 	}
 }
 
+/* raw|qcow2, but no NAME or SIZE. */
+static void put_choices(const char *argument, const char *begin, FILE *out)
+{
+	if (!strchr(argument, '|'))
+		return;
+	while (*argument) {
+		size_t length = strcspn(argument, "|");
+
+		if (strcspn(argument, "ABCDEFGHIJKLMNOPQRSTUVWXYZ[") >= length &&
+		    !strncmp(argument, begin, strlen(begin)) && strlen(begin) <= length)
+			fprintf(out, "%.*s\n", (int)length, argument);
+		argument += length + (argument[length] == '|');
+	}
+}
+
 /* The value of an option. */
-static void put_value(const struct store *store, const char *option, const char *begin, FILE *out)
+static void put_value(const struct store *store, const char *option, const char *argument,
+		      const char *begin, FILE *out)
 {
 	if (!strcmp(option, "--image"))
 		put_kind(store, COMPLETE_IMAGE, NULL, begin, out);
-	if (strcmp(option, "--net") != 0)
+	if (strcmp(option, "--net") != 0) {
+		put_choices(argument, begin, out);
 		return;
+	}
 	put("user", begin, "", out);
 	put("none", begin, "", out);
 	put("tap", begin, "", out);
 	put_networks(begin, out);
 }
 
-/* Whether the word is an option of the verb that has a value of its own behind it. */
-static bool takes_value(const struct verb *verb, const char *word)
+/* What the word, an option of the verb, has as a value of its own behind it; NULL: nothing. */
+static const char *value_of(const struct verb *verb, const char *word)
 {
 	for (const struct verb_option *option = verb->options; option && option->name; option++)
 		if (!strcmp(option->name, word))
@@ -153,7 +171,7 @@ static bool takes_value(const struct verb *verb, const char *word)
 		if (verb->takes_machine_options && (option->commands & COMMAND_CREATE) &&
 		    !strcmp(option->name, word))
 			return option->argument;
-	return false;
+	return NULL;
 }
 
 /* Behind a verb's name. */
@@ -173,7 +191,7 @@ static void complete_verb(const struct verb *verb, const char *const *words,
 			return;
 		if (!strcmp(begin, ":"))
 			return;
-		if ((*words)[0] != '-' && !(before && takes_value(verb, before))) {
+		if ((*words)[0] != '-' && !(before && value_of(verb, before))) {
 			first = first ? first : begin;
 			plain++;
 		}
@@ -181,8 +199,8 @@ static void complete_verb(const struct verb *verb, const char *const *words,
 	}
 	if (!strcmp(begin, ":"))
 		return;
-	if (before && takes_value(verb, before)) {
-		put_value(store, before, begin, out);
+	if (before && value_of(verb, before)) {
+		put_value(store, before, value_of(verb, before), begin, out);
 	} else if (begin[0] == '-') {
 		put_options(verb->takes_machine_options ? COMMAND_CREATE : 0, verb->options, begin,
 			    out);
@@ -213,7 +231,7 @@ void complete_words(const char *const *words, const struct store *store, FILE *o
 	else if (command && command->bit == COMMAND_HELP)
 		put_commands(words[count - 1], out);
 	else if (command && command->bit == COMMAND_RUN && !strcmp(words[count - 2], "--net"))
-		put_value(store, "--net", words[count - 1], out);
+		put_value(store, "--net", "NAME", words[count - 1], out);
 	else if (store && command && command->bit == COMMAND_RUN && words[count - 1][0] != '-' &&
 		 words[count - 2][0] != '-')
 		put_kind(store, COMPLETE_IMAGE, NULL, words[count - 1], out);

@@ -4,17 +4,14 @@
 #include <string.h>
 
 #include "manage/exitcodes.h"
-#include "manage/image.h"
 #include "manage/options.h"
-#include "manage/verb.h"
+#include "manage/verbs.h"
 
 #define WIDTH 96 /* of a line */
 
 const struct command_line command_lines[] = {
 	{"run", COMMAND_RUN, "runs a guest that is gone afterwards",
 	 "[OPTION...] [IMAGE] [-- COMMAND...]"},
-	{"image", COMMAND_IMAGE, "makes, shows, checks and changes disk images",
-	 "build|import|create|info|check|resize|convert"},
 	{"doctor", COMMAND_DOCTOR,
 	 "says what this host offers to guests, and which engine would run them", "[--json]"},
 	{"version", COMMAND_VERSION, "says which Lodge this is", "[--json]"},
@@ -72,16 +69,21 @@ static void put_wrapped(FILE *file, const char *text, unsigned indent)
 	fputc('\n', file);
 }
 
-/* Those whose first word of two is this; NULL: all but that of scripts. */
-static void put_verbs(FILE *file, const char *first)
-{
-	size_t length = first ? strlen(first) : 0;
+/* What stands above the first verb of a table. */
+static const struct {
+	const struct verb *table;
+	const char *title;
+} titles[] = {
+	{verbs_create, "machines that are kept"},
+	{verbs_snapshot, "snapshots, copies and changes of them"},
+	{verbs_image, "images, to make machines from, and disks"},
+	{verbs_net, "networks between machines"},
+	{verbs_completion, "for shells"},
+};
 
-	for (const struct verb *const *table = verb_tables; *table; table++)
-		for (const struct verb *verb = *table; verb->name; verb++)
-			if (first ? !strncmp(verb->name, first, length) && verb->name[length] == ' '
-				  : strcmp(verb->name, "complete") != 0)
-				fprintf(file, "  lodge %-16s %s\n", verb->name, verb->summary);
+static void put_verb(FILE *file, const struct verb *verb)
+{
+	fprintf(file, "  lodge %-16s %s\n", verb->name, verb->summary);
 }
 
 void help_all(FILE *file)
@@ -89,8 +91,14 @@ void help_all(FILE *file)
 	fputs("lodge runs virtual machines, with or without a processor that helps.\n\n", file);
 	for (const struct command_line *command = command_lines; command->name; command++)
 		fprintf(file, "  lodge %-16s %s\n", command->name, command->summary);
-	fputs("\nmachines that are kept:\n", file);
-	put_verbs(file, NULL);
+	for (const struct verb *const *table = verb_tables; *table; table++) {
+		for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
+			if (titles[i].table == *table)
+				fprintf(file, "\n%s:\n", titles[i].title);
+		for (const struct verb *verb = *table; verb->name; verb++)
+			if (strcmp(verb->name, "complete") != 0) /* that of scripts */
+				put_verb(file, verb);
+	}
 	fputs("\nlodge help COMMAND says more; so does lodge(1).\n", file);
 }
 
@@ -131,15 +139,17 @@ void help_verb(const struct verb *verb)
 
 void help_verbs(const char *first)
 {
-	put_verbs(stdout, first);
+	const size_t length = strlen(first);
+
+	for (const struct verb *const *table = verb_tables; *table; table++)
+		for (const struct verb *verb = *table; verb->name; verb++)
+			if (!strncmp(verb->name, first, length) && verb->name[length] == ' ')
+				put_verb(stdout, verb);
+	printf("\nlodge help %s COMMAND says more.\n", first);
 }
 
 void help_command(const struct command_line *command)
 {
-	if (command->bit == COMMAND_IMAGE) {
-		image_help();
-		return;
-	}
 	printf("lodge %s %s: %s\n", command->name, command->usage, command->summary);
 	if (command->bit != COMMAND_HELP) {
 		puts("\noptions:");

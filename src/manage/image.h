@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `lodge image`: makes, shows, checks and changes disk images. */
+/* What the verbs of `lodge image` about disk images were called with (verbs_image.c has their
+ * tables). */
 #ifndef MANAGE_IMAGE_H
 #define MANAGE_IMAGE_H
 
-/* What follows the word image, ended by NULL. An exit status; what is wrong has been said. */
-int image(char **arguments);
+#include "manage/image_verbs.h"
+#include "manage/verb.h"
 
-/* The name of its option number i, or NULL. */
-const char *image_option_name(unsigned i);
-
-/* Its verbs and options, on standard output. */
-void image_help(void);
+/* Understands the options and carries the verb out. An exit status; what is wrong has been said. */
+int image_carry_out(const struct verb_call *call, int (*run)(struct image_options *options));
 
 #endif

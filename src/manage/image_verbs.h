@@ -9,12 +9,11 @@
 #include "storage/qcow2.h"
 
 struct image_options {
-	unsigned given; /* a bit for each row of the options' table */
 	enum format format, from;
 	struct qcow2_options qcow2;
 	bool compress, repair, shrink, json;
 	const char *name, *size; /* of build and import */
-	char *words[2];		 /* files and sizes; NULL: not given */
+	const char *words[2];	 /* files and sizes; NULL: not given */
 };
 
 /* Exit statuses; what is wrong has been said. */

@@ -9,7 +9,6 @@
 #include "manage/doctor.h"
 #include "manage/exitcodes.h"
 #include "manage/help.h"
-#include "manage/image.h"
 #include "manage/json.h"
 #include "manage/net_process.h"
 #include "manage/options.h"
@@ -119,15 +118,12 @@ static int carry_out(unsigned command, struct options *options)
 	}
 }
 
-/* Some have options of their own. */
 static int parse_and_carry_out(unsigned command, char **arguments)
 {
 	struct options options;
 	char reason[8192];
 	int status;
 
-	if (command == COMMAND_IMAGE)
-		return image(arguments);
 	options_init(&options);
 	if (!options_parse(&options, command, arguments, reason, sizeof(reason)))
 		status = complain_with(LODGE_BAD_OPTION, "%s", reason);

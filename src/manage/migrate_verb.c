@@ -44,9 +44,8 @@ static int begin(struct moving *moving)
 	char socket[PATH_MAX], reason[REASON];
 	int error;
 
-	if (!machine_socket(moving->machine, socket, sizeof(socket)))
-		return complain_with(LODGE_BAD_OPTION, "migrate: %s is too long a name",
-				     moving->machine);
+	if (machine_socket(moving->machine, socket, sizeof(socket), reason, sizeof(reason)))
+		return complain_with(LODGE_BAD_OPTION, "migrate: %s", reason);
 	error = control_connect(&moving->client, socket);
 	if (error)
 		return complain_with(LODGE_BAD_INPUT, "migrate: no machine %s runs (%s: %s)",

@@ -12,69 +12,33 @@
 #include <unistd.h>
 
 #include "lib/word.h"
+#include "manage/safe_file.h"
+#include "manage/store.h"
 
 #define FILE_MAX 256
-
-/* Makes a folder and those above it; only the last must be new or ours. */
-static int make_folders(char *path, mode_t mode)
-{
-	for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
-		*slash = '\0';
-		if (mkdir(path, 0700) && errno != EEXIST)
-			return -errno;
-		*slash = '/';
-	}
-	return mkdir(path, mode) && errno != EEXIST ? -errno : 0;
-}
 
 /* The folder of the networks, or of one if name isn't NULL. */
 static int data_path(const char *name, char *path, char *reason, size_t size)
 {
-	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-	int length = -1, error;
+	int error = store_data_file("networks", path, true, reason, size);
 
-	if (data && data[0] == '/')
-		length = snprintf(path, PATH_MAX, "%s/lodge/networks", data);
-	else if (home && home[0] == '/')
-		length = snprintf(path, PATH_MAX, "%s/.local/share/lodge/networks", home);
-	if (length < 0 || length + LAN_NAME_MAX + 8 > PATH_MAX) {
-		snprintf(reason, size,
-			 "neither XDG_DATA_HOME nor HOME says where networks are to "
-			 "be kept: set one of them to a folder's whole path");
-		return -ENOENT;
-	}
-	error = make_folders(path, 0700);
-	if (error) {
-		snprintf(reason, size, "%s: %s", path, strerror(-error));
+	if (error)
 		return error;
-	}
-	if (name)
-		snprintf(path + length, PATH_MAX - (size_t)length, "/%s", name);
-	return 0;
+	error = safe_folder_make(path);
+	if (error)
+		snprintf(reason, size, "%s: %s", path, strerror(-error));
+	else if (name)
+		snprintf(path + strlen(path), PATH_MAX - strlen(path), "/%s", name);
+	return error;
 }
 
 int net_runtime_path(const char *name, const char *suffix, char *path, char *reason, size_t size)
 {
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	struct stat status;
-	int length, error;
+	int error = store_runtime_folder(path, reason, size);
 
-	if (runtime && runtime[0] == '/' && !stat(runtime, &status) && status.st_uid == geteuid())
-		length = snprintf(path, PATH_MAX, "%s/lodge", runtime);
-	else
-		length = snprintf(path, PATH_MAX, "/tmp/lodge-%u", (unsigned)geteuid());
-	error = mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
-	/* In /tmp anybody may have made it. */
-	if (!error && (lstat(path, &status) || !S_ISDIR(status.st_mode) ||
-		       status.st_uid != geteuid() || status.st_mode & 077))
-		error = -EPERM;
-	if (error) {
-		snprintf(reason, size, "%s: must be a folder of yours with mode 0700: %s", path,
-			 strerror(-error));
-		return error;
-	}
-	snprintf(path + length, PATH_MAX - (size_t)length, "/net-%s%s", name, suffix);
-	return 0;
+	if (!error)
+		snprintf(path + strlen(path), PATH_MAX - strlen(path), "/net-%s%s", name, suffix);
+	return error;
 }
 
 static int check_name(const char *name, char *reason, size_t size)

@@ -23,7 +23,6 @@ enum {
 	COMMAND_DOCTOR = 2,
 	COMMAND_VERSION = 4,
 	COMMAND_HELP = 8,
-	COMMAND_IMAGE = 16,
 	COMMAND_CREATE = 32, /* a machine of the store: what its machine.conf can say */
 };
 

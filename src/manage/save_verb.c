@@ -22,18 +22,25 @@
 
 #define END_PATIENCE 60000 /* milliseconds that its process may take */
 
-bool machine_socket(const char *name, char *path, size_t size)
+int machine_socket(const char *name, char *path, size_t size, char *reason, size_t reason_size)
 {
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	int length;
+	char folder[STORE_PATH];
+	int length, error = 0;
 
-	if (strchr(name, '/'))
+	if (strchr(name, '/')) {
 		length = snprintf(path, size, "%s", name);
-	else if (runtime && *runtime)
-		length = snprintf(path, size, "%s/lodge/%s/control", runtime, name);
-	else
-		length = snprintf(path, size, "/tmp/lodge-%u/%s/control", (unsigned)getuid(), name);
-	return length > 0 && (size_t)length < size;
+	} else {
+		if (!store_name_check(name, reason, reason_size))
+			return -EINVAL;
+		error = store_runtime_folder(folder, reason, reason_size);
+		if (error)
+			return error;
+		length = snprintf(path, size, "%s/%s/control", folder, name);
+	}
+	if ((size_t)length < size)
+		return 0;
+	snprintf(reason, reason_size, "%.80s: is too long a name", name);
+	return -ENAMETOOLONG;
 }
 
 /* The exchange */
@@ -56,18 +63,20 @@ static int cant_write(const struct saving *saving, int error)
 
 static int begin(struct saving *saving, const char *path)
 {
-	char socket[PATH_MAX];
-	int error = target_open(&saving->target, path);
+	char socket[PATH_MAX], reason[REASON];
+	int error;
 
+	if (!saving->kept &&
+	    machine_socket(saving->machine, socket, sizeof(socket), reason, sizeof(reason)))
+		return complain_with(LODGE_BAD_OPTION, "save: %s", reason);
+	error = target_open(&saving->target, path);
 	if (error)
 		return cant_write(saving, error);
 	if (saving->stop && pipe2(saving->lifeline, O_CLOEXEC) < 0)
 		return complain_with(LODGE_HOST_LACKS, "save: %s", strerror(errno));
 	if (saving->kept)
 		return verb_connect(saving->kept, &saving->client);
-	error = machine_socket(saving->machine, socket, sizeof(socket))
-			? control_connect(&saving->client, socket)
-			: -ENAMETOOLONG;
+	error = control_connect(&saving->client, socket);
 	if (error == -ENOENT || error == -ECONNREFUSED)
 		return complain_with(LODGE_BAD_INPUT,
 				     "save: no machine %s runs (no one listens at %s)",

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 /* The control socket of a machine that a person names: a socket's path (it has a slash), or a
- * machine that `lodge start` runs. False if that is too long. */
-bool machine_socket(const char *name, char *path, size_t size);
+ * machine that `lodge start` runs. 0, or a negative errno with a line. */
+int machine_socket(const char *name, char *path, size_t size, char *reason, size_t reason_size);
 
 #endif

@@ -110,6 +110,12 @@ static int folder_is_ours(const char *folder, char *reason, size_t size)
 	return -EPERM;
 }
 
+int store_runtime_folder(char *folder, char *reason, size_t size)
+{
+	runtime_folder(folder, STORE_PATH - 512);
+	return folder_is_ours(folder, reason, size);
+}
+
 int store_runtime_make(const struct store *store, const char *name, char *folder, char *reason,
 		       size_t size)
 {

@@ -104,6 +104,10 @@ void store_new_abandon(struct store_new *new);
 /* Removes a folder of parent, first from sight, then from the disk. 0 or a negative errno. */
 int store_remove(const char *parent, const char *name, char *reason, size_t size);
 
+/* The folder of what runs (STORE_PATH bytes): made if it is missing, and checked to be ours and
+ * nobody else's. 0, or a negative errno with a line. */
+int store_runtime_folder(char *folder, char *reason, size_t size);
+
 /* The runtime folder of a machine is made, and checked: ours, and nobody else's. 0, or a negative
  * errno with a line. */
 int store_runtime_make(const struct store *store, const char *name, char *folder, char *reason,

@@ -142,6 +142,12 @@ static int take_option(struct verb_call *call, char ***next)
 	return find_letter(call->verb, (**next)[1]) ? take_letters(call, next) : -1;
 }
 
+/* "-1G" is a size: no option begins with a digit. */
+static bool is_option(const char *argument)
+{
+	return argument[0] == '-' && argument[1] && !(argument[1] >= '0' && argument[1] <= '9');
+}
+
 /* An option of either kind. */
 static int take_any_option(struct verb_call *call, char ***next)
 {
@@ -173,7 +179,7 @@ static int parse(struct verb_call *call, char **arguments)
 				break;
 			}
 			only_words = true;
-		} else if (!only_words && (*next)[0] == '-' && (*next)[1]) {
+		} else if (!only_words && is_option(*next)) {
 			status = take_any_option(call, &next);
 		} else if (verb->takes_command == TAKES_BEHIND_WORDS &&
 			   call->word_count == verb->words_max) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* image ls, rm: the images of the store. */
+/* image: ls, rm, build, import of the store's; create, info, check, resize, convert of any file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +10,8 @@
 
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
+#include "manage/image.h"
+#include "manage/image_make.h"
 #include "manage/image_store.h"
 #include "manage/json.h"
 #include "manage/verbs.h"
@@ -115,7 +117,101 @@ static int rm(struct verb_call *call)
 	return verb_for_each(call, remove_one);
 }
 
+static int build(struct verb_call *call)
+{
+	return image_carry_out(call, image_build);
+}
+
+static int import(struct verb_call *call)
+{
+	return image_carry_out(call, image_import);
+}
+
+static int create(struct verb_call *call)
+{
+	return image_carry_out(call, image_create);
+}
+
+static int info(struct verb_call *call)
+{
+	return image_carry_out(call, image_info);
+}
+
+static int check(struct verb_call *call)
+{
+	return image_carry_out(call, image_check);
+}
+
+static int resize(struct verb_call *call)
+{
+	return image_carry_out(call, image_resize);
+}
+
+static int convert(struct verb_call *call)
+{
+	return image_carry_out(call, image_convert);
+}
+
+/* Rows that several of them have. */
+#define FORMAT(whose)                                                                              \
+	{                                                                                          \
+		"--format", "raw|qcow2", false,                                                    \
+			whose " format (default: qcow2 if its name ends in .qcow2, else raw)"      \
+	}
+#define NAME(usual)                                                                                \
+	{                                                                                          \
+		"--name", "NAME", false, "the image's name in the store (default: " usual ")"      \
+	}
+#define NEW_QCOW2                                                                                  \
+	{"--cluster-size", "SIZE", false,                                                          \
+	 "the unit in which it grows, a power of two from 512 to 2M (default 64K)"},               \
+		{"--version", "2|3", false,                                                        \
+		 "of qcow2 (default 3); 2 for programs from before 2012"},                         \
+		{"--compression", "zlib|zstd", false,                                              \
+		 "how clusters are compressed that are (default zlib)"},                           \
+	{                                                                                          \
+		"--lazy-refcounts", NULL, false,                                                   \
+			"allows other programs to keep refcounts lazily; Lodge doesn't"            \
+	}
+
 static const struct verb_option json_options[] = {VERB_JSON, VERB_END};
+static const struct verb_option build_options[] = {
+	NAME("what it is built from"),
+	{"--size", "SIZE", false,
+	 "of its disk, 1G or more, which takes no more room than what is in it (default 4G)"},
+	VERB_END};
+static const struct verb_option import_options[] = {NAME("the file's, without its ending"),
+						    VERB_END};
+static const struct verb_option create_options[] = {
+	FORMAT("the image's"),
+	{"--backing", "FILE", false,
+	 "what the new image is an overlay on, as seen from the new image's folder"},
+	{"--backing-format", "raw|qcow2", false, "of that file"},
+	NEW_QCOW2,
+	VERB_END};
+static const struct verb_option info_options[] = {FORMAT("the image's"), VERB_JSON, VERB_END};
+static const struct verb_option check_options[] = {
+	FORMAT("the image's"),
+	{"--repair", NULL, false,
+	 "mends what can be mended; entries that can't be right read as zeroes afterwards"},
+	VERB_JSON,
+	VERB_END};
+static const struct verb_option resize_options[] = {
+	FORMAT("the image's"),
+	{"--shrink", NULL, false, "allows to cut off what is behind the new size"},
+	VERB_END};
+static const struct verb_option convert_options[] = {
+	{"--from", "raw|qcow2|vmdk", false,
+	 "the old image's format (default: as its name ends); vmdk: in one file"},
+	FORMAT("the new image's"),
+	{"--compress", NULL, false, "compresses the new qcow2 image"},
+	NEW_QCOW2,
+	VERB_END};
+
+#define FILES                                                                                      \
+	{                                                                                          \
+		COMPLETE_FILE, COMPLETE_FILE                                                       \
+	}
 
 const struct verb verbs_image[] = {
 	{"image ls",
@@ -126,7 +222,7 @@ const struct verb verbs_image[] = {
 	 {0, 0},
 	 json_options,
 	 false,
-	 false,
+	 TAKES_NONE,
 	 ls,
 	 NULL},
 	{"image rm",
@@ -137,8 +233,38 @@ const struct verb verbs_image[] = {
 	 {COMPLETE_IMAGE, COMPLETE_IMAGE},
 	 NULL,
 	 false,
-	 false,
+	 TAKES_NONE,
 	 rm,
 	 "One that a machine stands on stays."},
-	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},
+	{"image build",
+	 "[OPTION...] debian:12|debian:13",
+	 "makes one out of Debian's packages",
+	 1,
+	 1,
+	 {0, 0},
+	 build_options,
+	 false,
+	 TAKES_NONE,
+	 build,
+	 "From the mirror that this host's apt has, or $LODGE_MIRROR; without root. It takes a few "
+	 "minutes."},
+	{"image import", "[--name NAME] FILE|URL", "makes one out of a cloud image", 1, 1, FILES,
+	 import_options, false, TAKES_NONE, import, "A disk with Linux on it: raw, qcow2 or vmdk."},
+	{"image create", "[OPTION...] FILE [SIZE]",
+	 "makes an empty disk, or an overlay on another one", 1, 2, FILES, create_options, false,
+	 TAKES_NONE, create,
+	 "SIZE is like 512M, 8G or 1T; that of the file below an overlay, if it isn't given."},
+	{"image info", "[OPTION...] FILE", "says what a disk image is", 1, 1, FILES, info_options,
+	 false, TAKES_NONE, info,
+	 "Format, sizes, backing file, internal snapshots. Opens no file but this one."},
+	{"image check", "[OPTION...] FILE", "looks for damage in a qcow2 image", 1, 1, FILES,
+	 check_options, false, TAKES_NONE, check,
+	 "Leaked clusters are lost space and do no harm; anything else that is left makes the "
+	 "status 65."},
+	{"image resize", "[OPTION...] FILE [+|-]SIZE", "makes a disk larger or smaller", 2, 2,
+	 FILES, resize_options, false, TAKES_NONE, resize, "What is new reads as zeroes."},
+	{"image convert", "[OPTION...] FROM TO", "copies a disk into a new image", 2, 2, FILES,
+	 convert_options, false, TAKES_NONE, convert,
+	 "With what it is an overlay on. TO appears when it is complete."},
+	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, TAKES_NONE, NULL, NULL},
 };

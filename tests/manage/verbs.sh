@@ -252,6 +252,14 @@ expect 0 "" start same
 is "the same name in another store" 74 $?
 grep -q "another data folder" errors && ok || bad "the same name in another store: $(cat errors)"
 expect 0 "" kill same
+# A folder for sockets that others may write to is not used, whatever asks for it.
+expect 0 "" net create any
+mkdir loose && mkdir -m 777 loose/lodge
+for what in "start same" "save same file" "migrate same unix:$PWD/socket" "net rm any"; do
+	XDG_RUNTIME_DIR=$PWD/loose "$lodge" $what >out 2>errors </dev/null && bad "$what in a folder of everybody's"
+	grep -q "loose/lodge: must be a folder of yours with mode 0700" errors && ok || bad "$what: $(cat errors)"
+done
+expect 0 "" net rm any
 (unset XDG_RUNTIME_DIR; "$lodge" start same) && expect 0 "" pause same
 expect 0 "" rm --force same
 [ "$(stat -c %a "/tmp/lodge-$(id -u)")" = 700 ] && ok || bad "/tmp/lodge-$(id -u) has not mode 700"

@@ -35,6 +35,8 @@ void linux_init(void);
 
 /* Lets the signals through again that linux_init has blocked, for a command that runs no vm. */
 void linux_signals_usual(void);
+/* Blocks them again. */
+void linux_signals_held(void);
 
 /* What the log shows: lines of this level and graver ones. LOG_WARNING to begin with. Any thread.
  */

@@ -125,6 +125,11 @@ void linux_signals_usual(void)
 	loop_signals(SIG_UNBLOCK);
 }
 
+void linux_signals_held(void)
+{
+	loop_signals(SIG_BLOCK);
+}
+
 void linux_init(void)
 {
 	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};

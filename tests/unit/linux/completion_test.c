@@ -83,6 +83,9 @@ TEST(verbs_options_and_names_are_completed)
 	expect("create --image ", "debian ");
 	expect("create --mem", "--memory ");
 	expect("image rm ", "debian ");
+	expect("image c", "create check convert ");
+	expect("image convert --fr", "--from ");
+	expect("image resize --format ", "raw qcow2 ");
 	expect("help res", "restart resume restore ");
 	expect("doctor --", "--json ");
 	expect("shell w", "web wiki ");

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "core/host.h"
-#include "manage/image.h"
 #include "manage/machine.h"
 #include "manage/options.h"
 #include "manage/stats.h"
@@ -459,8 +458,6 @@ TEST(manual_page_describes_every_option)
 	fclose(page);
 	for (const struct option *option = options_table; option->name; option++)
 		expect_heading(text, option->name);
-	for (unsigned i = 0; image_option_name(i); i++)
-		expect_heading(text, image_option_name(i));
 	for (const struct verb *const *table = verb_tables; *table; table++)
 		for (const struct verb *verb = *table; verb->name; verb++)
 			expect_verb(text, verb);
@@ -478,8 +475,6 @@ TEST(manual_page_describes_every_option)
 		name[size] = '\0';
 		for (const struct option *option = options_table; option->name; option++)
 			known |= !strcmp(option->name, name);
-		for (unsigned i = 0; image_option_name(i); i++)
-			known |= !strcmp(image_option_name(i), name);
 		if (!known && strcmp(name, "--") != 0)
 			FAIL("docs/lodge.1 describes %s, which isn't an option", name);
 	}
