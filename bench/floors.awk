@@ -9,13 +9,13 @@ function figure_of(text,    number) {
 	return text == "MiB/s" ? 1000000000 / number : number * figure_scale[text]
 }
 
-# The median, over the pairs that held, of Lodge's time of row `other` over that of row `name`; "" for none.
-function row_ratio(section, name, other,    round, list, count) {
+# The median, over the pairs that held, of the engine's time of row `other` over that of row `name`; "" for none.
+function row_ratio(section, name, other, engine,    round, list, count) {
 	for (round = 1; round <= rounds[section]; round++) {
-		if (!counts(section, round, 0) || !((section, name, round, "lodge") in value) ||
-		    !((section, other, round, "lodge") in value))
+		if (!counts(section, round, 0) || !((section, name, round, engine) in value) ||
+		    !((section, other, round, engine) in value))
 			continue
-		list[++count] = value[section, other, round, "lodge"] / value[section, name, round, "lodge"]
+		list[++count] = value[section, other, round, engine] / value[section, name, round, engine]
 	}
 	return count ? median(list, count) : ""
 }
@@ -32,7 +32,7 @@ function judge_reached(section, name, what,    other, here) {
 	if (what == "value")
 		return here
 	if (what ~ /^row:/)
-		return row_ratio(section, name, substr(what, 5))
+		return row_ratio(section, name, substr(what, 5), "lodge")
 	other = middle(substr(what, 4), name, "lodge", 0)
 	return other == "" || here == "" ? "" : other / here
 }
@@ -93,6 +93,14 @@ function floor_shown(i) {
 	return sprintf("%.2f", floor_reached[i])
 }
 
+# What the same program reaches without any hypervisor.
+function native_shown(i,    ratio) {
+	if (floor_what[i] !~ /^row:/)
+		return ""
+	ratio = row_ratio(floor_section[i], floor_name[i], floor_other(i), "native")
+	return ratio == "" ? "" : sprintf(" (native %.2f)", ratio)
+}
+
 # The section or row that it is compared with.
 function floor_other(i) {
 	return substr(floor_what[i], index(floor_what[i], ":") + 1)
@@ -105,13 +113,14 @@ function floor_judge(i) {
 	} else if (meets(floor_reached[i], floor_what[i], floor_least[i])) {
 		floor_verdict[i] = "holds"
 		if (floor_what[i] ~ /^(of|row):/) # which no table shows
-			printf "floor holds: %s %s is %s of %s, floor %s\n", floor_section[i], floor_name[i],
-				floor_shown(i), floor_other(i), floor_least[i]
+			printf "floor holds: %s %s is %s of %s%s, floor %s\n", floor_section[i],
+				floor_name[i], floor_shown(i), floor_other(i), native_shown(i),
+				floor_least[i]
 	} else {
 		floor_verdict[i] = "missed"
-		printf "floor missed: %s %s is %s%s, floor %s, goal %s\n", floor_section[i], floor_name[i],
+		printf "floor missed: %s %s is %s%s%s, floor %s, goal %s\n", floor_section[i], floor_name[i],
 			floor_shown(i), (floor_what[i] ~ /^(of|row):/ ? " of " floor_other(i) : ""),
-			floor_least[i], floor_goal[i]
+			native_shown(i), floor_least[i], floor_goal[i]
 	}
 	floor_verdicts[floor_verdict[i]]++
 	if (floor_goal[i] != "-" && floor_reached[i] != "") {
