@@ -304,7 +304,7 @@ const void *translate_recent_write(struct cpu *cpu, const struct words *words, u
 
 #define MISSES_FOR_TLB 64u /* of a slot, and what missed last is for the TLB */
 
-/* words: info, offset of the slot in struct cpu, size. The window is not the slot's. */
+/* words: info, offset of the slot in struct cpu. The window is not the slot's. */
 const void *translate_window(struct cpu *cpu, const struct words *words, uint64_t linear)
 {
 	struct place place = find_place(cpu, words->at[0]);
@@ -312,7 +312,7 @@ const void *translate_window(struct cpu *cpu, const struct words *words, uint64_
 
 	timing_switch(cpu, TIMING_WINDOW);
 	cpu->count_slot_misses++;
-	if (!window_fill_slot(cpu, slot, linear, words->at[2])) {
+	if (!window_fill_slot(cpu, slot, linear)) {
 		/* Operands behind this one may rely on the slot. */
 		window_empty_slot(slot);
 		code_window_missed(cpu->code, block_page(place.block));

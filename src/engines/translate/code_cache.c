@@ -21,6 +21,7 @@
 #include "engines/translate/enter.h"
 #include "engines/translate/fault.h"
 #include "engines/translate/mmu.h"
+#include "engines/translate/probe.h"
 #include "engines/translate/translation.h"
 #include "lib/check.h"
 #include "lib/error.h"
@@ -138,6 +139,7 @@ int code_create(struct vm *vm, uint64_t size, struct machine_code **result)
 	if (!code)
 		return -ENOMEM;
 	code->vm = vm;
+	code->bmi2 = probe_bmi2();
 	error = code_memory_create(&code->memory, size ? size : DEFAULT_BYTES);
 	code->code_limit = size ? (uint32_t)size : FIRST_BYTES;
 	if (!error && !make_tables(code))

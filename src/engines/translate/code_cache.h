@@ -90,6 +90,7 @@ struct translation;
 struct machine_code {
 	struct vm *vm;
 	struct code_memory memory;
+	bool bmi2; /* the host has it: translated code may use it */
 	struct code_lock lock;
 	struct exclusive exclusive;
 	_Atomic uint32_t generation; /* counts flushes */

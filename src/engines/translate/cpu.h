@@ -88,12 +88,12 @@ struct recent_entry {
 enum { RECENT_STACK_READ, RECENT_STACK_WRITE, RECENT_SITES };
 
 /*
- * The last two windows of a memory operand (window.h): (linear + minus_tag) below the window's size
- * less the access' is a hit, linear + delta its host address, and (linear + minus_tag) + host as
- * well.
+ * The last two windows of a memory operand (window.h): a linear address whose bits 31 to 62 are
+ * number is a hit, and linear + delta its host address.
  */
 struct window_place {
-	uint64_t minus_tag, delta, host;
+	uint64_t delta;
+	uint32_t number;
 };
 struct window_slot {
 	struct window_place place[2];
@@ -190,7 +190,8 @@ struct cpu {
 	struct machine_code *code;
 	/*
 	 * With MODE_WINDOW: the window that rsp is in whenever a block begins, so that the stack is
-	 * reached without a check (window_stack). A window_place's members.
+	 * reached without a check (window_stack): (rsp + minus_tag) is below its size, and rsp +
+	 * delta the host address.
 	 */
 	uint64_t stack_minus_tag, stack_delta;
 	/* return_stack.h: the host's rsp while translated code runs, when it does not; and that of

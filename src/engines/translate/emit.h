@@ -216,6 +216,16 @@ static inline void emit_shift(struct emit *emit, enum emit_group group, unsigned
 	emit_u8(emit, count);
 }
 
+/* rorx to, from, count: 64 bits; leaves the flags alone. BMI2. */
+static inline void emit_rotate(struct emit *emit, unsigned to, unsigned from, uint8_t count)
+{
+	emit_u8(emit, 0xc4);
+	emit_u8(emit, 0x43 | (to < 8) << 7 | (from < 8) << 5);
+	emit_u16(emit, 0xf0fb);
+	emit_u8(emit, 0xc0 | (to & 7) << 3 | (from & 7));
+	emit_u8(emit, count);
+}
+
 /* mov reg, imm: the shortest form. */
 static inline void emit_constant(struct emit *emit, unsigned reg, uint64_t value)
 {

@@ -4,7 +4,6 @@
 
 #include <cpuid.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #define CPUID_1_ECX_XSAVE    (1u << 26)
 #define CPUID_1_ECX_OSXSAVE  (1u << 27)
 #define CPUID_1_ECX_SSE42    (1u << 20)
+#define CPUID_7_EBX_BMI2     (1u << 8)
 
 static bool has_xsave(void)
 {
@@ -23,6 +23,13 @@ static bool has_xsave(void)
 	const unsigned wanted = CPUID_1_ECX_XSAVE | CPUID_1_ECX_OSXSAVE | CPUID_1_ECX_SSE42;
 
 	return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & wanted) == wanted;
+}
+
+bool probe_bmi2(void)
+{
+	unsigned eax, ebx, ecx, edx;
+
+	return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ebx & CPUID_7_EBX_BMI2);
 }
 
 int probe_host(char *reason, size_t size)

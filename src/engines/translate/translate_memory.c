@@ -490,7 +490,7 @@ static bool copy_loaded(struct translation *t, const struct insn *insn)
 	plan.rename[loaded.rm] = T0;
 	if (!insn_encode(&loaded, bytes, plan.rename, 0))
 		return false;
-	if (window_is_known(t, insn, size)) {
+	if (window_is_known(t, insn)) {
 		emit_window_known(t, insn, &address);
 	} else {
 		flags_clobber(t, translation_step(t)->live_before);
@@ -515,12 +515,11 @@ static bool copy_loaded(struct translation *t, const struct insn *insn)
 }
 
 /* Flags are left where they are, so they may have to be fetched first, by way of T1. */
-static bool copy_known(struct translation *t, const struct insn *insn, const struct plan *plan,
-		       unsigned size)
+static bool copy_known(struct translation *t, const struct insn *insn, const struct plan *plan)
 {
 	struct insn_address address;
 
-	if (plan->registers.high_byte || !window_is_known(t, insn, size))
+	if (plan->registers.high_byte || !window_is_known(t, insn))
 		return false;
 	flags_before_copy(t, insn);
 	emit_window_known(t, insn, &address);
@@ -555,7 +554,7 @@ static bool copy_memory(struct translation *t, const struct insn *insn)
 	address.base = exchanged ? RSI : T0;
 	if (!insn_encode_at(insn, bytes, plan.rename, &address))
 		return false;
-	if (copy_known(t, insn, &plan, size))
+	if (copy_known(t, insn, &plan))
 		return true;
 	flags_clobber(t, translation_step(t)->live_before);
 	if (!exchanged && uses_window(t, translation_step(t))) {

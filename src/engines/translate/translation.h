@@ -56,9 +56,7 @@ struct stub {
 	uint8_t *back; /* STUB_RECENT, STUB_REST: where it goes on after a hit */
 	uint16_t slot;
 	bool write, again;
-	bool shared; /* STUB_WINDOW: others rely on it; the range that it checks: */
-	int32_t low;
-	uint16_t span;
+	bool shared; /* STUB_WINDOW: others rely on it */
 };
 
 #define TRANSLATION_STUBS (CODE_BLOCK_INSNS * 8)
@@ -92,11 +90,12 @@ struct translation {
 		uint16_t slot;
 	} near_slots[2][NEAR_SLOTS]; /* the recent_entry of PAGE_NEAR, by access */
 	unsigned near_count[2];
-	/* Displacements from a register, not written since, that a window's check covers: low to
-	 * high, and its slot; high is low if there are none. */
+	/* The slot whose window a register was in when it was checked, if that is known; and by how
+	 * much at most it has been moved since. */
 	struct window_known {
-		int64_t low, high;
+		bool valid;
 		uint16_t slot;
+		uint32_t moved;
 	} known[16];
 	bool other_stack; /* rsp has been loaded: */
 	uint16_t other_slots[2];
@@ -201,7 +200,7 @@ bool emit_window(struct translation *t, const struct insn *insn, unsigned size, 
 void emit_window_stub(struct translation *t, const struct stub *stub);
 
 /* Has an operand before it checked for this one as well? */
-bool window_is_known(const struct translation *t, const struct insn *insn, unsigned size);
+bool window_is_known(const struct translation *t, const struct insn *insn);
 /* Then: makes *address its host address. Uses T0 alone, and leaves flags alone. */
 void emit_window_known(struct translation *t, const struct insn *insn,
 		       struct insn_address *address);

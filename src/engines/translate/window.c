@@ -118,8 +118,10 @@ void window_force(struct cpu *cpu, unsigned views)
 
 /* Slots */
 
-static const struct window_place empty_place = {-WINDOW_SLOT_EMPTY, WINDOW_SLOT_EMPTY / 2,
-						WINDOW_SLOT_EMPTY};
+static const struct window_place empty_place = {WINDOW_EMPTY_DELTA, WINDOW_EMPTY_NUMBER};
+
+/* Of the stack: rsp is in no window. */
+#define NO_STACK (1ull << 63)
 
 void window_empty_slot(struct window_slot *slot)
 {
@@ -137,7 +139,7 @@ static void empty_slots(struct cpu *cpu)
 		}
 		used[word] = 0;
 	}
-	cpu->stack_minus_tag = empty_place.minus_tag;
+	cpu->stack_minus_tag = NO_STACK;
 	cpu->stack_delta = empty_place.delta;
 }
 
@@ -287,14 +289,14 @@ static bool is_on(const struct cpu *cpu)
 	return cpu->windows_on >> cpu->view & 1;
 }
 
-bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear, unsigned size)
+bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear)
 {
 	struct windows *windows = cpu->windows;
 	uint64_t tag = linear & ~(WINDOW_BYTES - 1);
 	struct window *window;
 	unsigned number;
 
-	if (!is_on(cpu) || !paging_canonical(linear) || linear - tag > WINDOW_LIMIT(size))
+	if (!is_on(cpu) || !paging_canonical(linear))
 		return false;
 	window = find_window(windows, cpu->view, tag);
 	if (!window)
@@ -304,11 +306,11 @@ bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear
 	window->used = ++windows->clock;
 	number = (unsigned)(slot - cpu->window_slot[0]);
 	windows->slots_used[number / 64] |= 1ull << number % 64;
-	if (slot->place[1].minus_tag != empty_place.minus_tag)
+	if (slot->place[1].number != empty_place.number)
 		slot->misses++;
 	slot->place[1] = slot->place[0];
-	slot->place[0] = (struct window_place){-tag, (uint64_t)(uintptr_t)window->host - tag,
-					       (uint64_t)(uintptr_t)window->host};
+	slot->place[0] = (struct window_place){(uint64_t)(uintptr_t)window->host - tag,
+					       (uint32_t)(tag >> WINDOW_BITS)};
 	return true;
 }
 
@@ -581,6 +583,9 @@ bool window_fault(struct cpu *cpu, uint64_t host, bool write, bool known)
 	    window->view != cpu->view)
 		return false;
 	linear = window->tag + (host - (uint64_t)(uintptr_t)window->host);
+	/* The end of the access may be where no address is: #GP, before any #PF. */
+	if (!paging_canonical(linear + PAGE_SIZE))
+		return false;
 	if (!pay(cpu, PRICE_OF_FAULT))
 		return false;
 	if (known ? !is_known(cpu, linear, write)

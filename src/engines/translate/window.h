@@ -29,16 +29,23 @@
  */
 #define WINDOW_GUARD (1u << 20)
 
+/*
+ * So need other operands: it is their base register that is checked, which is no farther than
+ * WINDOW_REACH from what they access, and may have moved by no more than that since.
+ */
+#define WINDOW_REACH (1 << 18)
+
 /* Where an access of size bytes in a window may begin at the last. */
 #define WINDOW_LIMIT(size) ((uint32_t)(WINDOW_BYTES - (size)))
 
 /*
- * A slot that no address hits, but for some that are not canonical: as with recent_entry. Its
- * delta, half of this, makes an address that is not canonical out of those and out of every
- * canonical one: operands that rely on another's check (translate_window.c) find it where a slot
- * has been emptied.
+ * The number and delta of a slot that no address hits, but for some that are not canonical (2^61,
+ * and more): as with recent_entry. The delta makes an address that is not canonical out of those
+ * and out of every canonical one: operands that rely on another's check (translate_window.c) find
+ * it where a slot has been emptied.
  */
-#define WINDOW_SLOT_EMPTY (1ull << 63)
+#define WINDOW_EMPTY_NUMBER (1u << 30)
+#define WINDOW_EMPTY_DELTA  (1ull << 62)
 
 /* cpu->windows. False if there is no memory; then (and where guest memory has no handle) nothing
  * is ever mapped. Before the vcpu runs; destroy when it no longer does. */
@@ -55,11 +62,8 @@ void window_switch(struct cpu *cpu);
 /* The vcpu was interrupted in guest code. */
 void window_sample(struct cpu *cpu);
 
-/*
- * Fills the slot for an access of size bytes at linear in the current view. False: there is no
- * window for it.
- */
-bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear, unsigned size);
+/* Fills the slot with the window that linear is in, in the current view. False: there is none. */
+bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear);
 void window_empty_slot(struct window_slot *slot);
 
 /*

@@ -40,6 +40,10 @@ TEST(registers_and_constants)
 	EXPECT_CODE(0x49, 0x83, 0xe6, 0xfc);
 	EMIT(emit_shift(&emit, GROUP_SHR, 8, R15, 7));
 	EXPECT_CODE(0x49, 0xc1, 0xef, 7);
+	EMIT(emit_rotate(&emit, R10, RBX, 31));
+	EXPECT_CODE(0xc4, 0x63, 0xfb, 0xf0, 0xd3, 31);
+	EMIT(emit_rotate(&emit, RAX, R13, 7));
+	EXPECT_CODE(0xc4, 0xc3, 0xfb, 0xf0, 0xc5, 7);
 	EMIT(emit_constant(&emit, R14, 0x12345678));
 	EXPECT_CODE(0x41, 0xbe, 0x78, 0x56, 0x34, 0x12);
 	EMIT(emit_constant(&emit, RAX, (uint64_t)-2));

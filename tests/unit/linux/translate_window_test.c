@@ -212,9 +212,17 @@ static uint64_t on_stack(uint64_t linear)
 
 TEST(addresses_at_the_edge)
 {
-	static const uint64_t wild[] = {
-		1ull << 63,	(1ull << 63) + 0x1000, (1ull << 63) + 0x7fffffff, 0x800000000000,
-		0x7ffffffffff9, 0xffff7ffffffffff8,    0xfffffffffffffff9};
+	static const uint64_t wild[] = {1ull << 63,
+					(1ull << 63) + 0x1000,
+					(1ull << 63) + 0x7fffffff,
+					0x800000000000,
+					0x7ffffffffff9,
+					0xffff7ffffffffff8,
+					0xfffffffffffffff9,
+					1ull << 61,
+					(1ull << 63) | 1ull << 61,
+					1ull << 62,
+					3ull << 62};
 
 	create(1);
 	for (unsigned i = 0; i < sizeof(wild) / sizeof(wild[0]); i++) {
@@ -467,4 +475,47 @@ TEST(a_range_that_no_window_holds)
 	EXPECT_EQ(vector_of(two_windows, two_windows_end, 0x7ffffffffff8, 0), 14);
 	EXPECT_EQ(vector_of(two_windows, two_windows_end, 0xfffffffffffffff8, 0), 14);
 	EXPECT_EQ(vector_of(two_windows, two_windows_end, 1ull << 63, 0), 13);
+}
+
+/*
+ * What moves by constants is not checked again: within its window, into the next one, and from
+ * there back; but by more than WINDOW_REACH it is.
+ */
+GUEST(moves,
+      "mov %rbx, %r12; mov $3, %ecx; 1: mov %r12, %rbx; mov (%rbx), %rax; lea 8(%rbx), %rbx;"
+      "add (%rbx), %rax; add $0x30000, %rbx; add (%rbx), %rax; incq 8(%rbx); sub $0x30008, %rbx;"
+      "add (%rbx), %rax; add $0x131000, %rbx; add (%rbx), %rax; sub $-8, %rbx; add (%rbx), %rax;"
+      "dec %ecx; jnz 1b; hlt");
+
+TEST(a_register_that_moves_is_followed)
+{
+	static const uint64_t bases[] = {0x20000, 0x7fff0000, 0x7fffffff8};
+	uint64_t *table;
+
+	create(1);
+	table = guest_at(&guest, GUEST_TABLES + 0x1000);
+	for (unsigned i = 1; i < 64; i++)
+		table[i] = table[0];
+	table[512 + 511] = table[512];
+	for (unsigned i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
+		static const uint64_t offsets[] = {0, 8, 0x30008, 0x131000, 0x131008};
+		uint64_t *counted = guest_at(&guest, (bases[i] + 0x30010) & 0x1fffff);
+
+		for (unsigned j = 0; j < 5; j++)
+			*(uint64_t *)guest_at(&guest, (bases[i] + offsets[j]) & 0x1fffff) =
+				1ull << 8 * j;
+		*counted = 0;
+		EXPECT_EQ(vector_of(moves, moves_end, bases[i], 0), 0xff);
+		EXPECT_EQ(guest.vm.vcpus[0]->state.gpr[RAX], 0x101010102);
+		EXPECT_EQ(*counted, 3);
+	}
+}
+
+TEST(hosts_without_bmi2_have_windows)
+{
+	create(1);
+	guest_cpu(&guest, 0)->code->bmi2 = false;
+	run(sum, sum_end);
+	EXPECT_EQ(*(uint64_t *)guest_at(&guest, PAGE_A), 0xaaaa + 500500);
+	EXPECT_EQ(faults(), 2);
 }
