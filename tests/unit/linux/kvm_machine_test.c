@@ -516,6 +516,40 @@ TEST(a_kick_ends_a_loop)
 	}
 }
 
+CODE(counts, ASK "1: incl 0x4008; jmp 1b\n");
+
+static uint32_t guest_count(void)
+{
+	uint32_t count;
+
+	EXPECT_EQ(vm_read(&vm, gpa(0x4008), &count, sizeof(count)), 0);
+	return count;
+}
+
+TEST(a_held_processor_stands_until_its_time_has_come)
+{
+	uint64_t until;
+	uint32_t count;
+
+	SETUP(1, counts);
+	start();
+	await_asked(1);
+	until = host_now() + 20 * (uint64_t)LONG_SLEEP;
+	vm_hold(&vm, until);
+	sleep_ns(3 * LONG_SLEEP);
+	count = guest_count();
+	EXPECT(count > 0);
+	sleep_ns(3 * LONG_SLEEP);
+	EXPECT(guest_count() == count || host_now() >= until);
+	while (guest_count() == count)
+		sleep_ns(1000000);
+	EXPECT(host_now() >= until);
+	vm_hold(&vm, UINT64_MAX);
+	sleep_ns(LONG_SLEEP);
+	vm_stop(&vm, VM_TEST_EXIT, 0);
+	finish();
+}
+
 CODE(times, ASK "1: rdtsc; mov %eax, 0x4000; mov %edx, 0x4004; incl 0x4008; jmp 1b\n");
 
 static uint64_t guest_tsc(void)
