@@ -299,6 +299,7 @@ int net_serve(const char *name)
 
 	host_lock_init(&process.vm.lock);
 	lan_init(&process.lan, name);
+	process.lan.trust_guests = !error && info.trust_guests;
 	for (unsigned i = 0; i < LAN_PORTS_MAX; i++)
 		process.stations[i] = (struct station){-1, -1, {.socket = -1}};
 	if (!error)

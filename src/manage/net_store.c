@@ -68,8 +68,10 @@ int net_create(const struct net_info *info, char *reason, size_t size)
 		return error;
 	length = snprintf(text, sizeof(text),
 			  "# A network of lodge's; lodge net rm %s removes it.\n"
-			  "isolated = %s\n",
-			  info->name, info->isolated ? "yes" : "no");
+			  "isolated = %s\n"
+			  "trust-guests = %s\n",
+			  info->name, info->isolated ? "yes" : "no",
+			  info->trust_guests ? "yes" : "no");
 	/* Whole or not at all, and never over one that is there. */
 	snprintf(new, sizeof(new), "%s.%u", path, (unsigned)getpid());
 	file = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -125,7 +127,8 @@ int net_find(const char *name, struct net_info *info, char *reason, size_t size)
 	got = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
 	if (file >= 0)
 		close(file);
-	*info = (struct net_info){.isolated = strstr(text, "isolated = yes") != NULL};
+	*info = (struct net_info){.isolated = strstr(text, "isolated = yes") != NULL,
+				  .trust_guests = strstr(text, "trust-guests = yes") != NULL};
 	snprintf(info->name, sizeof(info->name), "%s", name);
 	if (got > 0 && (info->isolated || strstr(text, "isolated = no")))
 		return 0;

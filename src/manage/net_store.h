@@ -17,8 +17,9 @@
 
 struct net_info {
 	char name[LAN_NAME_MAX + 1];
-	bool isolated; /* no way to the world */
-	bool running;  /* its switch is there: net_list only */
+	bool isolated;	   /* no way to the world */
+	bool trust_guests; /* frames aren't looked at for who they say they are from */
+	bool running;	   /* its switch is there: net_list only */
 };
 
 /* All of these: 0, or a negative errno and one line in reason. */

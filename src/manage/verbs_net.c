@@ -31,7 +31,8 @@ static int status_of(int error)
 
 static int create(struct verb_call *call)
 {
-	struct net_info info = {.isolated = verb_given(call, "--isolated")};
+	struct net_info info = {.isolated = verb_given(call, "--isolated"),
+				.trust_guests = verb_given(call, "--trust-guests")};
 	char reason[REASON];
 	int error;
 
@@ -53,6 +54,7 @@ static void put_json(const struct net_info *list, unsigned count)
 		json_begin(&out, NULL, '{');
 		json_text(&out, "name", list[i].name);
 		json_bool(&out, "isolated", list[i].isolated);
+		json_bool(&out, "trust-guests", list[i].trust_guests);
 		json_bool(&out, "running", list[i].running);
 		json_end(&out, '}');
 	}
@@ -72,9 +74,10 @@ static int ls(struct verb_call *call)
 		put_json(list, count);
 	} else {
 		for (unsigned i = 0; i < count; i++)
-			printf("%-31s %-9s %s\n", list[i].name,
+			printf("%-31s %-9s %s%s\n", list[i].name,
 			       list[i].isolated ? "isolated" : "nat",
-			       list[i].running ? "in use" : "idle");
+			       list[i].running ? "in use" : "idle",
+			       list[i].trust_guests ? ", guests are trusted" : "");
 	}
 	free(list);
 	return LODGE_OK;
@@ -94,12 +97,15 @@ static int rm(struct verb_call *call)
 }
 
 static const struct verb_option create_options[] = {
-	{"--isolated", NULL, false, "without a way to the world"}, VERB_END};
+	{"--isolated", NULL, false, "without a way to the world"},
+	{"--trust-guests", NULL, false,
+	 "machines may be routers and DHCP servers, and have addresses of others"},
+	VERB_END};
 static const struct verb_option ls_options[] = {VERB_JSON, VERB_END};
 
 const struct verb verbs_net[] = {
 	{"net create",
-	 "NAME [--isolated]",
+	 "NAME [--isolated] [--trust-guests]",
 	 "makes a network between machines, which run with --net NAME",
 	 1,
 	 1,
@@ -109,7 +115,8 @@ const struct verb verbs_net[] = {
 	 false,
 	 create,
 	 "Its machines get addresses, and find each other by their names; to the world they come "
-	 "by address translation. A switch runs while there are machines on it."},
+	 "by address translation. A switch runs while there are machines on it. It lets no machine "
+	 "pass itself off as another, or as router or server, unless guests are trusted."},
 	{"net ls",
 	 "[--json]",
 	 "lists the networks between machines",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "network/lan.h"
+#include "network/lan_internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -7,19 +7,11 @@
 #include "lib/bytes.h"
 
 enum {
-	HEADER = 14,
 	TAG = 4,
-	TYPE_AT = 12,
-	TYPE_VLAN = 0x8100,
 	BURST_NS = 100000000, /* what a port may send at once is what it may in this time */
 	BURST_MIN = 2 * LAN_FRAME_MAX,
 };
 #define SECOND UINT64_C(1000000000)
-
-static uint16_t load16(const uint8_t *at)
-{
-	return (uint16_t)(at[0] << 8 | at[1]);
-}
 
 void lan_init(struct lan *lan, const char *name)
 {
@@ -99,6 +91,10 @@ int lan_add(struct lan *lan, const struct lan_port *port, uint64_t now)
 		*added = *port;
 		added->used = true;
 		added->received = added->sent = added->dropped = 0;
+		added->address6_count = added->address6_next = 0;
+		memset(added->addresses6, 0, sizeof(added->addresses6));
+		if (is_machine(added))
+			lan_guard_arrives(lan, added->mac);
 		added->allowance = burst(added);
 		added->refilled = now;
 		added->address = is_machine(added) && added->vlan == LAN_VLAN
@@ -168,12 +164,12 @@ static void output(struct lan *lan, unsigned number, uint16_t vlan, const uint8_
 	if (!port->used || (!port->trunk && port->vlan != vlan))
 		return;
 	if (port->trunk && vlan != LAN_VLAN) {
-		memcpy(tagged, frame, TYPE_AT);
-		tagged[TYPE_AT] = TYPE_VLAN >> 8;
-		tagged[TYPE_AT + 1] = TYPE_VLAN & 0xff;
-		tagged[TYPE_AT + 2] = (uint8_t)(vlan >> 8);
-		tagged[TYPE_AT + 3] = (uint8_t)vlan;
-		memcpy(tagged + TYPE_AT + TAG, frame + TYPE_AT, length - TYPE_AT);
+		memcpy(tagged, frame, LAN_TYPE_AT);
+		tagged[LAN_TYPE_AT] = LAN_TYPE_VLAN >> 8;
+		tagged[LAN_TYPE_AT + 1] = LAN_TYPE_VLAN & 0xff;
+		tagged[LAN_TYPE_AT + 2] = (uint8_t)(vlan >> 8);
+		tagged[LAN_TYPE_AT + 3] = (uint8_t)vlan;
+		memcpy(tagged + LAN_TYPE_AT + TAG, frame + LAN_TYPE_AT, length - LAN_TYPE_AT);
 		frame = tagged;
 		length += TAG;
 	}
@@ -204,15 +200,15 @@ static uint16_t take_tag(const struct lan_port *port, uint8_t *frame, size_t *le
 {
 	uint16_t vlan;
 
-	if (load16(frame + TYPE_AT) != TYPE_VLAN)
+	if (lan_load16(frame + LAN_TYPE_AT) != LAN_TYPE_VLAN)
 		return *length > LAN_FRAME_MAX - TAG ? 0 : port->trunk ? LAN_VLAN : port->vlan;
-	if (!port->trunk || *length < HEADER + TAG)
+	if (!port->trunk || *length < LAN_ETHERNET + TAG)
 		return 0;
-	vlan = load16(frame + TYPE_AT + 2) & 0xfff;
-	memmove(frame + TYPE_AT, frame + TYPE_AT + TAG, *length - TYPE_AT - TAG);
+	vlan = lan_load16(frame + LAN_TYPE_AT + 2) & 0xfff;
+	memmove(frame + LAN_TYPE_AT, frame + LAN_TYPE_AT + TAG, *length - LAN_TYPE_AT - TAG);
 	*length -= TAG;
 	/* One tag in another would leave at an access port as a tag. */
-	if (load16(frame + TYPE_AT) == TYPE_VLAN || vlan > LAN_VLAN_MAX)
+	if (lan_load16(frame + LAN_TYPE_AT) == LAN_TYPE_VLAN || vlan > LAN_VLAN_MAX)
 		return 0;
 	return vlan ? vlan : LAN_VLAN;
 }
@@ -252,7 +248,7 @@ void lan_input(struct lan *lan, unsigned number, const void *bytes, size_t lengt
 
 	port->received++;
 	port->dropped++; /* until it has passed */
-	if (length < HEADER || length > sizeof(frame))
+	if (length < LAN_ETHERNET || length > sizeof(frame))
 		return;
 	memcpy(frame, bytes, length);
 	if (sender[0] & 1 || (is_machine(port) && !same_mac(sender, port->mac)))
@@ -260,7 +256,8 @@ void lan_input(struct lan *lan, unsigned number, const void *bytes, size_t lengt
 	vlan = take_tag(port, frame, &length);
 	if (!vlan || !within_rate(port, length, now))
 		return;
-	if (is_machine(port) && !lan_arp_is_honest(lan, number, vlan, frame, length))
+	if (is_machine(port) && !lan->trust_guests &&
+	    !lan_is_honest(lan, number, vlan, frame, length))
 		return;
 	port->dropped--;
 	if (!is_machine(port))

@@ -8,8 +8,9 @@
  * to the world, if anything does (a port with `gateway`); machines have .16 to .250, each the same
  * one as long as its hardware address is the same and no other wants it.
  *
- * A port of a machine takes frames from that machine's hardware address only, and ARP only if it
- * says nothing of another's addresses, so that none can pass itself off as another.
+ * A port of a machine takes frames from that machine's hardware address only, and, unless guests
+ * are trusted, nothing in which it passes itself off as another machine or as the network
+ * (lan_guard.c).
  *
  * No memory is allocated, nothing waits, and time is an argument. One thread at a time.
  */
@@ -20,18 +21,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LAN_PORTS_MAX 64
-#define LAN_STATIONS  256 /* hardware addresses seen behind trunks and gateway */
-#define LAN_NAME_MAX  63
-#define LAN_FRAME_MAX 1518 /* Ethernet's 1514, and a tag */
-#define LAN_VLAN      1	   /* the one of ports for which none was chosen */
-#define LAN_VLAN_MAX  4094
-#define LAN_NETWORK   UINT32_C(0x0a000200)
-#define LAN_SERVICE   (LAN_NETWORK + 1)
-#define LAN_GATEWAY   (LAN_NETWORK + 2)
-#define LAN_RESOLVER  (LAN_NETWORK + 3) /* the gateway's */
-#define LAN_FIRST     (LAN_NETWORK + 16)
-#define LAN_LAST      (LAN_NETWORK + 250)
+#define LAN_PORTS_MAX  64
+#define LAN_STATIONS   256 /* hardware addresses seen behind trunks and gateway */
+#define LAN_NAME_MAX   63
+#define LAN_FRAME_MAX  1518 /* Ethernet's 1514, and a tag */
+#define LAN_VLAN       1    /* the one of ports for which none was chosen */
+#define LAN_VLAN_MAX   4094
+#define LAN_NETWORK    UINT32_C(0x0a000200)
+#define LAN_SERVICE    (LAN_NETWORK + 1)
+#define LAN_GATEWAY    (LAN_NETWORK + 2)
+#define LAN_RESOLVER   (LAN_NETWORK + 3) /* the gateway's */
+#define LAN_FIRST      (LAN_NETWORK + 16)
+#define LAN_LAST       (LAN_NETWORK + 250)
+#define LAN_BROADCAST  (LAN_NETWORK + 255)
+#define LAN_ADDRESSES6 16 /* IPv6 addresses that a machine may have at a time */
 
 struct lan_port {
 	/* Set by the caller of lan_add. */
@@ -46,6 +49,8 @@ struct lan_port {
 	/* The switch's. */
 	bool used;
 	uint32_t address; /* given to the machine; 0: none is left, or it needs none */
+	uint8_t addresses6[LAN_ADDRESSES6][16]; /* that it has used, in a ring */
+	unsigned address6_count, address6_next;
 	uint64_t allowance, refilled;
 	uint64_t received, sent, dropped; /* frames, as the switch sees it */
 };
@@ -58,6 +63,7 @@ struct lan_station {
 
 struct lan {
 	char name[LAN_NAME_MAX + 1];
+	bool trust_guests; /* set by the caller, behind lan_init */
 	struct lan_port ports[LAN_PORTS_MAX];
 	struct lan_station stations[LAN_STATIONS];
 };
@@ -73,20 +79,6 @@ void lan_input(struct lan *lan, unsigned port, const void *frame, size_t length,
 
 /* Letters, digits, _ and -, this not at an end; up to LAN_NAME_MAX. */
 bool lan_name_ok(const char *name);
-
-/* Between lan.c and lan_service.c: */
-
-/* Looks at a frame (without a tag, of LAN_VLAN, at least 14 bytes, which may be changed) before it
- * is passed on. True: it was for the switch itself. */
-bool lan_service(struct lan *lan, unsigned port, uint8_t *frame, size_t length);
-
-/* Whether a machine may send this (without a tag, at least 14 bytes): no ARP that says that an
- * address of another machine, or of the network itself, is with this one. */
-bool lan_arp_is_honest(const struct lan *lan, unsigned port, uint16_t vlan, const uint8_t *frame,
-		       size_t length);
-
-/* Sends a frame (without a tag, of LAN_VLAN) out of a port. */
-void lan_output(struct lan *lan, unsigned port, const void *frame, size_t length);
 
 /* The port that leads to the world, or -1. */
 int lan_gateway(const struct lan *lan);

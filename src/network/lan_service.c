@@ -9,20 +9,15 @@
 #include <strings.h>
 
 #include "lib/bytes.h"
-#include "network/lan.h"
+#include "network/lan_internal.h"
 
 enum {
-	ETHERNET = 14,
-	TYPE_IP = 0x0800,
-	TYPE_ARP = 0x0806,
 	IP = 20, /* without options, as we write it */
 	UDP = 8,
-	PROTOCOL_ICMP = 1,
-	PROTOCOL_UDP = 17,
 	PORT_DNS = 53,
 	PORT_DHCP_SERVER = 67,
 	PORT_DHCP_CLIENT = 68,
-	HEADERS = ETHERNET + IP + UDP,
+	HEADERS = LAN_ETHERNET + IP + UDP,
 	DHCP_FIXED = 240, /* up to and with the magic number */
 	DHCP_MAGIC = 0x63825363,
 	DHCP_LEAST = 300,
@@ -35,16 +30,6 @@ enum { DNS_A = 1, DNS_PTR = 12, DNS_ANY = 255, DNS_NO_NAME = 3, DNS_NOT_IMPLEMEN
 
 static const uint8_t service_mac[6] = {0x52, 0x55, 0x0a, 0x00, 0x02, 0x01};
 static const uint8_t resolver_mac[6] = {0x52, 0x55, 0x0a, 0x00, 0x02, 0x03};
-
-static uint16_t load16(const uint8_t *at)
-{
-	return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static uint32_t load32(const uint8_t *at)
-{
-	return (uint32_t)load16(at) << 16 | load16(at + 2);
-}
 
 static void store16(uint8_t *at, uint16_t value)
 {
@@ -64,7 +49,7 @@ static uint16_t checksum(const uint8_t *bytes, size_t length)
 	uint32_t sum = 0;
 
 	for (size_t i = 0; i + 1 < length; i += 2)
-		sum += load16(bytes + i);
+		sum += lan_load16(bytes + i);
 	if (length % 2)
 		sum += (uint32_t)bytes[length - 1] << 8;
 	while (sum >> 16)
@@ -82,18 +67,24 @@ struct packet {
 
 static bool take_packet(uint8_t *frame, size_t length, struct packet *packet)
 {
-	uint8_t *ip = frame + ETHERNET;
+	uint8_t *ip = frame + LAN_ETHERNET;
 	size_t header, total;
 
-	if (length < ETHERNET + IP || ip[0] >> 4 != 4)
+	if (length < LAN_ETHERNET + IP || ip[0] >> 4 != 4)
 		return false;
 	header = (size_t)(ip[0] & 15) * 4;
-	total = load16(ip + 2);
-	if (header < IP || total < header || total > length - ETHERNET || load16(ip + 6) & 0x3fff)
+	total = lan_load16(ip + 2);
+	if (header < IP || total < header || total > length - LAN_ETHERNET ||
+	    lan_load16(ip + 6) & 0x3fff)
 		return false;
-	*packet = (struct packet){
-		frame,		 ip,   ip + header, header, total - header, load32(ip + 12),
-		load32(ip + 16), ip[9]};
+	*packet = (struct packet){frame,
+				  ip,
+				  ip + header,
+				  header,
+				  total - header,
+				  lan_load32(ip + 12),
+				  lan_load32(ip + 16),
+				  ip[9]};
 	return true;
 }
 
@@ -102,16 +93,16 @@ static bool take_packet(uint8_t *frame, size_t length, struct packet *packet)
 static void send_udp(struct lan *lan, unsigned port, const uint8_t *mac, uint32_t to,
 		     uint16_t from_port, uint16_t to_port, uint8_t *frame, size_t length)
 {
-	uint8_t *ip = frame + ETHERNET, *udp = ip + IP;
+	uint8_t *ip = frame + LAN_ETHERNET, *udp = ip + IP;
 
 	memcpy(frame, mac, 6);
 	memcpy(frame + 6, service_mac, 6);
-	store16(frame + 12, TYPE_IP);
+	store16(frame + 12, LAN_TYPE_IP);
 	memset(ip, 0, IP);
 	ip[0] = 0x45;
 	store16(ip + 2, (uint16_t)(IP + UDP + length));
 	ip[8] = 64;
-	ip[9] = PROTOCOL_UDP;
+	ip[9] = LAN_PROTOCOL_UDP;
 	store32(ip + 12, LAN_SERVICE);
 	store32(ip + 16, to);
 	store16(ip + 10, checksum(ip, IP));
@@ -122,40 +113,19 @@ static void send_udp(struct lan *lan, unsigned port, const uint8_t *mac, uint32_
 	lan_output(lan, port, frame, HEADERS + length);
 }
 
-/* RFC 826 for Ethernet and IPv4, all there. */
-static bool is_arp(const uint8_t *body, size_t length)
+bool lan_is_arp(const uint8_t *body, size_t length)
 {
-	return length >= ETHERNET + 28 && load16(body) == 1 && load16(body + 2) == TYPE_IP &&
-	       body[4] == 6 && body[5] == 4;
-}
-
-bool lan_arp_is_honest(const struct lan *lan, unsigned port, uint16_t vlan, const uint8_t *frame,
-		       size_t length)
-{
-	const uint8_t *body = frame + ETHERNET;
-	uint32_t address;
-
-	if (load16(frame + 12) != TYPE_ARP)
-		return true;
-	if (!is_arp(body, length) || !bytes_equal(body + 8, lan->ports[port].mac, 6))
-		return false;
-	/* Who asks whether an address is free says 0 (RFC 5227). One that nobody was given may be
-	 * used, and other VLANs' addresses are their machines' affair. */
-	address = load32(body + 14);
-	if (vlan != LAN_VLAN || !address || address == lan->ports[port].address)
-		return true;
-	for (unsigned i = 0; i < LAN_PORTS_MAX; i++)
-		if (lan->ports[i].used && lan->ports[i].address == address)
-			return false;
-	return address < LAN_NETWORK || address >= LAN_FIRST;
+	return length >= LAN_ETHERNET + 28 && lan_load16(body) == 1 &&
+	       lan_load16(body + 2) == LAN_TYPE_IP && body[4] == 6 && body[5] == 4;
 }
 
 static bool arp(struct lan *lan, unsigned port, uint8_t *frame, size_t length)
 {
-	uint8_t *body = frame + ETHERNET;
+	uint8_t *body = frame + LAN_ETHERNET;
 	uint8_t asker[10];
 
-	if (!is_arp(body, length) || load16(body + 6) != 1 || load32(body + 24) != LAN_SERVICE)
+	if (!lan_is_arp(body, length) || lan_load16(body + 6) != 1 ||
+	    lan_load32(body + 24) != LAN_SERVICE)
 		return false;
 	memcpy(asker, body + 8, sizeof(asker));
 	memcpy(frame, frame + 6, 6);
@@ -164,7 +134,7 @@ static bool arp(struct lan *lan, unsigned port, uint8_t *frame, size_t length)
 	memcpy(body + 8, service_mac, 6);
 	store32(body + 14, LAN_SERVICE);
 	memcpy(body + 18, asker, sizeof(asker));
-	lan_output(lan, port, frame, ETHERNET + 28);
+	lan_output(lan, port, frame, LAN_ETHERNET + 28);
 	return true;
 }
 
@@ -179,7 +149,8 @@ static void echo(struct lan *lan, unsigned port, struct packet *packet)
 	packet->body[0] = 0;
 	store16(packet->body + 2, 0);
 	store16(packet->body + 2, checksum(packet->body, packet->body_length));
-	lan_output(lan, port, packet->frame, ETHERNET + packet->ip_header + packet->body_length);
+	lan_output(lan, port, packet->frame,
+		   LAN_ETHERNET + packet->ip_header + packet->body_length);
 }
 
 /* DHCP */
@@ -205,9 +176,9 @@ static void dhcp_options(const uint8_t *at, size_t left, struct dhcp *dhcp)
 		if (at[0] == 53 && size == 1)
 			dhcp->type = at[2];
 		else if (at[0] == 50 && size == 4)
-			dhcp->wanted = load32(at + 2);
+			dhcp->wanted = lan_load32(at + 2);
 		else if (at[0] == 54 && size == 4)
-			dhcp->server = load32(at + 2);
+			dhcp->server = lan_load32(at + 2);
 		at += 2 + size;
 		left -= 2 + size;
 	}
@@ -234,13 +205,14 @@ static void dhcp_answer(struct lan *lan, unsigned number, const uint8_t *request
 	const struct lan_port *port = &lan->ports[number];
 	uint8_t frame[HEADERS + DHCP_FIXED + 300] = {0};
 	uint8_t *reply = frame + HEADERS, *at = reply + DHCP_FIXED;
-	const uint32_t current = load32(request + 12);
+	const uint32_t current = lan_load32(request + 12);
 
 	memcpy(reply, request, 12); /* operation, hardware, number, seconds, flags */
 	reply[0] = 2;
 	if (type != NAK) {
 		store32(reply + 12, current);
-		store32(reply + 16, load32(request + 12) && type == ACK ? current : port->address);
+		store32(reply + 16,
+			lan_load32(request + 12) && type == ACK ? current : port->address);
 	}
 	memcpy(reply + 24, request + 24, 4 + 16);
 	store32(reply + 236, DHCP_MAGIC);
@@ -271,13 +243,13 @@ static void dhcp(struct lan *lan, unsigned number, const uint8_t *request, size_
 	uint32_t wanted;
 
 	if (length < DHCP_FIXED || request[0] != 1 || request[1] != 1 || request[2] != 6 ||
-	    load32(request + 236) != DHCP_MAGIC || !bytes_equal(request + 28, port->mac, 6) ||
+	    lan_load32(request + 236) != DHCP_MAGIC || !bytes_equal(request + 28, port->mac, 6) ||
 	    !port->address)
 		return;
 	dhcp_options(request + DHCP_FIXED, length - DHCP_FIXED, &dhcp);
 	if (dhcp.server && dhcp.server != LAN_SERVICE)
 		return;
-	wanted = dhcp.wanted ? dhcp.wanted : load32(request + 12);
+	wanted = dhcp.wanted ? dhcp.wanted : lan_load32(request + 12);
 	if (dhcp.type == DISCOVER)
 		dhcp_answer(lan, number, request, OFFER);
 	else if (dhcp.type == REQUEST)
@@ -401,9 +373,9 @@ static void dns_answer(struct lan *lan, unsigned number, const struct packet *pa
 			store16(at + 10, (uint16_t)put_name(at + 12, machine->name, lan->name));
 		else
 			store32(at + 12, machine->address);
-		at += 12 + load16(at + 10);
+		at += 12 + lan_load16(at + 10);
 	}
-	send_udp(lan, number, packet->frame + 6, packet->from, PORT_DNS, load16(packet->body),
+	send_udp(lan, number, packet->frame + 6, packet->from, PORT_DNS, lan_load16(packet->body),
 		 frame, (size_t)(at - reply));
 }
 
@@ -415,7 +387,8 @@ static void dns_forward(struct lan *lan, unsigned gateway, struct packet *packet
 	store16(packet->ip + 10, 0);
 	store16(packet->ip + 10, checksum(packet->ip, packet->ip_header));
 	store16(packet->body + 6, 0);
-	lan_output(lan, gateway, packet->frame, ETHERNET + packet->ip_header + packet->body_length);
+	lan_output(lan, gateway, packet->frame,
+		   LAN_ETHERNET + packet->ip_header + packet->body_length);
 }
 
 static void dns_back(struct packet *packet)
@@ -440,13 +413,13 @@ static void dns(struct lan *lan, unsigned number, struct packet *packet)
 	if (left < DNS_HEADER || question.message[2] & 0x80)
 		return;
 	question.length = DNS_HEADER;
-	if (question.message[2] & 0x78 || load16(question.message + 4) != 1)
+	if (question.message[2] & 0x78 || lan_load16(question.message + 4) != 1)
 		return;
 	name = take_name(question.message + DNS_HEADER, left - DNS_HEADER, question.text);
 	if (!name || left - DNS_HEADER - name < 4)
 		return;
 	question.length += name + 4;
-	question.type = load16(question.message + DNS_HEADER + name);
+	question.type = lan_load16(question.message + DNS_HEADER + name);
 	machine = find_reverse(lan, question.text, &reverse);
 	own = reverse ? question.text : own_part(lan, question.text);
 	if (!own && gateway >= 0) {
@@ -469,26 +442,26 @@ bool lan_service(struct lan *lan, unsigned port, uint8_t *frame, size_t length)
 	struct packet packet;
 	bool to_us;
 
-	if (load16(frame + 12) == TYPE_ARP)
+	if (lan_load16(frame + 12) == LAN_TYPE_ARP)
 		return arp(lan, port, frame, length);
-	if (load16(frame + 12) != TYPE_IP || !take_packet(frame, length, &packet))
+	if (lan_load16(frame + 12) != LAN_TYPE_IP || !take_packet(frame, length, &packet))
 		return false;
 	to_us = packet.to == LAN_SERVICE;
-	if (packet.protocol != PROTOCOL_UDP || packet.body_length < UDP) {
-		if (to_us && packet.protocol == PROTOCOL_ICMP)
+	if (packet.protocol != LAN_PROTOCOL_UDP || packet.body_length < UDP) {
+		if (to_us && packet.protocol == LAN_PROTOCOL_ICMP)
 			echo(lan, port, &packet);
 		return to_us;
 	}
 	if (gateway) {
-		if (packet.from == LAN_RESOLVER && load16(packet.body) == PORT_DNS)
+		if (packet.from == LAN_RESOLVER && lan_load16(packet.body) == PORT_DNS)
 			dns_back(&packet);
 		return to_us;
 	}
-	if (load16(packet.body + 2) == PORT_DHCP_SERVER && (to_us || packet.to == UINT32_MAX)) {
+	if (lan_load16(packet.body + 2) == PORT_DHCP_SERVER && (to_us || packet.to == UINT32_MAX)) {
 		dhcp(lan, port, packet.body + UDP, packet.body_length - UDP);
 		return true;
 	}
-	if (to_us && load16(packet.body + 2) == PORT_DNS)
+	if (to_us && lan_load16(packet.body + 2) == PORT_DNS)
 		dns(lan, port, &packet);
 	return to_us;
 }

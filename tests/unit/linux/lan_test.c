@@ -174,6 +174,246 @@ TEST(arp_in_another_vlan_is_of_any_address_but_ones_own_hardware)
 	EXPECT_EQ(stations[5].count, 0);
 }
 
+static uint32_t address_of(unsigned station)
+{
+	return lan.ports[stations[station].port].address;
+}
+
+/* An address of the network that no machine was given. */
+static uint32_t free_address(void)
+{
+	uint32_t address = LAN_FIRST;
+
+	while (address == address_of(0) || address == address_of(1) || address == address_of(2))
+		address++;
+	return address;
+}
+
+/* Whether an IPv4 packet of station 0 arrives; behind its header are the bytes. */
+static bool ip_arrives(uint32_t from, uint8_t protocol, uint16_t fragment, const void *bytes,
+		       size_t length)
+{
+	uint8_t ip[200] = {0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0, 0, 0, 0, 0, 10, 0, 2, 99};
+
+	ip[3] = (uint8_t)(20 + length);
+	ip[6] = (uint8_t)(fragment >> 8);
+	ip[7] = (uint8_t)fragment;
+	for (unsigned i = 0; i < 4; i++)
+		ip[12 + i] = (uint8_t)(from >> (24 - 8 * i));
+	memcpy(ip + 20, bytes, length);
+	send_frame(0, 1, 0x0800, ip, 20 + length);
+	return stations[1].count == 1;
+}
+
+TEST(nobody_sends_from_anothers_address)
+{
+	static const char web[] = "\x12\x34\0\x50\0\x08\0\0";
+
+	start();
+	EXPECT(ip_arrives(address_of(0), 17, 0, web, 8));
+	EXPECT(ip_arrives(address_of(0), 6, 0, web, 8));
+	EXPECT(ip_arrives(free_address(), 17, 0, web, 8));
+	EXPECT(!ip_arrives(address_of(2), 17, 0, web, 8));
+	EXPECT(!ip_arrives(address_of(2), 17, 0x10, web, 8));
+	EXPECT(!ip_arrives(LAN_SERVICE, 17, 0, web, 8));
+	EXPECT(!ip_arrives(LAN_GATEWAY, 6, 0, web, 8));
+	EXPECT(!ip_arrives(LAN_RESOLVER, 17, 0, web, 8));
+	EXPECT(!ip_arrives(LAN_BROADCAST, 17, 0, web, 8));
+	EXPECT(!ip_arrives(UINT32_C(0x08080808), 17, 0, web, 8));
+	EXPECT(!ip_arrives(UINT32_C(0x7f000001), 17, 0, web, 8));
+	/* Without one it asks for one, and does nothing else. */
+	EXPECT(ip_arrives(0, 17, 0, "\0\x44\0\x43\0\x08\0\0", 8));
+	EXPECT(!ip_arrives(0, 17, 0, web, 8));
+	EXPECT(!ip_arrives(0, 17, 0x10, "\0\x44\0\x43\0\x08\0\0", 8));
+	EXPECT(!ip_arrives(0, 6, 0, "\0\x44\0\x43\0\x08\0\0", 8));
+	/* Its neighbour may use it once the machine that has it is gone. */
+	lan_remove(&lan, (unsigned)stations[2].port);
+	EXPECT(ip_arrives(address_of(2), 17, 0, web, 8));
+	/* Headers that are none. */
+	send_frame(0, 1, 0x0800, "\x45", 1);
+	EXPECT_EQ(stations[1].count, 0);
+	send_frame(0, 1, 0x0800, "", 0);
+	EXPECT_EQ(stations[1].count, 0);
+	send_frame(0, 1, 0x0800, "\x4f\0\0\x14\0\0\0\0\x40\x06\0\0\x0a\0\2\x63\x0a\0\2\x63", 20);
+	EXPECT_EQ(stations[1].count, 0);
+}
+
+TEST(no_machine_is_a_server_or_router)
+{
+	uint32_t own;
+
+	start();
+	own = address_of(0);
+	EXPECT(!ip_arrives(own, 17, 0, "\0\x43\0\x44\0\x08\0\0", 8));
+	EXPECT(!ip_arrives(own, 17, 0, "\0\x43\x12\x34\0\x08\0\0", 8));
+	EXPECT(!ip_arrives(own, 17, 0, "\x12\x34\0\x44\0\x08\0\0", 8));
+	EXPECT(!ip_arrives(own, 17, 0x2000, "\0\x43\0\x44\0\x08\0\0", 8));
+	/* A first fragment without all of the ports. */
+	EXPECT(!ip_arrives(own, 17, 0x2000, "\0\x43\0", 3));
+	EXPECT(!ip_arrives(own, 1, 0, "\5\1\0\0\x0a\0\2\2", 8));
+	EXPECT(ip_arrives(own, 1, 0, "\10\0\0\0\0\0\0\0", 8));
+	/* Frames that some unpack. */
+	send_frame(0, 1, 20, "\xaa\xaa\3\0\0\0\x86\xdd            ", 20);
+	EXPECT_EQ(stations[1].count, 0);
+	send_frame(0, 1, 0x88a8, "\0\1\x86\xdd        ", 12);
+	EXPECT_EQ(stations[1].count, 0);
+	send_frame(0, 1, 3, "\x42\x42\3    ", 8);
+	EXPECT_EQ(stations[1].count, 1);
+}
+
+TEST(trusted_guests_send_what_they_like)
+{
+	start();
+	lan.trust_guests = true;
+	EXPECT(ip_arrives(address_of(2), 17, 0, "\0\x43\0\x44\0\x08\0\0", 8));
+	EXPECT(ip_arrives(UINT32_C(0x08080808), 6, 0, "\0\x43\0\x44\0\x08\0\0", 8));
+	send_arp(0, 0, address_of(2));
+	EXPECT_EQ(stations[1].count, 1);
+}
+
+/* IPv6 addresses: by their last byte, or the one that follows from a station's hardware. */
+static void put_address6(uint8_t *at, uint8_t last, int hardware)
+{
+	const uint8_t follows[8] = {0x50, 0x54, 0, 0xff, 0xfe, 0, 0, (uint8_t)hardware};
+
+	memset(at, 0, 16);
+	at[0] = 0xfe;
+	at[1] = 0x80;
+	at[14] = 1;
+	at[15] = last;
+	if (hardware >= 0)
+		memcpy(at + 8, follows, 8);
+}
+
+static bool ip6_arrives(unsigned from, const uint8_t *address, uint8_t next, const void *bytes,
+			size_t length)
+{
+	uint8_t ip[300] = {0x60, 0, 0, 0, 0, (uint8_t)length, next, 255};
+	unsigned to = from ? 0 : 1;
+
+	memcpy(ip + 8, address, 16);
+	ip[24] = 0xff;
+	memcpy(ip + 40, bytes, length);
+	send_frame(from, 0xff, 0x86dd, ip, 40 + length);
+	return stations[to].count == 1;
+}
+
+/* A message about an address, with an option of a hardware address. */
+static size_t neighbour(uint8_t *icmp, uint8_t type, const uint8_t *target, uint8_t option,
+			uint8_t hardware)
+{
+	const uint8_t mac[6] = {0x52, 0x54, 0, 0, 0, hardware};
+
+	memset(icmp, 0, 32);
+	icmp[0] = type;
+	memcpy(icmp + 8, target, 16);
+	icmp[24] = option;
+	icmp[25] = 1;
+	memcpy(icmp + 26, mac, 6);
+	return 32;
+}
+
+TEST(an_ipv6_address_is_whose_it_was_first)
+{
+	uint8_t a[16], b[16], none[16] = {0}, icmp[64];
+
+	start();
+	put_address6(a, 1, -1);
+	put_address6(b, 2, -1);
+	EXPECT(ip6_arrives(0, a, 6, "tcp", 3));
+	EXPECT(!ip6_arrives(1, a, 6, "tcp", 3));
+	EXPECT(ip6_arrives(0, a, 6, "tcp", 3));
+	/* Who asks whether one is free has it; asking for one that isn't is heard by its owner. */
+	EXPECT(ip6_arrives(1, none, 58, icmp, neighbour(icmp, 135, b, 14, 1)));
+	EXPECT(!ip6_arrives(0, b, 6, "tcp", 3));
+	EXPECT(ip6_arrives(0, none, 58, icmp, neighbour(icmp, 135, b, 14, 0)));
+	EXPECT(!ip6_arrives(0, b, 58, icmp, neighbour(icmp, 136, b, 2, 0)));
+	EXPECT(ip6_arrives(1, b, 58, icmp, neighbour(icmp, 136, b, 2, 1)));
+	EXPECT(!ip6_arrives(0, a, 58, icmp, neighbour(icmp, 136, b, 2, 0)));
+	/* With another's hardware address. */
+	EXPECT(!ip6_arrives(0, a, 58, icmp, neighbour(icmp, 136, a, 2, 1)));
+	EXPECT(!ip6_arrives(0, a, 58, icmp, neighbour(icmp, 135, b, 1, 1)));
+	EXPECT(ip6_arrives(0, a, 58, icmp, neighbour(icmp, 135, b, 1, 0)));
+	/* From nowhere only ICMP. */
+	EXPECT(!ip6_arrives(0, none, 17, "\x12\x34\0\x50\0\x08\0\0", 8));
+	/* The network's. */
+	put_address6(a, 2, -1);
+	a[14] = 0;
+	EXPECT(!ip6_arrives(0, a, 6, "tcp", 3));
+	memset(a, 0xff, 16);
+	EXPECT(!ip6_arrives(0, a, 6, "tcp", 3));
+	/* It goes with its machine. */
+	lan_remove(&lan, (unsigned)stations[1].port);
+	EXPECT(!ip6_arrives(0, b, 6, "tcp", 3));
+	EXPECT_EQ(stations[2].count, 1);
+}
+
+TEST(an_ipv6_address_of_its_hardware_is_a_machines_own)
+{
+	uint8_t address[16], more[16];
+
+	start();
+	put_address6(address, 0, 1);
+	EXPECT(!ip6_arrives(0, address, 6, "tcp", 3));
+	EXPECT(ip6_arrives(1, address, 6, "tcp", 3));
+	/* Of one that isn't there yet: taken, until it is. */
+	put_address6(address, 0, 3);
+	EXPECT(ip6_arrives(0, address, 6, "tcp", 3));
+	add(3, "three");
+	EXPECT(!ip6_arrives(0, address, 6, "tcp", 3));
+	EXPECT(ip6_arrives(3, address, 6, "tcp", 3));
+	/* One that takes many loses its own, not another's. */
+	for (unsigned i = 0; i < 1000; i++) {
+		put_address6(more, (uint8_t)i, -1);
+		more[13] = (uint8_t)(i / 256 + 1);
+		EXPECT(ip6_arrives(0, more, 6, "tcp", 3));
+	}
+	EXPECT(!ip6_arrives(0, address, 6, "tcp", 3));
+	EXPECT(ip6_arrives(2, more, 6, "tcp", 3) == false);
+	more[13] = 1;
+	more[15] = 0;
+	EXPECT(ip6_arrives(2, more, 6, "tcp", 3));
+}
+
+TEST(no_machine_is_an_ipv6_router_or_server)
+{
+	static const char advertisement[] = "\x86\0\0\0\x40\0\x07\x08\0\0\0\0\0\0\0\0",
+			  options[] = "\x3a\0\1\4\0\0\0\0\x86\0\0\0\x40\0\x07\x08",
+			  fragment[] = "\x3a\0\0\1\0\0\0\1\x86\0\0\0\x40\0\x07\x08",
+			  later[] = "\x3a\0\0\x11\0\0\0\1\x86\0\0\0\x40\0\x07\x08",
+			  server[] = "\2\x23\2\x22\0\x08\0\0";
+	uint8_t own[16], chain[8 * 20 + 8], icmp[64];
+
+	start();
+	put_address6(own, 0, 0);
+	EXPECT(!ip6_arrives(0, own, 58, advertisement, 16));
+	EXPECT(!ip6_arrives(0, own, 0, options, 16));
+	EXPECT(!ip6_arrives(0, own, 60, options, 16));
+	EXPECT(!ip6_arrives(0, own, 44, fragment, 16));
+	EXPECT(ip6_arrives(0, own, 44, later, 16));
+	EXPECT(!ip6_arrives(0, own, 58, icmp, neighbour(icmp, 137, own, 2, 0)));
+	EXPECT(!ip6_arrives(0, own, 17, server, 8));
+	EXPECT(ip6_arrives(0, own, 17, "\2\x22\2\x23\0\x08\0\0", 8));
+	/* What can't be looked at. */
+	EXPECT(!ip6_arrives(0, own, 58, "\x86", 0));
+	EXPECT(!ip6_arrives(0, own, 0, options, 7));
+	EXPECT(!ip6_arrives(0, own, 0, "\x3a\7\1\4\0\0\0\0\x86\0\0\0\x40\0\x07\x08", 16));
+	memset(chain, 0, sizeof(chain));
+	for (unsigned i = 0; i < 20; i++)
+		chain[8 * i] = i < 19 ? 60 : 58;
+	chain[8 * 20] = 0x86;
+	EXPECT(!ip6_arrives(0, own, 60, chain, sizeof(chain)));
+	send_frame(0, 0xff, 0x86dd, own, 16);
+	EXPECT_EQ(stations[1].count, 0);
+	/* An option without a length. */
+	neighbour(icmp, 135, own, 1, 0);
+	icmp[25] = 0;
+	EXPECT(!ip6_arrives(0, own, 58, icmp, 32));
+	/* The gateway is one. */
+	lan.ports[stations[0].port].gateway = true;
+	EXPECT(ip6_arrives(0, own, 58, advertisement, 16));
+}
+
 TEST(odd_frames_are_dropped)
 {
 	uint8_t frame[LAN_FRAME_MAX + 1] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
