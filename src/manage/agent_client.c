@@ -21,10 +21,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/host.h"
 #include "lib/bytes.h"
 #include "manage/complain.h"
 #include "manage/control_client.h"
 #include "manage/exitcodes.h"
+#include "manage/plain.h"
 #include "manage/verb_machine.h"
 
 #define OUTPUT_PIECE 4096 /* what a pipe that has room takes without waiting (PIPE_BUF) */
@@ -34,6 +36,7 @@
 
 struct client {
 	const struct agent_command *command;
+	struct plain plain;
 	int stream, signals;
 	bool terminal; /* the command gets one */
 	bool raw;      /* ours is changed: as it was, in `before` */
@@ -296,6 +299,26 @@ static void input_read(struct client *client)
 		memcpy(contents, piece, (size_t)got);
 }
 
+/* What a command of ours says in the guest is the guest's to choose. */
+static size_t plain_write(struct client *client, const uint8_t *bytes, size_t length)
+{
+	char shown[OUTPUT_PIECE + PLAIN_HELD];
+	size_t part, made;
+
+	for (size_t taken = 0; taken < length; taken += part) {
+		part = length - taken < OUTPUT_PIECE ? length - taken : OUTPUT_PIECE;
+		made = plain_take(&client->plain, (const char *)bytes + taken, part, shown);
+		for (size_t done = 0; done < made;) {
+			ssize_t wrote = write(STDERR_FILENO, shown + done, made - done);
+
+			if (wrote < 0 && errno != EINTR)
+				return length; /* nobody reads it */
+			done += wrote > 0 ? (size_t)wrote : 0;
+		}
+	}
+	return length;
+}
+
 /* Writes a piece as far as it goes without waiting. */
 static size_t output_write(void *context, bool errors, const uint8_t *bytes, size_t length)
 {
@@ -303,6 +326,9 @@ static size_t output_write(void *context, bool errors, const uint8_t *bytes, siz
 	int file = errors ? client->command->err : client->command->out;
 	struct pollfd room = {.fd = file, .events = POLLOUT};
 	size_t done = 0;
+
+	if (client->command->plain && file == STDERR_FILENO)
+		return plain_write(client, bytes, length);
 
 	while (done < length && poll(&room, 1, 0) > 0) {
 		size_t part = length - done < OUTPUT_PIECE ? length - done : OUTPUT_PIECE;
@@ -511,6 +537,7 @@ char *agent_info(const char *control, int milliseconds)
 	static const uint8_t question[AGENT_FRAME_HEADER] = {AGENT_INFO};
 	const struct timeval limit = {.tv_sec = milliseconds / 1000,
 				      .tv_usec = milliseconds % 1000 * 1000};
+	const uint64_t until = host_now() + (uint64_t)milliseconds * UINT64_C(1000000);
 	struct agent_frames frames = {0};
 	uint8_t answer[4096];
 	int stream = join_silently(control);
@@ -519,7 +546,8 @@ char *agent_info(const char *control, int milliseconds)
 		return NULL;
 	setsockopt(stream, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	(void)!send(stream, question, sizeof(question), MSG_NOSIGNAL);
-	while (!frames.ended && !frames.problem) {
+	/* A guest that says a little from time to time doesn't hold us up either. */
+	while (!frames.ended && !frames.problem && host_now() < until) {
 		ssize_t got = recv(stream, answer, sizeof(answer), 0);
 
 		if (got <= 0)

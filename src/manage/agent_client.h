@@ -26,6 +26,7 @@ struct agent_command {
 	const char *user, *folder; /* NULL: root, the user's home */
 	enum agent_terminal terminal;
 	int in, out, err; /* files; in: -1 for none */
+	bool plain;	  /* standard error is shown as text (plain.h), whatever the guest writes */
 	int timeout;	  /* seconds to wait for the agent; 0: no limit */
 };
 

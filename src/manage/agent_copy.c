@@ -64,6 +64,7 @@ static int run_script(const struct agent_copy *copy, const char *script, const c
 					      .in = in,
 					      .out = out,
 					      .err = STDERR_FILENO,
+					      .plain = true,
 					      .timeout = copy->options->timeout};
 	int status, stream = agent_connect(copy->machine, copy->options->timeout, &status);
 
@@ -165,7 +166,7 @@ static int copy_in(const struct agent_copy *copy)
 		status = no_tar(tar);
 	} else {
 		status = run_script(copy, script_in, copy->to, shown, tree ? "" : slash + 1, in,
-				    STDOUT_FILENO);
+				    STDERR_FILENO);
 		close(in);
 		status = tar_wait(tar, status);
 	}
@@ -293,7 +294,7 @@ static int tree_out(const struct agent_copy *copy, char *target)
 
 static int copy_out(const struct agent_copy *copy)
 {
-	int kind = run_script(copy, script_look, copy->from, NULL, NULL, -1, STDOUT_FILENO);
+	int kind = run_script(copy, script_look, copy->from, NULL, NULL, -1, STDERR_FILENO);
 	char *name = last_name(copy->from), *target = NULL;
 	struct stat stat_buffer;
 	int status;

@@ -138,7 +138,10 @@ long agent_frames_take(struct agent_frames *frames, const uint8_t *bytes, size_t
 
 void agent_text_clean(char *text)
 {
+	/* C1, in UTF-8, as well: its second byte alone is nothing. */
 	for (; *text; text++)
-		if (((unsigned char)*text < ' ' && *text != '\n') || *text == 0x7f)
+		if (((unsigned char)*text < ' ' && *text != '\n') || *text == 0x7f ||
+		    ((unsigned char)*text == 0xc2 && (unsigned char)text[1] >= 0x80 &&
+		     (unsigned char)text[1] < 0xa0))
 			*text = '?';
 }

@@ -14,7 +14,10 @@ static void write_line(const char *text)
 	for (; *text && length < sizeof(line) - 5; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (c < 0x20 || c == 0x7f)
+		/* C1 as well, in UTF-8, whose second byte alone is nothing: some terminals obey it.
+		 */
+		if (c < 0x20 || c == 0x7f ||
+		    (c == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0))
 			length += (size_t)snprintf(line + length, sizeof(line) - length, "\\x%02x",
 						   c);
 		else

@@ -9,6 +9,7 @@
 #include "core/host.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
+#include "manage/plain.h"
 #include "manage/safe_file.h"
 
 #define WAIT_STEP 3000000L /* nanoseconds */
@@ -194,6 +195,8 @@ void verb_console_tail(const struct store_machine *machine, unsigned lines, cons
 
 	if (verb_console_read(machine, &text, &size, &here))
 		return;
+	plain_text(text);
+	size = strlen(text);
 	for (const char *c = verb_last_lines(text, size, lines); *c; c++) {
 		if (*c == '\n' && column)
 			column = 0, fputc('\n', out);

@@ -15,6 +15,7 @@
 #include "manage/complain.h"
 #include "manage/control_message.h"
 #include "manage/exitcodes.h"
+#include "manage/plain.h"
 #include "manage/safe_file.h"
 #include "manage/verbs.h"
 #include "manage/watch.h"
@@ -186,14 +187,29 @@ static int console(struct verb_call *call)
 
 /* logs */
 
+/* What the guest has written: a terminal gets what is harmless of it, anything else all. */
+static bool show(struct plain *plain, const char *bytes, size_t length)
+{
+	static char shown[16384 + PLAIN_HELD];
+
+	if (!isatty(STDOUT_FILENO))
+		return write_out(STDOUT_FILENO, bytes, length);
+	for (size_t piece; length; bytes += piece, length -= piece) {
+		piece = length < sizeof(shown) - PLAIN_HELD ? length : sizeof(shown) - PLAIN_HELD;
+		if (!write_out(STDOUT_FILENO, shown, plain_take(plain, bytes, piece, shown)))
+			return false;
+	}
+	return true;
+}
+
 /* What of the file is behind `from`, to standard output; how much. */
-static off_t copy_from(int fd, off_t from)
+static off_t copy_from(struct plain *plain, int fd, off_t from)
 {
 	char bytes[16384];
 	ssize_t got;
 
 	while ((got = pread(fd, bytes, sizeof(bytes), from)) > 0) {
-		if (!write_out(STDOUT_FILENO, bytes, (size_t)got))
+		if (!show(plain, bytes, (size_t)got))
 			return -1;
 		from += got;
 	}
@@ -201,7 +217,7 @@ static off_t copy_from(int fd, off_t from)
 }
 
 /* Until the machine has ended and all is written; for ever if it is started anew, as tail -f. */
-static void follow(const struct store_machine *machine, int fd, off_t at)
+static void follow(const struct store_machine *machine, struct plain *plain, int fd, off_t at)
 {
 	int notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	char path[STORE_PATH], events[4096];
@@ -218,7 +234,7 @@ static void follow(const struct store_machine *machine, int fd, off_t at)
 		/* It has been emptied: what it had is in the old one now. */
 		if (!fstat(fd, &status) && status.st_size < at)
 			at = 0;
-		at = copy_from(fd, at);
+		at = copy_from(plain, fd, at);
 		if (runs && poll(&one, 1, FOLLOW_EVERY) > 0)
 			(void)!read(notify, events, sizeof(events));
 	}
@@ -229,6 +245,7 @@ static void follow(const struct store_machine *machine, int fd, off_t at)
 static int show_console(struct verb_call *call, const struct store_machine *machine, unsigned lines)
 {
 	char path[STORE_PATH], *text;
+	struct plain plain = {0};
 	size_t size, here;
 	const char *from;
 	bool good;
@@ -238,14 +255,14 @@ static int show_console(struct verb_call *call, const struct store_machine *mach
 		return complain_with(LODGE_HOST_LACKS, "%s: its log: %s", machine->name,
 				     strerror(-error));
 	from = lines ? verb_last_lines(text, size, lines) : text;
-	good = write_out(STDOUT_FILENO, from, (size_t)(text + size - from));
+	good = show(&plain, from, (size_t)(text + size - from));
 	free(text);
 	if (!good || !verb_given(call, "--follow"))
 		return LODGE_OK;
 	store_path(machine, "console.log", path);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0) {
-		follow(machine, fd, (off_t)here);
+		follow(machine, &plain, fd, (off_t)here);
 		close(fd);
 	}
 	return LODGE_OK;
@@ -254,6 +271,7 @@ static int show_console(struct verb_call *call, const struct store_machine *mach
 static int show_process(const struct store_machine *machine, unsigned lines)
 {
 	char path[STORE_PATH], *text;
+	struct plain plain = {0};
 	const char *from;
 	size_t size;
 	int error;
@@ -265,7 +283,7 @@ static int show_process(const struct store_machine *machine, unsigned lines)
 	if (error)
 		return complain_with(LODGE_HOST_LACKS, "%s: %s", path, strerror(-error));
 	from = lines ? verb_last_lines(text, size, lines) : text;
-	write_out(STDOUT_FILENO, from, (size_t)(text + size - from));
+	show(&plain, from, (size_t)(text + size - from));
 	free(text);
 	return LODGE_OK;
 }
@@ -332,6 +350,7 @@ const struct verb verbs_console[] = {
 	 false,
 	 false,
 	 logs,
-	 "The last MiB at least is kept, over restarts and crashes."},
+	 "The last MiB at least is kept, over restarts and crashes. A terminal is shown text and "
+	 "colours, nothing else that it would obey; files and pipes get all that the guest wrote."},
 	{NULL, NULL, NULL, 0, 0, {0, 0}, NULL, false, false, NULL, NULL},
 };

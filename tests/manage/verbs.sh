@@ -263,3 +263,17 @@ expect 0 "" net rm any
 (unset XDG_RUNTIME_DIR; "$lodge" start same) && expect 0 "" pause same
 expect 0 "" rm --force same
 [ "$(stat -c %a "/tmp/lodge-$(id -u)")" = 700 ] && ok || bad "/tmp/lodge-$(id -u) has not mode 700"
+
+# What a guest writes doesn't reach a terminal as commands to it: logs there, and the tail of a crash.
+expect 0 "" create $tiny idle wicked
+printf 'a\033]0;title\007b\033[31mred\033[0m\033[2Jc\302\2332Jd\n' >"$machines/wicked/console.log"
+cp "$machines/wicked/console.log" said
+if command -v script >/dev/null; then
+	script -qec "$lodge logs wicked" /dev/null </dev/null >shown
+	is "logs on a terminal" "$(printf 'ab\033[31mred\033[0mc?2Jd')" "$(tr -d '\r' <shown)"
+else
+	skipped=$((skipped + 1))
+fi
+expect 0 "" logs wicked
+cmp -s out said && ok || bad "logs into a file: $(od -c out | head)"
+expect 0 "" rm wicked
