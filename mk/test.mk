@@ -40,7 +40,8 @@ fuzz_objects  = $(call objects_in,$O/fuzz/obj,$1)
 fuzz_sources := $(sort $(wildcard src/hosts/fake/*.c src/engines/scripted/*.c) \
                        $(foreach s,$(filter %.c,$(program_sources)),$(if $(call is_hosted,$s),,$s)))
 fuzz_sources += src/kernel/boot/multiboot.c src/kernel/acpi_tables.c $(wildcard src/storage/*.c)
-fuzz_sources += src/manage/control_message.c src/manage/agent_frames.c src/network/lan.c src/network/lan_guard.c src/network/lan_service.c
+fuzz_sources += src/manage/control_message.c src/manage/agent_frames.c src/manage/migrate_wire.c src/manage/plain.c
+fuzz_sources += src/network/lan.c src/network/lan_guard.c src/network/lan_service.c src/network/merge.c
 
 $O/fuzz/obj/%.o: %.c
 	$(say) FUZZ-CC $<
