@@ -12,6 +12,7 @@
 
 #include "core/host.h"
 #include "manage/control_message.h"
+#include "manage/plain.h"
 
 #define ANSWER_MAX  (2u << 20) /* more than a machine ever says at once */
 #define FILES_MAX   8
@@ -188,6 +189,26 @@ static int read_more(struct control_client *client)
 	return 0;
 }
 
+/* What is said ends at a terminal, and a guest may have got hold of the process that says it. Keys
+ * are looked for by names of ours. */
+static void clean(json_t *value)
+{
+	const char *text = json_string_value(value), *key;
+	char *copy = text ? strdup(text) : NULL;
+	json_t *member;
+	size_t i;
+
+	if (copy) {
+		plain_line(copy);
+		json_string_set(value, copy);
+	} else if (text) {
+		json_string_set(value, "");
+	}
+	free(copy);
+	json_array_foreach(value, i, member) clean(member);
+	json_object_foreach(value, key, member) clean(member);
+}
+
 /* One line as an object. 0 or a negative errno. */
 static int read_line(struct control_client *client, uint64_t until, json_t **line)
 {
@@ -212,6 +233,7 @@ static int read_line(struct control_client *client, uint64_t until, json_t **lin
 		json_decref(*line);
 		return -EPROTO;
 	}
+	clean(*line);
 	return 0;
 }
 

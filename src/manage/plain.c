@@ -158,3 +158,15 @@ void plain_text(char *text)
 	}
 	text[length] = '\0';
 }
+
+void plain_line(char *text)
+{
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)text[0], next = (unsigned char)text[1];
+
+		if (c < ' ' || c == DELETE)
+			*text = '?';
+		else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+			text[0] = text[1] = '?';
+	}
+}

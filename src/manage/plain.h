@@ -24,4 +24,7 @@ size_t plain_take(struct plain *plain, const char *bytes, size_t length, char *o
 /* A whole text with a NUL behind it, in place. */
 void plain_text(char *text);
 
+/* A text that is one line, without colours: in place of each control stands a question mark. */
+void plain_line(char *text);
+
 #endif

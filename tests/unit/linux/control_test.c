@@ -152,6 +152,35 @@ TEST(socket_of_another_user_is_refused)
 	rmdir(place);
 }
 
+TEST(what_a_process_says_has_no_controls)
+{
+	static const char answer[] =
+		"{\"id\": 1, \"result\": {\"engine\": \"a\\u001b]0;x\\u0007\\nb\", "
+		"\"list\": [{\"name\": \"\\u009b2J\\u00fc\"}]}}\n";
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char place[] = "/tmp/lodge-control-XXXXXX", reason[256];
+	struct control_client *client;
+	json_t *result = NULL;
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0), peer;
+
+	REQUIRE(mkdtemp(place));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", place);
+	REQUIRE(!bind(listener, (struct sockaddr *)&address, sizeof(address)) &&
+		!listen(listener, 1));
+	REQUIRE(!control_connect(&client, address.sun_path));
+	peer = accept(listener, NULL, NULL);
+	REQUIRE(write(peer, answer, sizeof(answer) - 1) == (ssize_t)sizeof(answer) - 1);
+	REQUIRE(!control_request(client, "status", NULL, &result, reason, sizeof(reason)));
+	EXPECT_STR(json_string_value(json_object_get(result, "engine")), "a?]0;x??b");
+	result = json_array_get(json_object_get(result, "list"), 0);
+	EXPECT_STR(json_string_value(json_object_get(result, "name")), "??2J\xc3\xbc");
+	control_disconnect(client);
+	close(peer);
+	close(listener);
+	unlink(address.sun_path);
+	rmdir(place);
+}
+
 TEST(what_makes_no_sense_is_an_error_and_the_connection_goes_on)
 {
 	static const struct {
