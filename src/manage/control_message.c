@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manage/plain.h"
+
 bool control_depth_fits(const char *text, size_t length, unsigned most)
 {
 	unsigned depth = 0;
@@ -81,6 +83,7 @@ bool control_request_parse(const char *line, size_t length, struct control_reque
 	request->root = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
 	if (!request->root) {
 		snprintf(why, size, "no JSON: %s", error.text);
+		plain_line(why); /* some of the line is in it */
 		return false;
 	}
 	if (!json_is_object(request->root) ? !wrong(why, size, "a request is a JSON object")

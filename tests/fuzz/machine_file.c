@@ -41,12 +41,25 @@ static void check_error(void)
 
 #define ENDED(text) (memchr((text), '\0', sizeof(text)) != NULL)
 
+/* Behind the name there may be words. */
+static bool net_valid(const char *net)
+{
+	char name[MACHINE_NAME_MAX];
+	size_t length = strcspn(net, ",");
+
+	if (length >= sizeof(name))
+		return false;
+	memcpy(name, net, length);
+	name[length] = '\0';
+	return machine_name_valid(name);
+}
+
 static void check_machine(const struct machine_config *machine)
 {
 	FUZZ_CHECK(ENDED(machine->name) && machine_name_valid(machine->name));
 	FUZZ_CHECK(ENDED(machine->kernel) && machine->kernel[0]);
 	FUZZ_CHECK(ENDED(machine->initrd) && ENDED(machine->append) && ENDED(machine->cpu_model));
-	FUZZ_CHECK(ENDED(machine->net) && (!machine->net[0] || machine_name_valid(machine->net)));
+	FUZZ_CHECK(ENDED(machine->net) && (!machine->net[0] || net_valid(machine->net)));
 	FUZZ_CHECK(machine->cpus >= 1 && machine->cpus <= 32);
 	FUZZ_CHECK(machine->memory >= MACHINE_MEMORY_MIN && machine->memory <= MACHINE_MEMORY_MAX);
 	FUZZ_CHECK(machine->memory % (2 << 20) == 0 && machine->disk_memory <= MACHINE_MEMORY_MAX);
