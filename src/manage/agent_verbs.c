@@ -139,7 +139,12 @@ static int cp(struct verb_call *call)
 
 	if (status)
 		return status;
-	if (!from == !to)
+	if (from && to)
+		return complain_with(LODGE_BAD_OPTION,
+				     "cp: %s and %s are both in machines: copy it here first, and "
+				     "then there (a file here whose name has a colon: ./FILE)",
+				     words[0], words[1]);
+	if (!from && !to)
 		return complain_with(LODGE_BAD_OPTION,
 				     "cp: one of %s and %s must be in a machine: NAME:PATH (and a "
 				     "file here whose name has a colon: ./FILE)",

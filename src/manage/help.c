@@ -6,8 +6,10 @@
 #include "manage/exitcodes.h"
 #include "manage/options.h"
 #include "manage/verbs.h"
+#include "manage/width.h"
 
-#define WIDTH 96 /* of a line */
+#define WIDTH	    96 /* of a line, at the most */
+#define WIDTH_LEAST 40
 
 const struct command_line command_lines[] = {
 	{"run", COMMAND_RUN, "runs a guest that is gone afterwards",
@@ -47,15 +49,24 @@ const struct command_line *command_line_find(const char *name)
 	return NULL;
 }
 
+/* The last column stays free: some terminals wrap there. */
+static unsigned line_width(void)
+{
+	unsigned width = width_of_output();
+
+	return width > WIDTH ? WIDTH : width <= WIDTH_LEAST ? WIDTH_LEAST : width - 1;
+}
+
 /* Words from column `indent` on, where the first line already is. */
 static void put_wrapped(FILE *file, const char *text, unsigned indent)
 {
+	const unsigned width = line_width();
 	unsigned column = indent;
 
 	while (*text) {
 		size_t length = strcspn(text, " ");
 
-		if (column > indent && column + 1 + length > WIDTH) {
+		if (column > indent && column + 1 + length > width) {
 			fprintf(file, "\n%*s", (int)indent, "");
 			column = indent;
 		} else if (column > indent) {
@@ -81,38 +92,43 @@ static const struct {
 	{verbs_completion, "for shells"},
 };
 
-static void put_verb(FILE *file, const struct verb *verb)
+static void put_row(FILE *file, const char *name, const char *summary)
 {
-	fprintf(file, "  lodge %-16s %s\n", verb->name, verb->summary);
+	fprintf(file, "  lodge %-16s ", name);
+	put_wrapped(file, summary, 25);
 }
 
 void help_all(FILE *file)
 {
-	fputs("lodge runs virtual machines, with or without a processor that helps.\n\n", file);
+	put_wrapped(file, "lodge runs virtual machines, with or without a processor that helps.",
+		    0);
+	fputc('\n', file);
 	for (const struct command_line *command = command_lines; command->name; command++)
-		fprintf(file, "  lodge %-16s %s\n", command->name, command->summary);
+		put_row(file, command->name, command->summary);
 	for (const struct verb *const *table = verb_tables; *table; table++) {
 		for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
 			if (titles[i].table == *table)
 				fprintf(file, "\n%s:\n", titles[i].title);
 		for (const struct verb *verb = *table; verb->name; verb++)
 			if (strcmp(verb->name, "complete") != 0) /* that of scripts */
-				put_verb(file, verb);
+				put_row(file, verb->name, verb->summary);
 	}
 	fputs("\nlodge help COMMAND says more; so does lodge(1).\n", file);
 }
 
 static void put_option(const char *name, const char *letter, const char *argument, const char *help)
 {
-	char left[64], front[8] = "";
+	const unsigned indent = line_width() < 70 ? 8 : 30;
+	char left[128], front[8] = "";
 
 	if (letter)
 		snprintf(front, sizeof(front), "%s, ", letter);
 	snprintf(left, sizeof(left), "%s%s %s", front, name, argument ? argument : "");
-	printf("  %-27s ", left);
-	if (strlen(left) > 27)
-		printf("\n%30s", "");
-	put_wrapped(stdout, help, 30);
+	if (strlen(left) > 27 || indent < 30)
+		printf("  %s\n%*s", left, (int)indent, "");
+	else
+		printf("  %-27s ", left);
+	put_wrapped(stdout, help, indent);
 }
 
 static void put_options(unsigned command)
@@ -122,9 +138,20 @@ static void put_options(unsigned command)
 			put_option(option->name, NULL, option->argument, option->help);
 }
 
+static void put_headline(const char *name, const char *usage, const char *summary)
+{
+	char text[256];
+
+	printf("lodge %s%s%s\n\n", name, *usage ? " " : "", usage);
+	snprintf(text, sizeof(text), "%s.", summary);
+	if (*text >= 'a' && *text <= 'z')
+		*text = (char)(*text - 'a' + 'A');
+	put_wrapped(stdout, text, 0);
+}
+
 void help_verb(const struct verb *verb)
 {
-	printf("lodge %s %s: %s\n", verb->name, verb->usage, verb->summary);
+	put_headline(verb->name, verb->usage, verb->summary);
 	if (verb->help)
 		put_wrapped(stdout, verb->help, 0);
 	if (verb->options || verb->takes_machine_options)
@@ -144,25 +171,31 @@ void help_verbs(const char *first)
 	for (const struct verb *const *table = verb_tables; *table; table++)
 		for (const struct verb *verb = *table; verb->name; verb++)
 			if (!strncmp(verb->name, first, length) && verb->name[length] == ' ')
-				put_verb(stdout, verb);
+				put_row(stdout, verb->name, verb->summary);
 	printf("\nlodge help %s COMMAND says more.\n", first);
 }
 
 void help_command(const struct command_line *command)
 {
-	printf("lodge %s %s: %s\n", command->name, command->usage, command->summary);
+	put_headline(command->name, command->usage, command->summary);
 	if (command->bit != COMMAND_HELP) {
 		puts("\noptions:");
 		put_options(command->bit);
 	}
 	if (command->bit != COMMAND_RUN)
 		return;
-	puts("\nIMAGE is one of the store (lodge image ls): what the machine writes goes when it "
-	     "ends.\n"
-	     "With COMMAND, the guest's init (in Lodge's own initrd) runs it; its output comes "
-	     "out here, and its\n"
-	     "status becomes lodge's. On a terminal, Ctrl-] then q leaves.\n\nhow it ends:");
-	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
-		printf("  %3d  %s\n", endings[i].status, endings[i].meaning);
-	puts("  With --test-devices, a write of N to port 0xf4 ends it with (N << 1) | 1.");
+	putchar('\n');
+	put_wrapped(stdout,
+		    "IMAGE is one of the store (lodge image ls): what the machine writes goes when "
+		    "it ends. With COMMAND, the guest's init (in Lodge's own initrd) runs it; its "
+		    "output comes out here, and its status becomes lodge's. On a terminal, Ctrl-] "
+		    "then q leaves.",
+		    0);
+	puts("\nhow it ends:");
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+		printf("  %3d  ", endings[i].status);
+		put_wrapped(stdout, endings[i].meaning, 7);
+	}
+	put_wrapped(stdout,
+		    "With --test-devices, a write of N to port 0xf4 ends it with (N << 1) | 1.", 0);
 }

@@ -74,6 +74,11 @@ static int half_a_verb(const char *first, const char *second)
 		return complain_with(LODGE_BAD_OPTION,
 				     "there is no command %s %s: did you mean lodge %s %s?", first,
 				     second, first, nearest);
+	if (second)
+		return complain_with(LODGE_BAD_OPTION,
+				     "there is no command %s %.80s: it is one of%s: see lodge help "
+				     "%s",
+				     first, second, list, first);
 	return complain_with(LODGE_BAD_OPTION, "%s needs one of%s behind it: see lodge help %s",
 			     first, list, first);
 }

@@ -136,7 +136,7 @@ bool store_name_check(const char *name, char *reason, size_t size)
 		return true;
 	snprintf(reason, size,
 		 "%.80s: is no name for a machine: letters, digits, - and _, at most 31 of them, "
-		 "no - in front, and not all",
+		 "no - in front, and not the word all",
 		 *name ? name : "an empty word");
 	return false;
 }

@@ -6,11 +6,9 @@
  */
 #include "manage/top.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/host.h"
@@ -19,6 +17,7 @@
 #include "manage/json.h"
 #include "manage/live.h"
 #include "manage/verbs.h"
+#include "manage/width.h"
 
 #define REASON	      (STORE_PATH + 512)
 #define MACHINES_SEEN 256
@@ -217,19 +216,6 @@ static struct table fit_table(unsigned width)
 	return table;
 }
 
-/* Of the terminal; without one as COLUMNS says, or without bounds. */
-static unsigned output_width(void)
-{
-	const char *said = getenv("COLUMNS");
-	struct winsize size;
-	unsigned long width;
-
-	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col)
-		return size.ws_col;
-	width = said ? strtoul(said, NULL, 10) : 0;
-	return width && width < UINT_MAX ? (unsigned)width : UINT_MAX;
-}
-
 /* At most five characters up to 9999T. */
 static void write_size(char text[16], double value)
 {
@@ -270,7 +256,7 @@ static void put_row(const struct table *table, const struct usage *usage, const 
 
 static void put_table(const struct sample *old, const struct sample *new, bool clear)
 {
-	const struct table table = fit_table(output_width());
+	const struct table table = fit_table(width_of_output());
 	struct rates rates;
 
 	printf("%s%-*s", clear ? "\033[H\033[J" : "", table.name, "NAME");

@@ -16,10 +16,15 @@ static const char bash_script[] =
 	"# bash completion for lodge: put it into /etc/bash_completion.d, or\n"
 	"#     source <(lodge completion bash)\n"
 	"_lodge() {\n"
-	"\tlocal IFS=$'\\n' word=${COMP_WORDS[COMP_CWORD]} found i\n"
-	"\tfound=$(\"${COMP_WORDS[0]}\" complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" "
-	"2>/dev/null)\n"
+	"\tlocal IFS=$'\\n' line=${COMP_LINE:0:COMP_POINT} word found words i\n"
+	/* By blanks: what bash calls a word ends at a colon, as in debian:12. */
+	"\tIFS=$' \\t' read -ra words <<<\"$line\"\n"
+	"\t[[ $line == *[[:blank:]] ]] && words+=(\"\")\n"
+	"\tword=${words[-1]}\n"
+	"\tfound=$(\"${words[0]}\" complete -- \"${words[@]:1}\" 2>/dev/null)\n"
 	"\tCOMPREPLY=($(compgen -W \"$found\" -- \"$word\"))\n"
+	"\t[[ $word != *:* || $COMP_WORDBREAKS != *:* ]] ||\n"
+	"\t\tCOMPREPLY=(\"${COMPREPLY[@]#\"${word%\"${word##*:}\"}\"}\")\n"
 	/* NAME: of a machine, whose path follows; or a file here */
 	"\t[[ $found == *: ]] || return 0\n"
 	"\tCOMPREPLY+=($(compgen -f -- \"$word\"))\n"

@@ -181,6 +181,20 @@ static void take_event(struct events *events, struct seen *seen)
 	json_decref(line);
 }
 
+/* It may come yet; but a name may be wrong. */
+static void tell_missing(const struct verb_call *call, const struct store *store)
+{
+	for (unsigned i = 0; i < call->word_count; i++) {
+		struct store_machine machine;
+		char reason[STORE_PATH + 512];
+		int error = store_find(store, call->words[i], &machine, reason, sizeof(reason));
+
+		store_close(&machine);
+		if (error)
+			complain("events: %s%s", reason, error == -ENOENT ? " (waits for it)" : "");
+	}
+}
+
 static int events(struct verb_call *call)
 {
 	struct events *events = calloc(1, sizeof(*events));
@@ -197,6 +211,7 @@ static int events(struct verb_call *call)
 	if (status || !verb_number(call, "--timeout", 1, 86400 * 365, 0, &seconds))
 		return status ? status : LODGE_BAD_OPTION;
 	until = seconds ? host_now() + seconds * UINT64_C(1000000000) : UINT64_MAX;
+	tell_missing(call, &events->store);
 	inotify_add_watch(notify, events->store.machines,
 			  IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE);
 	look_at_all(events, true);

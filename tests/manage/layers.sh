@@ -207,10 +207,39 @@ expect 64 "what is more" run some more
 
 # Completion, by the shell itself
 expect 0 "" create $tiny idle complete-me
-is "completion in bash" complete-me "$(bash -c '
-	lodge() { "$LODGE" "$@"; }
-	source <("$0" completion bash)
-	COMP_WORDS=("$0" start comp) COMP_CWORD=2
-	_lodge; echo "${COMPREPLY[*]}"' "$lodge")"
+mkdir -p "$XDG_DATA_HOME/lodge/images/colon:12" beside
+: >beside/only-file
+# in_bash LINE : what Tab finds at its end
+in_bash() {
+	bash -c '
+		lodge() { "$LODGE" "$@"; }
+		source <("$0" completion bash)
+		COMP_LINE="$0 $1" COMP_POINT=${#COMP_LINE}
+		_lodge; echo "${COMPREPLY[*]}"' "$lodge" "$1"
+}
+is "completion in bash" complete-me "$(in_bash "start comp")"
+is "completion in bash, of a name with a colon" "colon:12" "$(in_bash "image rm col")"
+is "completion in bash, behind its colon" 12 "$(in_bash "image rm colon:")"
+if command -v zsh >/dev/null; then
+	mkdir fpath
+	"$lodge" completion zsh >fpath/_lodge
+	timeout 100 zsh -f "$here/complete.zsh" "$lodge" source "lodge start comp" "lodge snapshot res" \
+		"lodge image rm colon:" "lodge cp comp" "lodge image info beside/on" "lodge run --net no" \
+		"lodge create --ima" >zsh.out 2>&1
+	timeout 100 zsh -f "$here/complete.zsh" "$lodge" "$PWD/fpath" "lodge stop comp" "$lodge info comp" >>zsh.out 2>&1
+	is "completion in zsh" "lodge start complete-me
+lodge snapshot restore
+lodge image rm colon:12
+lodge cp complete-me:
+lodge image info beside/only-file
+lodge run --net none
+lodge create --image
+lodge stop complete-me
+$lodge info complete-me" "$(sed 's/ $//' zsh.out)"
+else
+	skipped=$((skipped + 1))
+	echo "skipped: completion in zsh: it isn't installed"
+fi
+rm -r "$XDG_DATA_HOME/lodge/images/colon:12"
 expect 0 "" rm complete-me
 expect 64 "must be bash or zsh" completion fish

@@ -132,6 +132,18 @@ expect 0 "" kill chatty
 expect 0 "at your service" logs --lines 1 chatty
 expect 0 "" rm chatty
 
+# Help fits the terminal, and mistakes are named.
+for what in "help" "help run" "help create" "help image" "snapshot create --help"; do
+	[ "$(COLUMNS=60 "$lodge" $what | grep -v 'lodge.*\[' | wc -L)" -lt 60 ] && ok ||
+		bad "lodge $what in 60 columns: $(COLUMNS=60 "$lodge" $what | wc -L)"
+	[ "$("$lodge" $what | grep -v 'lodge.*\[' | wc -L)" -le 96 ] && ok || bad "lodge $what: $("$lodge" $what | wc -L) columns"
+done
+expect 64 "there is no command image frob: it is one of ls," image frob
+expect 64 "are both in machines" cp one:/a two:/b
+timeout 20 "$lodge" events --timeout 1 nobody >out 2>errors
+is "status of events" 0 $?
+grep -q "no machine nobody.*waits for it" errors && ok || bad "events of none: $(cat errors)"
+
 # Ports, while it runs and not.
 port=$((20000 + $$ % 20000))
 other=$((port + 1))
