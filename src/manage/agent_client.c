@@ -90,6 +90,18 @@ static void wait_for_start(const struct store_machine *machine, int timeout)
 	}
 }
 
+/* Its agent would not answer, and nobody would know why. */
+static int check_paused(const struct store_machine *machine)
+{
+	struct state state;
+
+	state_read(machine, &state);
+	if (state.state != MACHINE_PAUSED)
+		return LODGE_OK;
+	return complain_with(LODGE_BAD_STATE, "%s is paused: lodge resume %s lets it go on",
+			     machine->name, machine->name);
+}
+
 int agent_connect(const struct store_machine *machine, int timeout, int *status)
 {
 	struct control_client *client;
@@ -97,6 +109,9 @@ int agent_connect(const struct store_machine *machine, int timeout, int *status)
 	int stream = -1;
 
 	wait_for_start(machine, timeout);
+	*status = check_paused(machine);
+	if (*status)
+		return -1;
 	*status = verb_connect(machine, &client);
 	if (*status)
 		return -1;

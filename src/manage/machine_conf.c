@@ -21,13 +21,16 @@ void machine_conf_mac(uint8_t mac[6])
 	mac[2] = 0x00;
 }
 
-/* A file of the person's, wherever the machine's folder is. */
-static bool put_file(FILE *out, const char *key, const char *path, const char *rest)
+/* A file of the person's, wherever the machine's folder is. False: *missing can't be found. */
+static bool put_file(FILE *out, const char *key, const char *path, const char *rest,
+		     const char **missing)
 {
 	char *whole = realpath(path, NULL);
 
-	if (!whole)
+	if (!whole) {
+		*missing = path;
 		return false;
+	}
 	fprintf(out, "%s = %s%s\n", key, whole, rest);
 	free(whole);
 	return true;
@@ -44,17 +47,18 @@ static void put_image_file(FILE *out, const char *key, const struct image *image
 		fprintf(out, "%s = %s/%s\n", key, image->folder, file);
 }
 
-static bool put_boot(FILE *out, const struct options *options, const struct image *image)
+static bool put_boot(FILE *out, const struct options *options, const struct image *image,
+		     const char **missing)
 {
 	if (options->kernel) {
-		if (!put_file(out, "kernel", options->kernel, ""))
+		if (!put_file(out, "kernel", options->kernel, "", missing))
 			return false;
 	} else if (image && image->config.kernel[0]) {
 		put_image_file(out, "kernel", image, image->config.kernel);
 	}
 	/* A list of modules isn't taken apart: its files are as the person wrote them. */
 	if (options->initrd) {
-		if (!put_file(out, "initrd", options->initrd, ""))
+		if (!put_file(out, "initrd", options->initrd, "", missing))
 			return false;
 	} else if (image && image->config.initrd[0] && !options->kernel) {
 		put_image_file(out, "initrd", image, image->config.initrd);
@@ -66,7 +70,8 @@ static bool put_boot(FILE *out, const struct options *options, const struct imag
 	return true;
 }
 
-static bool put_disks(FILE *out, const struct options *options, const char *root)
+static bool put_disks(FILE *out, const struct options *options, const char *root,
+		      const char **missing)
 {
 	if (root)
 		fprintf(out, "disk = %s\n", root);
@@ -75,7 +80,7 @@ static bool put_disks(FILE *out, const struct options *options, const char *root
 		char rest[DISK_WORDS_MAX];
 
 		disk_words_text(disk, rest);
-		if (!put_file(out, "disk", disk->path, rest))
+		if (!put_file(out, "disk", disk->path, rest, missing))
 			return false;
 	}
 	if (options->seeded)
@@ -157,6 +162,7 @@ int machine_conf_text(const char *name, const struct options *options, const str
 	bool image_cpus = usual && usual->lines[MACHINE_CPUS] && !options_given(options, "--cpus");
 	bool image_memory =
 		usual && usual->lines[MACHINE_MEMORY] && !options_given(options, "--memory");
+	const char *missing = "";
 	size_t length = 0;
 	FILE *out = open_memstream(text, &length);
 	bool good;
@@ -172,7 +178,7 @@ int machine_conf_text(const char *name, const struct options *options, const str
 		name);
 	fprintf(out, "cpus = %u\nmemory = %lluM\n", image_cpus ? usual->cpus : options->cpus,
 		(unsigned long long)(image_memory ? usual->memory : options->memory) >> 20);
-	good = put_boot(out, options, image) && put_disks(out, options, root);
+	good = put_boot(out, options, image, &missing) && put_disks(out, options, root, &missing);
 	error = good ? 0 : -errno;
 	put_rest(out, options, image);
 	if (fclose(out)) {
@@ -181,7 +187,7 @@ int machine_conf_text(const char *name, const struct options *options, const str
 		return -ENOMEM;
 	}
 	if (error)
-		snprintf(reason, size, "a file that is named can't be found: %s", strerror(-error));
+		snprintf(reason, size, "%s: %s", missing, strerror(-error));
 	else
 		error = check(*text, length, reason, size);
 	if (error)

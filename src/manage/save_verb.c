@@ -129,7 +129,8 @@ static int save(struct saving *saving, const char *path)
 	if (!status)
 		status = finish(saving);
 	if (!status)
-		printf("%s: %.1f MiB of memory; the machine stood for %.0f ms%s\n", path,
+		printf("%s: %.1f MiB of memory; the machine stood for %.0f ms%s\n",
+		       saving->kept ? saving->machine : path,
 		       json_number_value(json_object_get(saving->result, "memory")) / (1 << 20),
 		       json_number_value(json_object_get(saving->result, "milliseconds")),
 		       saving->stop ? ", and has ended" : "");

@@ -321,7 +321,9 @@ static const struct verb_option console_options[] = {
 
 static const struct verb_option logs_options[] = {
 	{"--follow", NULL, false, "goes on as the machine does, until it ends"},
+	{"-f", NULL, false, NULL},
 	{"--lines", "N", false, "only the last N lines"},
+	{"-n", "N", false, NULL},
 	{"--process", NULL, false, "what Lodge said of the machine, not what the guest said"},
 	VERB_END,
 };

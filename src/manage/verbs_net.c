@@ -73,6 +73,7 @@ static int ls(struct verb_call *call)
 	if (verb_given(call, "--json")) {
 		put_json(list, count);
 	} else {
+		printf("%-31s %-9s %s\n", "NAME", "WORLD", "STATE");
 		for (unsigned i = 0; i < count; i++)
 			printf("%-31s %-9s %s%s\n", list[i].name,
 			       list[i].isolated ? "isolated" : "nat",

@@ -144,6 +144,15 @@ timeout 20 "$lodge" events --timeout 1 nobody >out 2>errors
 is "status of events" 0 $?
 grep -q "no machine nobody.*waits for it" errors && ok || bad "events of none: $(cat errors)"
 
+# What is wrong is named.
+expect 64 "$work/no-disk: No such file" create --disk "$work/no-disk" $tiny idle lacking
+expect 64 "needs a value: --lines N" logs -f -n
+expect 0 "" launch $tiny idle asleep
+expect 0 "" pause asleep
+expect 74 "asleep is paused: lodge resume asleep" exec asleep -- true
+expect 74 "asleep is paused" cp asleep:/x .
+expect 0 "" rm --force asleep
+
 # Ports, while it runs and not.
 port=$((20000 + $$ % 20000))
 other=$((port + 1))
@@ -248,7 +257,7 @@ expect 64 "did you mean lodge start" strat
 expect 64 "must be a number" stop --timeout x one
 expect 66 "there is no image nowhere" create --image nowhere one
 expect 66 "No such file" create --image ./nowhere one
-expect 64 "can't be found" create --kernel nowhere one
+expect 64 "nowhere: No such file" create --kernel nowhere one
 expect 64 "should be" create $tiny idle -p 80 one
 expect 64 "--disk-size" create $tiny idle --disk-size 1G one
 is "nothing is left behind" "" "$(ls -A "$machines")"
