@@ -16,7 +16,10 @@
 #include "manage/live.h"
 #include "manage/safe_file.h"
 #include "manage/verbs.h"
+#include "manage/width.h"
 
+#define LS_REST		32 /* columns of ls behind the name */
+#define LS_NAME_LEAST	8
 #define REASON		(STORE_PATH + 512)
 #define CRASH_LINES	10
 #define STATUS_PATIENCE 10000 /* milliseconds */
@@ -77,12 +80,22 @@ static const char *since(const struct row *row, char text[32])
 	return text;
 }
 
+/* Of a terminal that is narrow, what the other columns leave; the last one stays free. */
+static int name_width(void)
+{
+	const unsigned width = width_of_output();
+
+	if (width >= LS_REST + MACHINE_NAME_MAX - 1)
+		return MACHINE_NAME_MAX - 1;
+	return width > LS_REST + LS_NAME_LEAST ? (int)(width - LS_REST) : LS_NAME_LEAST;
+}
+
 static void put_row(const struct row *row)
 {
 	const char *begin = colour(row), *end = *begin ? "\033[0m" : "";
 	char text[32];
 
-	printf("%-31s %s%-8s%s ", row->machine.name, begin, shown_state(row), end);
+	printf("%-*s %s%-8s%s ", name_width(), row->machine.name, begin, shown_state(row), end);
 	if (row->broken)
 		printf("%4s %8s", "-", "-");
 	else
@@ -128,7 +141,8 @@ static int ls(struct verb_call *call)
 	if (as_json)
 		json_begin(&out, NULL, '[');
 	else
-		printf("%-31s %-8s %4s %8s %7s\n", "NAME", "STATE", "CPUS", "MEMORY", "UP");
+		printf("%-*s %-8s %4s %8s %7s\n", name_width(), "NAME", "STATE", "CPUS", "MEMORY",
+		       "UP");
 	for (unsigned i = 0; i < count; i++) {
 		/* One that has just been removed is none. */
 		if (store_find(&store, names[i], &row->machine, reason, sizeof(reason)))

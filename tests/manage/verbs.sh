@@ -149,6 +149,8 @@ expect 64 "$work/no-disk: No such file" create --disk "$work/no-disk" $tiny idle
 expect 64 "needs a value: --lines N" logs -f -n
 expect 0 "" launch $tiny idle asleep
 expect 0 "" pause asleep
+is "lodge ls in 60 columns" 59 "$(COLUMNS=60 "$lodge" ls | wc -L)"
+is "lodge ls in 80 columns" 62 "$(COLUMNS=80 "$lodge" ls | wc -L)"
 expect 74 "asleep is paused: lodge resume asleep" exec asleep -- true
 expect 74 "asleep is paused" cp asleep:/x .
 expect 0 "" rm --force asleep
