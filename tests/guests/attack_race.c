@@ -8,16 +8,17 @@
  */
 #include "system.h"
 
-#define VICTIM	    0x7f1234567000ull
-#define PUBLIC	    0x1111111111111111ull
-#define SECRET	    0x5ec2e75ec2e75ec2ull
-#define OF_ATTACKER 0xbadbadbadbadbad0ull
-#define FORBIDDEN   0xbad0000u
-#define USER_ALL    (P_PRESENT | P_WRITE | P_USER)
-#define PATIENCE    2000000000ull /* TSC ticks for each kind of attack */
-#define ROUNDS	    4000u
-#define KINDS	    3u
-#define ATTACKERS   1u
+#define VICTIM	     0x7f1234567000ull
+#define PUBLIC	     0x1111111111111111ull
+#define SECRET	     0x5ec2e75ec2e75ec2ull
+#define OF_ATTACKER  0xbadbadbadbadbad0ull
+#define FORBIDDEN    0xbad0000u
+#define USER_ALL     (P_PRESENT | P_WRITE | P_USER)
+#define PATIENCE     2000000000ull /* TSC ticks for each kind of attack */
+#define ROUNDS	     4000u
+#define ROUNDS_LEAST 4u /* however busy the host is */
+#define KINDS	     3u
+#define ATTACKERS    1u
 
 /*
  * rbx: the page; rbp: what nobody may see; r12: what is stored; r13: where to say that it was seen;
@@ -240,12 +241,11 @@ void test_main(void)
 		lapic_command(0, 0xc4091);
 		if (!EXPECT(wait_for(&ready, ATTACKERS)))
 			return;
-		while (round < ROUNDS && tsc_read() - start < PATIENCE)
+		while (round < ROUNDS_LEAST || (round < ROUNDS && tsc_read() - start < PATIENCE))
 			if (!(k == 2 ? attack_code : attack_data)(round++))
 				return;
 		print_format("attack %u: %u rounds, %lu faults\n", k, round,
 			     faults - faults_before);
-		EXPECT(round > 3);
 		EXPECT(faults != faults_before);
 	}
 }
