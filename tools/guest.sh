@@ -84,7 +84,8 @@ pack_tree() {
 }
 
 # make_root SUITE TAR OPTION... : a Debian root file system as a tar file, by mmdebstrap with these options,
-# its messages in TAR.log. The mirror is $mirror.
+# its messages in TAR.log. The mirror is $mirror. It gets no descriptors of ours: one that it hands to sh has to have
+# a single digit.
 make_root() {
 	local suite=$1 tar=$2 attempt mode
 	shift 2
@@ -98,7 +99,7 @@ make_root() {
 		read -r -a mode <<<"$attempt"
 		PATH=$PATH:/usr/sbin:/sbin mmdebstrap "${mode[@]}" --format=tar "$@" "$suite" "$tar" \
 			"deb $mirror $suite main" "deb $mirror $suite-updates main" \
-			"deb $mirror-security $suite-security main" >"$tar.log" 2>&1 && return
+			"deb $mirror-security $suite-security main" >"$tar.log" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- && return
 		{ grep -aE '^(E|Err|W):' "$tar.log" | head -n 5; tail -n 3 "$tar.log"; } | sed 's/^/    /' >&2
 	done
 	tail -n 30 "$tar.log" >&2
