@@ -37,7 +37,7 @@ program_folders := lib core x86 devices devices/virtio machines hosts/linux stor
 program_sources := $(sort $(foreach f,$(program_folders),$(wildcard src/$f/*.[cS])) \
                           $(filter-out src/engines/scripted/% src/engines/metal/%,$(wildcard src/engines/*/*.[cS])))
 hosted_patterns := src/hosts/linux/% src/engines/kvm/% src/engines/translate/linux/% \
-                   src/engines/translate/linux_% src/storage/% src/network/% src/manage/% \
+                   src/engines/translate/linux_% src/storage/% src/network/% src/manage/% src/guest/% \
                    tests/unit/linux/% tests/unit/main.c tests/fuzz/% tests/conformance/%
 quiet_patterns  := src/lib/% src/x86/% src/engines/translate/%
 
@@ -139,7 +139,8 @@ install: all
 	install -D -m 755 $O/lodge $(DESTDIR)$(PREFIX)/bin/lodge
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/lodge $O/init tools/build-image tools/import-image \
 		tools/unpack-packages
-	install -m 644 -t $(DESTDIR)$(PREFIX)/lib/lodge tools/guest.sh
+	install -m 644 -t $(DESTDIR)$(PREFIX)/lib/lodge tools/guest.sh tools/disk.sh tools/kernel.sh \
+		tools/newest.awk
 	$(Q)for page in $(wildcard docs/man/*.1 docs/*.1); do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}; done
 	$(Q)for page in $(wildcard docs/man/*.5 docs/*.5); do \

@@ -29,9 +29,9 @@ check-run:
 
 check-headers:
 	$(Q)tools/check-headers $(CC) $(common) -Werror $(freestanding) -- \
-		$(foreach h,$(all_headers),$(if $(filter $(hosted_patterns) src/guest/%,$h),,$h))
+		$(foreach h,$(all_headers),$(if $(filter $(hosted_patterns),$h),,$h))
 	$(Q)tools/check-headers $(CC) $(common) -Werror $(hosted) -- \
-		$(filter $(hosted_patterns) src/guest/%,$(all_headers))
+		$(filter $(hosted_patterns),$(all_headers))
 
 check-tests: $(test_sources:%=check-test-%)
 $(test_sources:%=check-test-%): check-test-%: %

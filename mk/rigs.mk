@@ -6,7 +6,7 @@
 test-debian:
 	$(Q)tools/install-packages run test deb debian
 	$(Q)$(MAKE) --no-print-directory $(parallel) all guest
-	$(Q)status=0; for test in cloud-init user-unit; do \
+	$(Q)status=0; for test in cloud-init user-unit disks; do \
 		LODGE=$O/lodge LODGE_GUEST_DIR=$(guest) tests/debian/$$test || status=1; done; exit $$status
 
 .PHONY: test-rigs bench-rig

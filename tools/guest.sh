@@ -32,17 +32,22 @@ unpack_vmlinux() {
 # kernel needs none, nor what is in BEFORE.
 add_module() {
 	local path name file
-	path=$(find "$2" \( -name "${1//_/[-_]}.ko" -o -name "${1//_/[-_]}.ko.xz" \) -print -quit)
+	[[ $1 =~ ^[A-Za-z0-9_-]+$ ]] || fail "a module depends on one with a strange name"
+	path=$(find "$2" -regextype posix-extended -regex ".*/${1//_/[-_]}\.ko(\.xz|\.zst|\.gz)?" -print -quit)
 	if [ -z "$path" ]; then
 		find "$2" -name modules.builtin -exec grep -q "/${1//_/[-_]}\.ko$" {} + ||
 			fail "this kernel has no module $1"
 		return 0
 	fi
-	file=$3/$(basename "$path" .xz)
-	[ ! -e "$file" ] && [ -z "${4-}" -o ! -e "${4-}/${file##*/}" ] || return 0
+	file=$3/$(basename "$path")
+	file=${file%.ko*}.ko
+	# Half made, it depends on itself: a stranger's may.
+	[ ! -e "$file" ] && [ ! -e "$file.part" ] && [ -z "${4-}" -o ! -e "${4-}/${file##*/}" ] || return 0
 	# Compressed, it would need its unpacker before there is a system.
 	case $path in
-	*.xz) xz -dc "$path" >"$file.part" ;;
+	*.xz) xz -dc <"$path" >"$file.part" ;;
+	*.zst) zstd -qdc <"$path" >"$file.part" ;;
+	*.gz) gzip -dc <"$path" >"$file.part" ;;
 	*) cp "$path" "$file.part" ;;
 	esac
 	for name in $(tr '\0' '\n' <"$file.part" | sed -n 's/^depends=//p' | tr ',' ' '); do

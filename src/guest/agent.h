@@ -18,7 +18,7 @@ int agent_main(void);
  * the guest's init is systemd. False if the machine has no sockets. */
 bool agent_install(const char *root, bool *systemd);
 
-/* Makes the root file system, if it is ext4, as large as what it is on. */
+/* Makes the root file system, if it is ext4, xfs or btrfs, as large as what it is on. */
 void root_grow(void);
 
 /* Applies what a disk labelled cidata says of this machine, once for each machine. */

@@ -5,16 +5,17 @@
  * for (`init=`, or /sbin/init), or, with lodge.command=1, runs the one command that the host sends
  * and powers off.
  *
- * Options on the kernel's command line: root=/dev/NAME, rootfstype=, ro, rw, init=,
- * lodge.command=1 (protocol.h), lodge.stop=init (say so and power off: the shortest boot there is),
- * lodge.dhcp=no (the network is brought up, but nobody asked for an address), lodge.dhcp=guest (it
- * is left alone, for a guest whose udev gives interfaces other names, which it can't once they are
- * up), lodge.mount=TAG:PATH[:ro] (a folder that the host shares is mounted at PATH, in which \ooo
- * is a byte in octal; up to 8), lodge.exec=PROGRAM (run that one of the initrd, with the words
- * after
+ * Options on the kernel's command line: root=/dev/NAME, rootfstype= (ext4), rootflags= (options of
+ * that file system, as subvol= of btrfs), ro, rw, init=, lodge.command=1 (protocol.h),
+ * lodge.stop=init (say so and power off: the shortest boot there is), lodge.dhcp=no (the network is
+ * brought up, but nobody asked for an address), lodge.dhcp=guest (it is left alone, for a guest
+ * whose udev gives interfaces other names, which it can't once they are up),
+ * lodge.mount=TAG:PATH[:ro] (a folder that the host shares is mounted at PATH, in which \ooo is a
+ * byte in octal; up to 8), lodge.exec=PROGRAM (run that one of the initrd, with the words after
  * `--` as its arguments, and power off; no root file system is mounted).
  */
 #include "agent.h"
+#include "boot_options.h"
 #include "init.h"
 #include "protocol.h"
 
@@ -22,7 +23,6 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -33,24 +33,8 @@
 #include <unistd.h>
 
 #define ROOT_WAIT_MILLISECONDS 10000
-#define MOUNTS_MAX	       8
 
-static struct {
-	char root[64];
-	char type[16];
-	char init[128];
-	bool read_only;
-	bool command;
-	bool stop;
-	bool no_dhcp, guest_dhcp;
-	char exec[128];
-	struct {
-		char tag[37];
-		char path[1024];
-		bool read_only;
-	} mounts[MOUNTS_MAX];
-	unsigned mount_count;
-} options = {.root = "/dev/vda", .type = "ext4", .init = "/sbin/init"};
+static struct boot_options options;
 
 void init_log(const char *format, ...)
 {
@@ -86,70 +70,16 @@ static void mount_or_log(const char *source, const char *target, const char *typ
 		init_log("mount %s on %s: %s", source, target, strerror(errno));
 }
 
-static void option_copy(char *to, size_t size, const char *value)
-{
-	snprintf(to, size, "%s", value);
-}
-
-/* TAG:PATH[:ro]; in the path \ooo stands for a byte. */
-static void mount_read(char *value)
-{
-	char *tag = strsep(&value, ":"), *path = strsep(&value, ":"), *to = path;
-
-	if (!path || path[0] != '/' || options.mount_count == MOUNTS_MAX) {
-		init_log("lodge.mount=%s: not understood", tag);
-		return;
-	}
-	option_copy(options.mounts[options.mount_count].tag, sizeof(options.mounts[0].tag), tag);
-	for (const char *from = path; *from;) {
-		unsigned byte;
-
-		if (sscanf(from, "\\%3o", &byte) == 1) {
-			*to++ = (char)byte;
-			from += 4;
-		} else {
-			*to++ = *from++;
-		}
-	}
-	*to = '\0';
-	option_copy(options.mounts[options.mount_count].path, sizeof(options.mounts[0].path), path);
-	options.mounts[options.mount_count].read_only = value && strcmp(value, "ro") == 0;
-	options.mount_count++;
-}
-
 static void options_read(void)
 {
-	char line[4096], *word, *rest = line;
+	char line[4096];
 	int file = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
 	ssize_t size = file < 0 ? 0 : read(file, line, sizeof(line) - 1);
 
 	if (file >= 0)
 		close(file);
 	line[size < 0 ? 0 : size] = '\0';
-	while ((word = strsep(&rest, " \n"))) {
-		if (strncmp(word, "root=", 5) == 0)
-			option_copy(options.root, sizeof(options.root), word + 5);
-		else if (strncmp(word, "rootfstype=", 11) == 0)
-			option_copy(options.type, sizeof(options.type), word + 11);
-		else if (strncmp(word, "init=", 5) == 0)
-			option_copy(options.init, sizeof(options.init), word + 5);
-		else if (strcmp(word, "ro") == 0)
-			options.read_only = true;
-		else if (strcmp(word, "rw") == 0)
-			options.read_only = false;
-		else if (strcmp(word, LODGE_COMMAND_OPTION) == 0)
-			options.command = true;
-		else if (strcmp(word, "lodge.stop=init") == 0)
-			options.stop = true;
-		else if (strcmp(word, "lodge.dhcp=no") == 0)
-			options.no_dhcp = true;
-		else if (strcmp(word, "lodge.dhcp=guest") == 0)
-			options.guest_dhcp = true;
-		else if (strncmp(word, "lodge.exec=", 11) == 0)
-			option_copy(options.exec, sizeof(options.exec), word + 11);
-		else if (strncmp(word, "lodge.mount=", 12) == 0)
-			mount_read(word + 12);
-	}
+	boot_options_read(&options, line);
 }
 
 static void module_load(const char *path)
@@ -213,15 +143,16 @@ static int root_mount(void)
 {
 	static const struct timespec millisecond = {.tv_nsec = 1000000};
 	unsigned long flags = options.read_only ? MS_RDONLY : 0;
+	const char *data = options.flags[0] ? options.flags : NULL;
 
 	for (int i = 0; access(options.root, F_OK) && i < ROOT_WAIT_MILLISECONDS; i++)
 		nanosleep(&millisecond, NULL);
 	mkdir("/root", 0755);
-	if (mount(options.root, "/root", options.type, flags, NULL) == 0)
+	if (mount(options.root, "/root", options.type, flags, data) == 0)
 		return 0;
 	/* A disk that the host attached read-only refuses a writable mount. */
 	if ((errno == EACCES || errno == EROFS) && !options.read_only &&
-	    mount(options.root, "/root", options.type, MS_RDONLY, NULL) == 0)
+	    mount(options.root, "/root", options.type, MS_RDONLY, data) == 0)
 		return 0;
 	return -errno;
 }

@@ -68,6 +68,7 @@ static pid_t script_start(char *const *arguments, int *output)
 	sigemptyset(&none);
 	sigemptyset(&usual);
 	sigaddset(&usual, SIGPIPE);
+	sigaddset(&usual, SIGXFSZ); /* what gets larger than the script allows ends */
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&files, ends[1], STDOUT_FILENO);
@@ -247,16 +248,25 @@ int image_build(struct image_options *options)
 			     recipe);
 }
 
-/* The last part of a path or address, without its ending. */
+static bool ending_cut(char *name, const char *ending)
+{
+	char *dot = strrchr(name, '.');
+
+	if (!dot || dot == name || (ending && strcmp(dot, ending) != 0))
+		return false;
+	*dot = '\0';
+	return true;
+}
+
+/* The last part of a path or address, without its ending; .tar.xz and .qcow2.gz count as one. */
 static void name_of(const char *source, char *name, size_t size)
 {
 	const char *slash = strrchr(source, '/');
-	char *dot;
 
 	snprintf(name, size, "%.63s", slash ? slash + 1 : source);
-	dot = strrchr(name, '.');
-	if (dot && dot != name)
-		*dot = '\0';
+	if (!ending_cut(name, ".xz") && !ending_cut(name, ".gz"))
+		ending_cut(name, ".zst");
+	ending_cut(name, NULL);
 }
 
 int image_import(struct image_options *options)
