@@ -55,7 +55,7 @@ restored() {
 moved() {
 	local old=$pid status
 	# shellcheck disable=SC2046
-	start "$1" --engine "$2" --incoming "unix:$PWD/$1.peer" $(files "$1")
+	start "$1" --engine "$2" --incoming "unix:$PWD/$1.peer" --any-tsc $(files "$1")
 	for _ in $(seq 100); do
 		[ ! -S "$1.peer" ] || break
 		sleep 0.1
