@@ -4,6 +4,7 @@
 #include "virtio_driver.h"
 
 #include "devices/virtio/net.h"
+#include "hosts/fake/fake.h"
 
 enum { SLOT = 4, RECEIVE = 0, TRANSMIT = 1, HEADER = 12 };
 #define F_CSUM	     (1ull << 0)
@@ -401,4 +402,73 @@ TEST(a_frame_with_a_header_is_for_drivers_that_take_it)
 	frame[1] = 1;
 	EXPECT(receive(frame, HEADER + 100));
 	EXPECT_EQ(net.dropped_received, 3);
+}
+
+/* The guest's segment that begins a connection from its port `number`. */
+static void connect_from(uint8_t number)
+{
+	uint8_t syn[54] = {0};
+
+	syn[12] = 0x08;
+	syn[14] = 0x45;
+	syn[14 + 9] = 6;
+	syn[34 + 1] = number;
+	syn[34 + 3] = 80;
+	syn[34 + 12] = 5 << 4;
+	syn[34 + 13] = 2;
+	send(plain, syn, sizeof(syn));
+}
+
+TEST(a_loaded_guest_is_announced_and_asked_for_its_connections)
+{
+	static uint8_t bytes[NET_CONNECTIONS_MAX * 64];
+	struct driver_buffer into[4];
+	struct snapshot saving = {.bytes = bytes, .size = sizeof(bytes)}, loading;
+	struct device *device = &net.virtio.device;
+	uint8_t got[HEADER + 54];
+
+	port.has_header = port.can_join = false;
+	start(0);
+	connect_from(1);
+	connect_from(2);
+	for (unsigned i = 0; i < 2; i++) {
+		into[i] = driver_writable(&driver, HEADER + 1514);
+		driver_add(&driver, RECEIVE, &into[i], 1);
+	}
+	vm_lock(&driver.vm);
+	device->ops->state(device, &saving);
+	EXPECT_EQ(saving.error, 0);
+	loading = (struct snapshot){.loading = true, .bytes = bytes, .size = saving.position};
+	device->ops->state(device, &loading);
+	EXPECT_EQ(loading.error, 0);
+	device->ops->loaded(device);
+	vm_unlock(&driver.vm);
+	sent_count = 0;
+	fake_advance(1000);
+	/* Switches hear of it; there is room for two of four questions. */
+	EXPECT_EQ(sent_count, 1);
+	EXPECT_EQ(sent_length, 60);
+	EXPECT_EQ(sent[0], 0xff);
+	EXPECT(bytes_equal(sent + 6, port.mac, 6));
+	EXPECT_EQ(sent[12] << 8 | sent[13], 0x8035);
+	EXPECT_EQ(driver_used(&driver, RECEIVE, NULL), 0);
+	EXPECT_EQ(driver_used(&driver, RECEIVE, NULL), 1);
+	EXPECT_EQ(driver_used(&driver, RECEIVE, NULL), -1);
+	bytes_copy(got, driver_at(&driver, into[0].address), sizeof(got));
+	EXPECT_EQ(got[HEADER + 34 + 3], 2);
+	EXPECT_EQ(got[HEADER + 34 + 13], 16);
+	for (unsigned i = 2; i < 4; i++) {
+		into[i] = driver_writable(&driver, HEADER + 1514);
+		driver_add(&driver, RECEIVE, &into[i], 1);
+	}
+	driver_kick(&driver, RECEIVE);
+	EXPECT(driver_used(&driver, RECEIVE, NULL) >= 0);
+	EXPECT(driver_used(&driver, RECEIVE, NULL) >= 0);
+	bytes_copy(got, driver_at(&driver, into[2].address), sizeof(got));
+	EXPECT_EQ(got[HEADER + 34 + 3], 1);
+	EXPECT_EQ(net.questions, 0);
+	/* One that is only reset is asked nothing. */
+	sent_count = 0;
+	fake_advance(1000000000);
+	EXPECT_EQ(sent_count, 0);
 }

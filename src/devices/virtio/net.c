@@ -10,6 +10,7 @@
  */
 #include "devices/virtio/net.h"
 
+#include "core/snapshot.h"
 #include "core/vm.h"
 #include "lib/bytes.h"
 
@@ -152,6 +153,23 @@ static bool put_header(struct virtio_net *net, struct virtqueue_chain *chain, co
 	return true;
 }
 
+/* The guest may change it meanwhile: so a copy. */
+static void see_sent(struct virtio_net *net, const struct virtqueue_chain *chain)
+{
+	uint8_t front[NET_FRONT];
+	size_t length = 0;
+
+	for (unsigned i = 0; i < chain->readable_count && length < sizeof(front); i++) {
+		const struct slice *slice = &chain->readable[i];
+		size_t room = sizeof(front) - length;
+		size_t part = slice->length < room ? slice->length : room;
+
+		bytes_copy(front + length, slice->base, part);
+		length += part;
+	}
+	net_connections_see(&net->connections, front, length, true);
+}
+
 static bool send_chain(struct virtio_net *net, struct virtqueue_chain *chain)
 {
 	uint8_t header[HEADER_SIZE];
@@ -160,6 +178,7 @@ static bool send_chain(struct virtio_net *net, struct virtqueue_chain *chain)
 	    chain->readable_length < ETHERNET_HEADER || chain->readable_length > frame_max(net) ||
 	    !segments_allowed(net, header[HEADER_GSO_TYPE]))
 		return false;
+	see_sent(net, chain);
 	if (net->port->has_header) {
 		if (!put_header(net, chain, header))
 			return false;
@@ -282,6 +301,13 @@ static bool can_take(const struct virtio_net *net, const uint8_t *frame, size_t 
 	       (!frame[HEADER_FLAGS] && frame[HEADER_GSO_TYPE] == GSO_NONE);
 }
 
+static void see_received(struct virtio_net *net, const uint8_t *frame, size_t length)
+{
+	const size_t header = net->port->has_header ? HEADER_SIZE : 0;
+
+	net_connections_see(&net->connections, frame + header, length - header, false);
+}
+
 /* For the netport: true if the frame was taken or can't ever be, false if it may be offered again
  * at receive_ready. */
 static bool receive(void *device, const void *frame, size_t length)
@@ -309,10 +335,60 @@ static bool receive(void *device, const void *frame, size_t length)
 		net->dropped_received++;
 		return true;
 	}
+	see_received(net, frame, length);
 	fill_buffers(net, (unsigned)count, frame, length);
 	net->received_bytes += length;
 	virtio_publish(&net->virtio, QUEUE_RECEIVE);
 	return true;
+}
+
+/* A guest that comes from elsewhere. */
+
+/* Whoever learns where hardware addresses are (switches, bridges) hears that this one is here now:
+ * a request of RARP (RFC 903), which nobody answers. */
+static void announce(struct virtio_net *net)
+{
+	uint8_t bytes[HEADER_SIZE + 60] = {0}, *frame = bytes + HEADER_SIZE;
+	static const uint8_t rarp[] = {0x80, 0x35, 0, 1, 0x08, 0x00, 6, 4, 0, 3};
+	struct slice slice = {frame, 60};
+
+	bytes_fill(frame, 0xff, 6);
+	bytes_copy(frame + 6, net->port->mac, 6);
+	bytes_copy(frame + 12, rarp, sizeof(rarp));
+	bytes_copy(frame + 22, net->port->mac, 6);
+	bytes_copy(frame + 32, net->port->mac, 6);
+	if (net->port->has_header)
+		slice = (struct slice){bytes, sizeof(bytes)};
+	net->port->ops->send(net->port, &slice, 1);
+}
+
+/* As many as there is room for. */
+static void ask(struct virtio_net *net)
+{
+	while (net->questions > 0 && net->questions <= 2 * net->connections.count) {
+		uint8_t bytes[HEADER_SIZE + NET_QUESTION_MAX] = {0}, *frame = bytes + HEADER_SIZE;
+		const uint32_t next = net->questions - 1;
+		size_t length =
+			net_connections_question(&net->connections, next / 2, next & 1, frame);
+		bool taken = net->port->has_header ? receive(net, bytes, HEADER_SIZE + length)
+						   : receive(net, frame, length);
+
+		if (!taken)
+			return;
+		net->questions = next;
+	}
+	net->questions = 0;
+}
+
+static void arrived(struct timer *timer)
+{
+	struct virtio_net *net = container_of(timer, struct virtio_net, arrival);
+
+	if (!virtio_live(&net->virtio))
+		return;
+	announce(net);
+	net->questions = 2 * net->connections.count;
+	ask(net);
 }
 
 static void notify(struct virtio *virtio, unsigned queue)
@@ -323,6 +399,7 @@ static void notify(struct virtio *virtio, unsigned queue)
 		transmit(net);
 	} else if (net->starved) {
 		net->starved = false;
+		ask(net);
 		net->port->ops->receive_ready(net->port);
 	}
 }
@@ -338,17 +415,32 @@ static void ready(struct virtio *virtio)
 	virtio_notified(virtio, QUEUE_TRANSMIT);
 	net->starved = false;
 	net->port->ops->receive_ready(net->port);
+	if (net->loaded)
+		timer_set(&net->arrival, vm_time(virtio->device.vm));
+	net->loaded = false;
+}
+
+static void state(struct virtio *virtio, struct snapshot *snapshot)
+{
+	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
+
+	net_connections_state(&net->connections, snapshot);
+	net->loaded = snapshot->loading;
 }
 
 static void reset(struct virtio *virtio)
 {
 	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
 
-	net->starved = false;
+	net->starved = net->loaded = false;
 	net->port->takes_joined = false;
+	net->questions = 0;
+	net_connections_forget(&net->connections);
+	timer_set(&net->arrival, TIMER_NEVER);
 }
 
-static const struct virtio_ops ops = {.reset = reset, .ready = ready, .notify = notify};
+static const struct virtio_ops ops = {
+	.reset = reset, .ready = ready, .notify = notify, .state = state};
 
 int virtio_net_init(struct virtio_net *net, struct vm *vm, struct pci_bus *bus, unsigned slot,
 		    const char *instance, struct netport *port)
@@ -358,6 +450,7 @@ int virtio_net_init(struct virtio_net *net, struct vm *vm, struct pci_bus *bus, 
 	int error;
 
 	net->port = port;
+	timer_init(&net->arrival, vm, arrived);
 	bytes_copy(net->config + CONFIG_MAC, port->mac, sizeof(port->mac));
 	bytes_store16(net->config + CONFIG_STATUS, STATUS_LINK_UP);
 	bytes_store16(net->config + CONFIG_MTU, (uint16_t)port->mtu);

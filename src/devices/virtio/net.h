@@ -4,6 +4,8 @@
 #define DEVICES_VIRTIO_NET_H
 
 #include "core/plug.h"
+#include "core/timer.h"
+#include "devices/virtio/net_connections.h"
 #include "devices/virtio/virtio.h"
 
 #define VIRTIO_NET_QUEUE_SIZE  256
@@ -19,6 +21,11 @@ struct virtio_net {
 	bool starved; /* the port has a frame for which there was no buffer */
 	uint64_t dropped_sent, dropped_received;
 	uint64_t sent_bytes, received_bytes; /* of frames that were passed on */
+	/* A guest that was elsewhere is asked for its connections, two questions for each. */
+	struct net_connections connections;
+	bool loaded;	    /* and hasn't been asked yet */
+	uint32_t questions; /* still to be asked */
+	struct timer arrival;
 	/* For the frame at hand. */
 	uint8_t front[VIRTIO_NET_FRONT_MAX];
 	struct slice send[VIRTQUEUE_SIZE_MAX + 1]; /* one in front of what a chain can fill */
