@@ -435,11 +435,10 @@ static void grow(struct machine_code *code)
 		code->code_limit = (uint32_t)code->memory.size;
 }
 
-void code_flush(struct machine_code *code)
+static void empty(struct machine_code *code)
 {
-	uint64_t now = __builtin_ia32_rdtsc();
-
-	code_lock(&code->lock);
+	if (code->code_used > code->code_peak)
+		code->code_peak = code->code_used;
 	for (uint32_t i = 0; i < code->block_count; i++) {
 		struct block *block = &code->blocks[i];
 		uint64_t page = page_number(code, block_page(block));
@@ -450,6 +449,18 @@ void code_flush(struct machine_code *code)
 	}
 	code->block_count = code->note_count = code->insn_count = 0;
 	code->code_used = TRAMPOLINE_COUNT * TRAMPOLINE_BYTES;
+	atomic_fetch_add(&code->generation, 1);
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+		if (code->cpus[i])
+			mmu_jump_flush(code->cpus[i]);
+}
+
+void code_flush(struct machine_code *code)
+{
+	uint64_t now = __builtin_ia32_rdtsc();
+
+	code_lock(&code->lock);
+	empty(code);
 	if (code->count_flushes++ && now - code->flushed < FAST_REFILL)
 		code->fast_refills++;
 	else
@@ -457,10 +468,29 @@ void code_flush(struct machine_code *code)
 	if (code->fast_refills >= FAST_REFILLS)
 		grow(code);
 	code->flushed = now;
-	atomic_fetch_add(&code->generation, 1);
-	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
-		if (code->cpus[i])
-			mmu_jump_flush(code->cpus[i]);
+	code_unlock(&code->lock);
+}
+
+/* Elements of a table from used on. */
+#define CLEAR(table, used, count)                                                                  \
+	code_memory_clear((void *)((table) + (used)), ((count) - (used)) * sizeof(*(table)))
+
+void code_trim(struct machine_code *code, bool all)
+{
+	code_lock(&code->lock);
+	if (all) {
+		empty(code);
+		/* No more than zeroes, or of no more worth. */
+		CLEAR(code->hash, 0u, code->hash_size);
+		CLEAR(code->page_blocks, 0u, code->page_count);
+		CLEAR(code->page_writes, 0u, code->page_count);
+	}
+	CLEAR(code->blocks, code->block_count, code->block_max);
+	CLEAR(code->notes, code->note_count, code->note_max);
+	CLEAR(code->insns, code->insn_count, code->insn_max);
+	code_memory_trim(&code->memory, (code->code_used + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
+	code->code_peak = code->code_used;
+	atomic_fetch_add(&code->trims, 1);
 	code_unlock(&code->lock);
 }
 

@@ -95,14 +95,18 @@ struct machine_code {
 	struct exclusive exclusive;
 	_Atomic uint32_t generation; /* counts flushes */
 	_Atomic uint32_t drops;	     /* counts blocks that were dropped */
+	_Atomic uint32_t trims;	     /* counts code_trim */
 
 	struct cpu *cpus[VM_VCPUS_MAX]; /* by vcpu id; set before any of them runs */
 
 	/* Under lock. */
 	uint32_t code_used;
 	uint32_t code_limit;   /* grows to memory.size */
+	uint32_t code_peak;    /* code_used at the most, since the last trim */
 	uint64_t flushed;      /* host's TSC at the last flush */
 	uint32_t fast_refills; /* in a row */
+	uint64_t trimmed;      /* host's TSC at the last trim that emptied the cache; 0: none */
+	uint32_t keep;	       /* bytes of code that an idle machine keeps (idle.c) */
 	struct block *blocks;
 	uint32_t block_count, block_max;
 	uint16_t *notes;
@@ -179,6 +183,10 @@ void code_publish(struct machine_code *code, struct block *block, uint32_t code_
 
 /* Empties the cache. In an exclusive section, lock not held. */
 void code_flush(struct machine_code *code);
+
+/* Empties it as well if `all`, and gives memory that is in no use back to the host. In an exclusive
+ * section, lock not held. */
+void code_trim(struct machine_code *code, bool all);
 
 /*
  * Makes sure that no store to the page goes unseen from now on, before its code is read: sets its

@@ -25,6 +25,12 @@ void copy_destroy(struct copy *copy)
 	code_memory_destroy(&copy->memory);
 }
 
+void copy_trim(struct copy *copy)
+{
+	code_memory_clear(copy->stub, sizeof(copy->stub));
+	code_memory_trim(&copy->memory, 0);
+}
+
 bool copy_owns(const struct cpu *cpu, uint64_t host)
 {
 	const struct copy *copy = engine_copy(cpu);

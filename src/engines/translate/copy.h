@@ -29,6 +29,9 @@ struct copy {
 int copy_create(struct copy *copy);
 void copy_destroy(struct copy *copy);
 
+/* Forgets all stubs, and gives their memory back. The vcpu runs none. */
+void copy_trim(struct copy *copy);
+
 /* Carries out the COPY instruction at cpu->rip, which has passed all checks but those of its memory
  * operand and its own (#DE, ...). */
 void copy_run(struct cpu *cpu, const struct insn *insn);

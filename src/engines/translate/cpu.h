@@ -162,6 +162,15 @@ struct timing {
 	uint64_t ticks[TIMING_COUNT];
 };
 
+/* What is known of how busy a vcpu is (idle.c), in ticks of the host's TSC. */
+struct idle {
+	uint64_t entered; /* the engine, last */
+	uint64_t inside;  /* all that it has spent there; others read it */
+	uint64_t since;	  /* when it was last looked at, */
+	uint64_t before;  /* and the sum of all vcpus' inside at that time */
+	uint32_t trims;	  /* code->trims that this vcpu has followed */
+};
+
 struct cpu {
 	/* Reached by translated code at small offsets. */
 	uint64_t gpr[16];
@@ -301,6 +310,7 @@ struct cpu {
 	uint64_t count_calls, count_misses, count_slot_misses, count_kicks;
 	uint64_t count_steps, count_exceptions;
 	struct timing timing;
+	struct idle idle;
 };
 
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 }; /* cpu->interrupt_shadow */

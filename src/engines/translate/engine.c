@@ -16,6 +16,7 @@
 #include "engines/translate/exclusive.h"
 #include "engines/translate/fault.h"
 #include "engines/translate/handlers.h"
+#include "engines/translate/idle.h"
 #include "engines/translate/interpret.h"
 #include "engines/translate/mmu.h"
 #include "engines/translate/probe.h"
@@ -207,10 +208,12 @@ static void engine_run(struct vcpu *vcpu, struct exit *exit)
 	cpu->leave = false;
 	timing_switch(cpu, TIMING_DISPATCH);
 	exclusive_enter(cpu);
+	idle_begin(cpu);
 	run_loop(cpu);
-	exclusive_leave(cpu);
 	if (cpu->vector_live)
 		cpu_vector_save(cpu);
+	idle_end(cpu, exit->kind == EXIT_HALT);
+	exclusive_leave(cpu);
 	cpu_save(cpu, &vcpu->state);
 	timing_switch(cpu, TIMING_OUTSIDE);
 }

@@ -3,10 +3,13 @@
 #include "engines/translate/code_memory.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#define PAGE_SIZE 4096u
 
 int code_memory_create(struct code_memory *memory, size_t size)
 {
@@ -44,6 +47,27 @@ void code_memory_destroy(struct code_memory *memory)
 	munmap(memory->write, memory->size);
 	munmap(memory->run, memory->size);
 	*memory = (struct code_memory){0};
+}
+
+/* Those that the host does not take stay as they are, which costs memory and no more. */
+void code_memory_trim(struct code_memory *memory, size_t from)
+{
+	if (from < memory->size)
+		madvise(memory->write + from, memory->size - from, MADV_REMOVE);
+}
+
+void code_memory_clear(void *table, size_t size)
+{
+	uint8_t *first = table, *end = first + size;
+	uint8_t *low = first + (-(uintptr_t)first & (PAGE_SIZE - 1));
+	uint8_t *high = end - ((uintptr_t)end & (PAGE_SIZE - 1));
+
+	if (low >= high || madvise(low, (size_t)(high - low), MADV_DONTNEED)) {
+		memset(first, 0, size);
+		return;
+	}
+	memset(first, 0, (size_t)(low - first));
+	memset(high, 0, (size_t)(end - high));
 }
 
 #define YIELDS 20 /* before the thread sleeps: the one waited for is on the other core's queue */

@@ -611,6 +611,20 @@ void window_flush(struct cpu *cpu)
 	empty(cpu, (1u << WINDOWS) - 1);
 }
 
+void window_trim(struct cpu *cpu)
+{
+	struct windows *windows = cpu->windows;
+	int64_t credit[SPACES];
+
+	for (unsigned i = 0; i < SPACES; i++)
+		credit[i] = windows->space[i].credit;
+	window_flush(cpu);
+	for (unsigned i = 0; i < SPACES; i++)
+		windows->space[i].credit = credit[i];
+	code_memory_clear(windows->page, sizeof(windows->page));
+	code_memory_clear(windows->index, sizeof(windows->index));
+}
+
 static bool has_pcid(const struct address_space *space, unsigned pcid)
 {
 	return (space->cr3 & 0xfff) == pcid;

@@ -101,6 +101,9 @@ void window_flush(struct cpu *cpu);
 void window_flush_pcid(struct cpu *cpu, unsigned pcid);
 void window_flush_page(struct cpu *cpu, unsigned pcid, uint64_t linear);
 
+/* Empties all windows, at nobody's cost, and gives back what their tables take. */
+void window_trim(struct cpu *cpu);
+
 /* The guest-physical page becomes read-only in all windows. Also for other vcpus' in an exclusive
  * section. */
 void window_protect(struct cpu *cpu, uint64_t physical);
