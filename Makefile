@@ -37,7 +37,7 @@ program_folders := lib core x86 devices devices/virtio machines hosts/linux stor
 program_sources := $(sort $(foreach f,$(program_folders),$(wildcard src/$f/*.[cS])) \
                           $(filter-out src/engines/scripted/% src/engines/metal/%,$(wildcard src/engines/*/*.[cS])))
 hosted_patterns := src/hosts/linux/% src/engines/kvm/% src/engines/translate/linux/% \
-                   src/engines/translate/linux_% src/storage/% src/network/% src/manage/% src/guest/% \
+                   src/engines/translate/linux_% src/storage/% src/network/% src/manage/% src/guest/% src/confine/% \
                    tests/unit/linux/% tests/unit/main.c tests/fuzz/% tests/conformance/%
 quiet_patterns  := src/lib/% src/x86/% src/engines/translate/%
 
@@ -77,12 +77,19 @@ parallel = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: all run test check bench clean help install fuzz conformance FORCE
 
-all: $O/lodge $O/init
+all: $O/lodge $O/init $O/confine
 
 $O/lodge: $(program_objects) tools/check-symbols
 	$(Q)tools/check-symbols $(quiet_objects) -- $(program_objects)
 	$(say) LINK $@
 	$(Q)$(CC) -g -pthread $(LDFLAGS) -o $@ $(program_objects) $(slirp_libs) $(storage_libs) $(manage_libs) $(LDLIBS)
+
+# What `lodge image import` runs its readers in.
+confine_sources := src/confine/main.c src/hosts/linux/sandbox.c src/hosts/linux/namespaces.c src/lib/format.c src/lib/bytes.c
+confine_objects := $(call objects_in,$O/obj,$(confine_sources))
+$O/confine: $(confine_objects)
+	$(say) LINK $@
+	$(Q)$(CC) -g -pthread $(LDFLAGS) -o $@ $(confine_objects) $(LDLIBS)
 
 $O/obj/%.o: %.c $O/obj/flags
 	$(say) CC $<
@@ -108,7 +115,7 @@ $O/obj/version: FORCE
 	$(Q)mkdir -p $(@D)
 	$(Q)echo '$(version)' | cmp -s - $@ || echo '$(version)' > $@
 
--include $(patsubst %.o,%.d,$(program_objects))
+-include $(patsubst %.o,%.d,$(sort $(program_objects) $(confine_objects)))
 -include $(wildcard mk/*.mk)
 
 help:
@@ -137,7 +144,7 @@ help:
 
 install: all
 	install -D -m 755 $O/lodge $(DESTDIR)$(PREFIX)/bin/lodge
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/lodge $O/init tools/build-image tools/import-image \
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/lodge $O/init $O/confine tools/build-image tools/import-image \
 		tools/unpack-packages
 	install -m 644 -t $(DESTDIR)$(PREFIX)/lib/lodge tools/guest.sh tools/disk.sh tools/kernel.sh \
 		tools/newest.awk

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Reads files out of the file systems on a disk, without root and mounts; sourced by import-image, not run. Whoever
-# sources it has fail(), a folder $work, and the disk, raw, as $work/disk.
+# sources it has fail(), the program $confine, a folder $work, and the disk, raw, as $work/disk; absolute paths.
 #
 # The disk is a stranger's, and so is every name on it. Files are written to names of ours alone; a name of the disk is
 # an argument of these functions only when it has been matched (name_is_plain, path_is_plain). Readers are programs that may have
@@ -18,15 +18,17 @@ name_is_plain() { [[ $1 =~ ^[A-Za-z0-9_][A-Za-z0-9._+~@,^-]*$ && ${#1} -le 255 ]
 # Absolute, without . and .., and without what means something to debugfs or grub-fstest.
 path_is_plain() { [[ $1 =~ ^(/[A-Za-z0-9_.@][A-Za-z0-9._+~@,^-]*)+$ && ! $1/ =~ /\.\.?/ && ${#1} -le 1024 ]]; }
 
-# confined KIB PROGRAM... : with no file that it writes larger than that, no core, 2 GiB of memory, a minute. What hangs or
-# crashes once is run no more: why is in $work/trouble then, which fail() says.
+# confined KIB FILE PROGRAM... : the program, which can open that file of all (or none: -), in the sandbox of confine
+# (src/confine), with no file that it writes larger than KIB, no core, 2 GiB of memory, a minute. What hangs or crashes
+# once is run no more: why is in $work/trouble then, which fail() says.
 confined() {
 	local status=0
 	[ ! -e "$work/trouble" ] || return 1
-	(ulimit -c 0 -v $((2 << 20)) -f "$1" && exec timeout -k 1 $reader_limit "${@:2}") || status=$?
+	(ulimit -c 0 -v $((2 << 20)) -f "$1" && exec timeout -k 1 $reader_limit "$confine" "${@:2}") || status=$?
 	case $status in
-	124 | 137) echo "${2##*/} had to be ended after $reader_limit s: the file systems on the disk may be damaged" >"$work/trouble" ;;
-	132 | 134 | 135 | 136 | 139 | 159) echo "${2##*/} crashed (signal $((status - 128))): the file systems on the disk may be damaged" >"$work/trouble" ;;
+	124 | 137) echo "${3##*/} had to be ended after $reader_limit s: the file systems on the disk may be damaged" >"$work/trouble" ;;
+	125) echo "$3 can't be run in the sandbox: lodge's $confine is missing, or refused" >"$work/trouble" ;;
+	132 | 134 | 135 | 136 | 139 | 159) echo "${3##*/} crashed (signal $((status - 128))): the file systems on the disk may be damaged" >"$work/trouble" ;;
 	esac
 	return $status
 }
@@ -39,11 +41,11 @@ fs_find() {
 		[[ $number =~ ^[0-9]{1,3}$ && $start =~ ^[0-9]{1,15}$ && $sectors =~ ^[0-9]{1,15}$ ]] || continue
 		case $scheme in gpt) ;; dos) scheme=msdos ;; *) continue ;; esac
 		fs_add "$number" "$start" "$sectors" ",$scheme$number"
-	done < <(confined 0 partx -g -r -o NR,START,SECTORS,SCHEME "$work/disk" 2>/dev/null | head -n 128)
+	done < <(confined 0 "$work/disk" partx -g -r -o NR,START,SECTORS,SCHEME "$work/disk" 2>/dev/null | head -n 128)
 }
 fs_add() {
 	local type at=$(($2 * 512))
-	type=$(confined 0 blkid -p -O $at -S $(($3 * 512)) -o value -s TYPE "$work/disk" 2>/dev/null | tr -cd 'A-Za-z0-9_') || true
+	type=$(confined 0 "$work/disk" blkid -p -O $at -S $(($3 * 512)) -o value -s TYPE "$work/disk" 2>/dev/null | tr -cd 'A-Za-z0-9_') || true
 	[ -n "$type" ] || return 0
 	fs_part+=("$1") fs_type+=("$type") fs_root+=("")
 	case $type in
@@ -78,8 +80,8 @@ fs_missing() {
 fs_read() {
 	path_is_plain "${fs_root[$1]}$2" && fs_reads "$1" || return 1
 	case ${fs_type[$1]} in
-	ext?) confined "$3" debugfs -R "cat \"$2\"" "${fs_device[$1]}" ;;
-	*) confined "$3" "$grub_fstest" "$work/disk" cat "${fs_device[$1]}${fs_root[$1]}$2" ;;
+	ext?) confined "$3" "$work/disk" debugfs -R "cat \"$2\"" "${fs_device[$1]}" ;;
+	*) confined "$3" "$work/disk" "$grub_fstest" "$work/disk" cat "${fs_device[$1]}${fs_root[$1]}$2" ;;
 	esac 2>/dev/null </dev/null
 }
 # fs_take FS PATH FILE [KIB] : the file as FILE; it isn't empty, and all of it.
@@ -94,8 +96,8 @@ fs_list() {
 	[ -z "${fs_root[$1]}$2" ] || path_is_plain "${fs_root[$1]}$2" || return 0
 	fs_reads "$1" || return 0
 	case ${fs_type[$1]} in
-	ext?) confined 1024 debugfs -R "ls -p \"$2/\"" "${fs_device[$1]}" 2>/dev/null | cut -d/ -f6 ;;
-	*) confined 1024 "$grub_fstest" "$work/disk" ls "${fs_device[$1]}${fs_root[$1]}$2/" 2>/dev/null | tr ' ' '\n' | sed 's|/$||' ;;
+	ext?) confined 1024 "$work/disk" debugfs -R "ls -p \"$2/\"" "${fs_device[$1]}" 2>/dev/null | cut -d/ -f6 ;;
+	*) confined 1024 "$work/disk" "$grub_fstest" "$work/disk" ls "${fs_device[$1]}${fs_root[$1]}$2/" 2>/dev/null | tr ' ' '\n' | sed 's|/$||' ;;
 	esac </dev/null | head -n 4096 | grep -aE '^[A-Za-z0-9_][A-Za-z0-9._+~@,^-]{0,254}$' || true
 }
 # fs_has FS PATH

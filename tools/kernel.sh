@@ -29,8 +29,10 @@ newest() { awk -f "$here/newest.awk"; }
 
 # take_from PLACE PATH : it, where a loader that knows only that file system, or a mounted one, would find it.
 take_from() {
-	local i=${1%%:*} path=/${2#/} at
+	local i=${1%%:*} path=/${2#/} at tried=" "
 	for at in "$i:$path" "$1$path" "$root:$path" "$root:/boot$path" "$1/${path##*/}"; do
+		[[ $tried != *" $at "* ]] || continue
+		tried+="$at "
 		! fs_take "${at%%:*}" "${at#*:}" "$work/vmlinuz" || return 0
 	done
 	return 1

@@ -35,6 +35,11 @@ static const char unit[] = "[Unit]\n"
 			   "OOMScoreAdjust=-900\n"
 			   "TimeoutStopSec=5\n";
 
+/* A file in /run has a label by which nobody may run it, and only when the policy is loaded can it
+ * get another: that of what lies in /usr/bin. systemd then runs it as any service without a policy
+ * of its own (unconfined_service_t, or initrc_t). */
+static const char unit_selinux[] = "ExecStartPre=-/usr/bin/chcon -t bin_t " AGENT_PATH "\n";
+
 /* Whether a device of this type (as /sys writes it) is on the virtio bus. */
 static bool device_is_there(const char *type)
 {
@@ -82,7 +87,24 @@ static int program_copy(const char *from, const char *to)
 	return error;
 }
 
-static int unit_write(void)
+/* Whether the system loads an SELinux policy, by its configuration. */
+static bool has_selinux(const char *root)
+{
+	char path[128], line[256];
+	bool has = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/etc/selinux/config", root);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (strncmp(line, "SELINUX=", 8) == 0)
+			has = strncmp(line + 8, "disabled", 8) != 0;
+	if (file)
+		fclose(file);
+	return has;
+}
+
+static int unit_write(bool selinux)
 {
 	FILE *file;
 
@@ -93,6 +115,8 @@ static int unit_write(void)
 	if (!file)
 		return -errno;
 	fputs(unit, file);
+	if (selinux)
+		fputs(unit_selinux, file);
 	if (fclose(file))
 		return -errno;
 	return symlink("../" UNIT, UNIT_FOLDER "/sysinit.target.wants/" UNIT) ? -errno : 0;
@@ -119,7 +143,7 @@ bool agent_install(const char *root, bool *systemd)
 			return true;
 	}
 	*systemd = true;
-	error = unit_write();
+	error = unit_write(has_selinux(root));
 	if (error)
 		init_log("can't write the agent's unit: %s", strerror(-error));
 	return true;

@@ -158,6 +158,18 @@ static struct passwd *user_entry(const char *name)
 	return entry; /* libc's, until the next look */
 }
 
+static bool group_exists(const char *name)
+{
+	FILE *file = fopen("/etc/group", "re");
+	struct group *entry = NULL;
+
+	while (file && (entry = fgetgrent(file)) && strcmp(entry->gr_name, name) != 0)
+		continue;
+	if (file)
+		fclose(file);
+	return entry;
+}
+
 static int program_run(char *const *arguments)
 {
 	pid_t child = fork();
@@ -176,7 +188,8 @@ static int program_run(char *const *arguments)
 static void user_make(char *name)
 {
 	char *plain[] = {"useradd", "-m", "-s", "/bin/bash", name, NULL};
-	char *with_sudo[] = {"usermod", "-a", "-G", "sudo", name, NULL};
+	char *with_sudo[] = {"usermod", "-a", "-G", group_exists("sudo") ? "sudo" : "wheel",
+			     name,	NULL};
 
 	if (!user_entry(name) && program_run(plain))
 		fprintf(stderr, "lodge-agent: the user %s can't be made\n", name);
@@ -199,6 +212,9 @@ static void keys_write(const char *user, const char *keys)
 	if (chown(folder, entry->pw_uid, entry->pw_gid) ||
 	    chown(path, entry->pw_uid, entry->pw_gid))
 		fprintf(stderr, "lodge-agent: %s: %s\n", folder, strerror(errno));
+	/* sshd may read what has its own label only, which a new file does not get from us. */
+	if (access("/sys/fs/selinux/enforce", F_OK) == 0)
+		program_run((char *[]){"restorecon", "-R", folder, NULL});
 }
 
 static void hostname_set(const char *name)

@@ -33,6 +33,7 @@ struct mount_change {
 };
 #define CHANGE_READ_ONLY UINT64_C(1)
 #define CHANGE_SAFE	 UINT64_C(0xe) /* nosuid, nodev, noexec */
+#define CHANGE_PROGRAMS	 UINT64_C(0x7) /* read-only, nosuid, nodev */
 #define TREE_CLONE	 1u
 #define TREE_RECURSIVE	 0x8000u /* AT_RECURSIVE */
 #define MOVE_FROM_FD	 4u	 /* MOVE_MOUNT_F_EMPTY_PATH */
@@ -130,19 +131,33 @@ static int change(int from, const char *path, uint64_t set, unsigned flags)
 	return (int)syscall(SYS_mount_setattr, from, path, flags, &attributes, sizeof(attributes));
 }
 
+/* The folders that a name in the new root is in; 0 or an errno. */
+static int make_parents(const struct root *root, const char *name)
+{
+	char part[PATH_MAX];
+
+	for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+		snprintf(part, sizeof(part), "%.*s", (int)(slash - name), name);
+		if (mkdirat(root->tree, part, 0700) && errno != EEXIST)
+			return errno;
+	}
+	return 0;
+}
+
 /* Puts what is at `path` into the new root as `name`, which is made; 0 or an errno. */
 static int take(const struct root *root, const char *path, const char *name, bool folder,
-		bool writes)
+		uint64_t attributes)
 {
 	int tree = clone_tree(AT_FDCWD, path), file = -1, error = 0;
 
 	if (tree < 0)
 		return errno;
-	if (folder ? mkdirat(root->tree, name, 0700)
-		   : (file = openat(root->tree, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0400)) < 0)
+	error = make_parents(root, name);
+	if (!error &&
+	    (folder ? mkdirat(root->tree, name, 0700)
+		    : (file = openat(root->tree, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0400)) < 0))
 		error = errno;
-	if (!error && change(tree, "", CHANGE_SAFE | (writes ? 0 : CHANGE_READ_ONLY),
-			     AT_EMPTY_PATH | TREE_RECURSIVE))
+	if (!error && change(tree, "", attributes, AT_EMPTY_PATH | TREE_RECURSIVE))
 		error = errno;
 	if (!error && syscall(SYS_move_mount, tree, "", root->tree, name, MOVE_FROM_FD))
 		error = errno;
@@ -150,6 +165,24 @@ static int take(const struct root *root, const char *path, const char *name, boo
 		close(file);
 	close(tree);
 	return error;
+}
+
+/* What programs are run from: folders, files, and links, as /lib may be one. */
+static int take_program(const struct root *root, const char *path)
+{
+	char target[PATH_MAX];
+	struct stat status;
+	ssize_t length;
+
+	if (lstat(path, &status))
+		return 0;
+	if (!S_ISLNK(status.st_mode))
+		return take(root, path, path + 1, S_ISDIR(status.st_mode), CHANGE_PROGRAMS);
+	length = readlink(path, target, sizeof(target) - 1);
+	if (length < 0)
+		return errno;
+	target[length] = 0;
+	return symlinkat(target, root->tree, path + 1) ? errno : 0;
 }
 
 /* The descriptor `from` is to become one of `name` in the new root. */
@@ -187,7 +220,7 @@ static int take_folder(struct root *root, const struct sandbox_folder *folder, u
 		return errno;
 	path[length] = 0;
 	snprintf(name, sizeof(name), "share%u", index);
-	error = take(root, path, name, true, folder->writes);
+	error = take(root, path, name, true, CHANGE_SAFE | (folder->writes ? 0 : CHANGE_READ_ONLY));
 	if (!error)
 		error = exchange_later(root, folder->descriptor, name);
 	/* Renamed, or hidden by a mount, since it was opened. */
@@ -239,16 +272,16 @@ static int fill(struct root *root, const struct sandbox_options *options, int *l
 	char target[PATH_MAX];
 	int error = 0;
 
-	if (mkdirat(root->tree, "proc", 0700) || mkdirat(root->tree, "proc/self", 0700) ||
-	    mkdirat(root->tree, "etc", 0700))
-		return errno;
-	error = take(root, "/proc/self/fd", DESCRIPTORS, true, false);
+	error = take(root, "/proc/self/fd", DESCRIPTORS, true, CHANGE_SAFE | CHANGE_READ_ONLY);
 	for (unsigned i = 0; !error && i < options->folder_count; i++)
 		error = take_folder(root, &options->folders[i], i);
 	for (unsigned i = 0; !error && options->readable && options->readable[i]; i++)
 		/* What isn't there won't be read. */
 		if (realpath(options->readable[i], target))
-			error = take(root, target, options->readable[i] + 1, false, false);
+			error = take(root, target, options->readable[i] + 1, false,
+				     CHANGE_SAFE | CHANGE_READ_ONLY);
+	for (unsigned i = 0; !error && options->programs && options->programs[i]; i++)
+		error = take_program(root, options->programs[i]);
 	return error ? error : look_at_descriptors(root, left);
 }
 

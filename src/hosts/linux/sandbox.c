@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -138,6 +139,12 @@ static const uint16_t allowed[] = {
 /* For shared folders, on top of that: all by descriptors of folders. */
 static const uint16_t for_folders[] = {SYS_getdents64, SYS_readlinkat, SYS_fgetxattr,
 				       SYS_flistxattr};
+/* For a program: ld.so, libc, and what looks at a file by its name. */
+static const uint16_t for_programs[] = {
+	SYS_execve,  SYS_mmap,	  SYS_mprotect, SYS_getdents64, SYS_readlinkat, SYS_faccessat,
+	SYS_getcwd,  SYS_dup2,	  SYS_getuid,	SYS_geteuid,	SYS_getgid,	SYS_getegid,
+	SYS_getppid, SYS_getpgrp, SYS_umask,	SYS_pipe,	SYS_getrlimit,	SYS_faccessat2,
+};
 static const uint16_t for_writable_folders[] = {
 	SYS_openat,    SYS_mkdirat,   SYS_mknodat,	SYS_unlinkat, SYS_renameat,
 	SYS_renameat2, SYS_linkat,    SYS_symlinkat,	SYS_fchmod,   SYS_fchmodat,
@@ -253,6 +260,8 @@ static void emit_all(struct program *program, const struct sandbox_options *opti
 	emit(program, RETURN(SECCOMP_RET_KILL_PROCESS));
 	emit(program, LOAD(offsetof(struct seccomp_data, nr)));
 	emit_list(program, allowed, LENGTH(allowed));
+	if (options->programs)
+		emit_list(program, for_programs, LENGTH(for_programs));
 	if (options->folder_count)
 		emit_list(program, for_folders, LENGTH(for_folders));
 	if (writes(options))
@@ -262,8 +271,10 @@ static void emit_all(struct program *program, const struct sandbox_options *opti
 	emit_if(program, SYS_pkey_mprotect, 2, PROT_EXEC, 0);
 	emit_if(program, SYS_open, 1, WRITING, 0);
 	emit_if(program, SYS_openat, 2, WRITING, 0);
-	emit_if(program, SYS_socket, 0, ~0u, AF_INET);
-	emit_if(program, SYS_socket, 0, ~0u, AF_INET6);
+	if (!options->programs) {
+		emit_if(program, SYS_socket, 0, ~0u, AF_INET);
+		emit_if(program, SYS_socket, 0, ~0u, AF_INET6);
+	}
 	emit_if(program, SYS_prlimit64, 0, ~0u, 0);
 	/* Signals among our own threads: a vcpu is kicked, abort(). */
 	emit_if(program, SYS_tgkill, 0, ~0u, (uint32_t)getpid());
@@ -296,14 +307,17 @@ static int filter_enter(const struct sandbox_options *options)
 #define FS_REFER    (UINT64_C(1) << 13) /* version 2 */
 #define FS_TRUNCATE (UINT64_C(1) << 14) /* version 3 */
 
-static int landlock_allow(int ruleset, const char *path)
+static int landlock_allow(int ruleset, const char *path, uint64_t rights)
 {
-	struct landlock_path_beneath_attr rule = {.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE};
+	struct landlock_path_beneath_attr rule = {.allowed_access = rights};
+	struct stat status;
 	int error = 0;
 
 	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
 	if (rule.parent_fd < 0)
 		return 0; /* what isn't there needs no right */
+	if (!fstat(rule.parent_fd, &status) && !S_ISDIR(status.st_mode))
+		rule.allowed_access &= ~(uint64_t)LANDLOCK_ACCESS_FS_READ_DIR;
 	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
 		error = -errno;
 	close(rule.parent_fd);
@@ -335,7 +349,7 @@ static int landlock_allow_folder(int ruleset, const struct sandbox_folder *folde
 /* 0; 1 if the kernel has no landlock. */
 static int landlock_enter(const struct sandbox_options *options)
 {
-	const char *const *readable = options->readable;
+	const char *const *readable = options->readable, *const *programs = options->programs;
 	struct landlock_ruleset_attr attributes = {.handled_access_fs = (UINT64_C(1) << 13) - 1};
 	long version =
 		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -352,7 +366,14 @@ static int landlock_enter(const struct sandbox_options *options)
 	if (ruleset < 0)
 		return -errno;
 	for (; readable && *readable && !error; readable++)
-		error = landlock_allow(ruleset, *readable);
+		error = landlock_allow(ruleset, *readable, LANDLOCK_ACCESS_FS_READ_FILE);
+	/* A program may look around: at names, of which a mount name space leaves few. */
+	if (programs)
+		error = landlock_allow(ruleset, "/", LANDLOCK_ACCESS_FS_READ_DIR);
+	for (; programs && *programs && !error; programs++)
+		error = landlock_allow(ruleset, *programs,
+				       LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
+					       LANDLOCK_ACCESS_FS_EXECUTE);
 	for (unsigned i = 0; i < options->folder_count && !error; i++)
 		error = landlock_allow_folder(ruleset, &options->folders[i],
 					      attributes.handled_access_fs);
@@ -426,8 +447,7 @@ int sandbox_enter(const struct sandbox_options *options, struct sandbox_state *s
 	int error;
 
 	memset(state, 0, sizeof(*state));
-	/* A vm process starts nothing, so no file of ours needs to outlive an exec; this holds even
-	 * if one did. */
+	/* No file of ours but the first three is to outlive an exec, if there is one. */
 	if (syscall(SYS_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */) < 0 && errno != ENOSYS &&
 	    errno != EINVAL)
 		return failed(reason, size, "close_range", -errno);

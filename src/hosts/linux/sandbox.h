@@ -62,7 +62,11 @@ struct sandbox_state {
 struct sandbox_options {
 	const char *const *readable; /* paths of files that may be opened for reading later; ends
 					with NULL; NULL: none */
-	const uint32_t *ioctls;	     /* further ioctls that are needed, ended by 0; NULL: none */
+	/* Paths of folders and files out of which one program may be run later, by execve(2), and
+	 * what it is linked with; ends with NULL; NULL: none may. It gets no sockets, and no
+	 * process. */
+	const char *const *programs;
+	const uint32_t *ioctls; /* further ioctls that are needed, ended by 0; NULL: none */
 	const struct sandbox_folder *folders;
 	unsigned folder_count;
 	const char *network; /* why it needs the host's network; NULL: it doesn't */

@@ -445,3 +445,52 @@ TEST(descriptor_of_a_folder_that_is_left_open_is_told)
 {
 	in_child(forget_a_folder);
 }
+
+/* What a program says that is run in it, which may read one file of ours. */
+static void run_in_it(const char *script, const char *readable, char *said, size_t size)
+{
+	const char *const files[] = {readable, NULL};
+	const char *const programs[] = {"/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", NULL};
+	struct sandbox_options options = {.readable = files, .programs = programs};
+	int ends[2];
+	ssize_t length;
+	pid_t child;
+
+	REQUIRE(pipe(ends) == 0);
+	child = fork();
+	if (child == 0) {
+		char *arguments[] = {"sh", "-c", (char *)script, "sh", (char *)readable, NULL};
+
+		dup2(ends[1], 1);
+		HOLDS(sandbox_enter(&options, &state, text, sizeof(text)) == 0);
+		execve("/bin/sh", arguments, arguments + 5);
+		_exit(1);
+	}
+	close(ends[1]);
+	length = read(ends[0], said, size - 1);
+	said[length < 0 ? 0 : length] = '\0';
+	close(ends[0]);
+	waitpid(child, NULL, 0);
+}
+
+TEST(a_program_reads_its_file_and_nothing_else)
+{
+	char path[] = "/tmp/sandbox_test.XXXXXX", said[256];
+	int file = mkstemp(path);
+
+	REQUIRE(file >= 0 && write(file, "hello\n", 6) == 6);
+	run_in_it("read -r line <$1 && echo $line", path, said, sizeof(said));
+	EXPECT_STR(said, "hello\n");
+	run_in_it(
+		"exec 2>&-; for file in /etc/passwd /etc/hostname /proc/1/cmdline; do read -r line "
+		"<$file && echo read; done; echo x >$1.new && echo written; echo x >$1 && echo "
+		"changed; "
+		"kill -0 $PPID && echo seen; cd /etc && cd /tmp; echo end",
+		path, said, sizeof(said));
+	EXPECT_STR(said, "end\n");
+	/* sh ends when it can't fork. */
+	run_in_it("exec 2>&-; echo begin; (echo forked); echo end", path, said, sizeof(said));
+	EXPECT_STR(said, "begin\n");
+	unlink(path);
+	close(file);
+}
