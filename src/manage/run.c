@@ -474,10 +474,6 @@ static int prepare(struct run *run)
 		status = describe_machine(run);
 	if (!status && !run->restore.path)
 		status = boot(run);
-	/* Late, for how fast it is takes some milliseconds to measure, and those have passed by
-	 * now. No processor has run yet that could ask. */
-	if (!status && !run->restore.path)
-		run->cpu_model.tsc_frequency = host_tsc_frequency();
 	if (!status)
 		status = open_control(run);
 	if (!status)
@@ -728,6 +724,10 @@ int run(struct options *options)
 		status = prepare(run);
 	if (!status)
 		status = enter_sandbox(run);
+	/* Late, for how fast it is takes some milliseconds to measure, and those have passed by
+	 * now. No processor has run yet that could ask. */
+	if (!status && !run->restore.path)
+		run->cpu_model.tsc_frequency = host_tsc_frequency();
 	if (!status && run->restore.path)
 		status = restore_machine(run);
 	if (!status)
