@@ -163,6 +163,21 @@ kernel_version() {
 kept_options='net.ifnames|biosdevname|selinux|enforcing|security|lsm|apparmor|systemd.unified_cgroup_hierarchy|cgroup_enable|cgroup_disable|swapaccount|psi|audit|ipv6.disable|user_namespace.enable|namespace.unpriv_enable'
 keep_options() { tr ' ' '\n' <<<"$options" | grep -xE "($kept_options)=[A-Za-z0-9_.,-]{1,64}" | head -n 16 | sort -u | tr '\n' ' ' || true; }
 
+# follow_subvolume : the root is the subvolume that the command line names, if it is one.
+follow_subvolume() {
+	local named before=${fs_root[root]}
+	[ "${fs_type[root]}" = btrfs ] || return 0
+	named=$(tr ' ' '\n' <<<"$options" | sed -nE 's|^rootflags=(.*,)?subvol=/*([^,]+).*|/\2|p' | tail -n 1)
+	[ "$named" != "$before" ] && path_is_plain "$named" || return 0
+	fs_root[root]=$named
+	if fs_is_root "$root"; then
+		root_flags=subvol=$named
+		step "takes the subvolume that its command line names, $named"
+	else
+		fs_root[root]=$before
+	fi
+}
+
 choose_kernel() {
 	options=
 	choose_entry || choose_file || choose_modules || choose_uki ||
@@ -170,4 +185,5 @@ choose_kernel() {
 	is_kernel "$work/vmlinuz" || fail "$source: $kernel_name is no kernel for x86-64"
 	version=$(kernel_version "$work/vmlinuz")
 	[[ $version =~ ^[0-9][A-Za-z0-9._+~-]{0,127}$ ]] || fail "$source: $kernel_name doesn't say its version"
+	follow_subvolume
 }
