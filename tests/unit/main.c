@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,6 +33,12 @@ static const char *abort_message;
 static FILE *stderr_copy;
 static int stderr_saved = -1;
 static const struct test *running;
+
+/* Made by the first process, which also removes what tests have left in it: they end anyhow. */
+static char folder_of_all[] = "/tmp/lodge-unit-XXXXXX";
+static char folder[sizeof(folder_of_all) + sizeof("/test")];
+static pid_t folder_owner;
+static volatile sig_atomic_t interrupted;
 
 /* Leaks are no failure: each test's process ends with what it holds, and many are cut short. */
 const char *__asan_default_options(void);
@@ -106,9 +113,55 @@ int test_expect_mem(const void *a, const void *b, unsigned long size, const char
 	return 0;
 }
 
+const char *test_folder(void)
+{
+	if (mkdir(folder, 0700) && errno != EEXIST) {
+		perror(folder);
+		test_stop();
+	}
+	return folder;
+}
+
+const char *test_path(const char *name)
+{
+	static char paths[16][256];
+	static unsigned int next;
+	char *path = paths[next++ % 16];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", test_folder(), name);
+	return path;
+}
+
+static void folders_make(void)
+{
+	/* Other users have to get through, where a test is several of them. */
+	if (!mkdtemp(folder_of_all) || chmod(folder_of_all, 0711)) {
+		perror("unit-tests: /tmp");
+		exit(2);
+	}
+	snprintf(folder, sizeof(folder), "%s/test", folder_of_all);
+	folder_owner = getpid();
+}
+
+/* Whether nothing of the test is left. */
+static bool folder_remove(void)
+{
+	char command[3 * sizeof(folder) + 32];
+
+	if (access(folder, F_OK))
+		return true;
+	snprintf(command, sizeof(command), "chmod -R u+rwx %s; rm -rf %s", folder, folder);
+	return !system(command) && access(folder, F_OK);
+}
+
 static void flush_and_exit(int status)
 {
 	fflush(NULL);
+	/* Of -n: the one test, or the one that has failed. */
+	if (getpid() == folder_owner) {
+		folder_remove();
+		rmdir(folder_of_all);
+	}
 	_exit(status);
 }
 
@@ -173,6 +226,21 @@ static int run_here(const struct test *test)
 	return failed ? FAILED : PASSED;
 }
 
+static void interrupt(int number)
+{
+	interrupted = number;
+}
+
+/* Without SA_RESTART: waitpid is to return. */
+static void handle_interrupts(void (*handler)(int))
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	const struct sigaction action = {.sa_handler = handler};
+
+	for (unsigned int i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &action, NULL);
+}
+
 static int run_child(const struct test *test)
 {
 	int status;
@@ -185,11 +253,13 @@ static int run_child(const struct test *test)
 		exit(2);
 	}
 	if (child == 0) {
+		handle_interrupts(SIG_DFL);
 		alarm(SECONDS_PER_TEST);
 		_exit(run_here(test));
 	}
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
+		if (interrupted)
+			kill(child, SIGKILL);
 	if (WIFEXITED(status)) {
 		int code = WEXITSTATUS(status);
 
@@ -234,7 +304,12 @@ int main(int argc, char **argv)
 		list |= option == 'l';
 		verbose |= option == 'v';
 	}
-	for (const struct test *test = tests; test->run; test++) {
+	if (!list) {
+		folders_make();
+		if (!here)
+			handle_interrupts(interrupt);
+	}
+	for (const struct test *test = tests; test->run && !interrupted; test++) {
 		int verdict;
 
 		if (!is_wanted(test, argv + optind))
@@ -244,6 +319,10 @@ int main(int argc, char **argv)
 			continue;
 		}
 		verdict = here ? run_here(test) : run_child(test);
+		if (!folder_remove()) {
+			printf("%s.%s: %s can't be removed\n", test->file, test->name, folder);
+			verdict = FAILED;
+		}
 		passed += verdict == PASSED;
 		failures += verdict == FAILED;
 		skipped += verdict == SKIPPED;
@@ -253,6 +332,14 @@ int main(int argc, char **argv)
 			       : verdict == SKIPPED ? "skipped"
 						    : "failed",
 			       test->file, test->name);
+	}
+	if (!list && rmdir(folder_of_all)) {
+		printf("unit-tests: %s: %s\n", folder_of_all, strerror(errno));
+		failures++;
+	}
+	if (interrupted) {
+		handle_interrupts(SIG_DFL);
+		raise(interrupted);
 	}
 	if (!list)
 		printf("%u passed, %u failed, %u skipped\n", passed, failures, skipped);

@@ -61,6 +61,14 @@ __attribute__((noreturn)) void test_stop(void);
 __attribute__((noreturn)) void test_skip(const char *reason);
 
 /*
+ * A folder of this test's own, empty at first, and a name in it. Whatever is in it goes when the
+ * test has ended, however it did: no test makes files elsewhere. A path lives until the 16th call
+ * behind it; for one thread at a time. Only for tests of the host `linux`.
+ */
+const char *test_folder(void);
+const char *test_path(const char *name);
+
+/*
  * From here on the test should end by abort(), as a failed CHECK does: the test passes only if it
  * does, with a message on stderr (not shown) that contains `message`; NULL if any will do.
  */

@@ -52,8 +52,7 @@ static void make(const char *name)
 /* The process is in /user/unit, which has been delegated to it, and web was there before. */
 static void make_tree(void)
 {
-	snprintf(root, sizeof(root), "/tmp/lodge-cgroup-XXXXXX");
-	REQUIRE(mkdtemp(root));
+	snprintf(root, sizeof(root), "%s", test_folder());
 	put("self", "4:memory:/else\n0::/user/unit\n");
 	make("user");
 	make("user/unit");
@@ -76,14 +75,6 @@ static void enter(const char *base, const char *name)
 	cgroup_enter(&group, &place);
 }
 
-static void remove_tree(void)
-{
-	char command[96];
-
-	snprintf(command, sizeof(command), "rm -r '%s'", root);
-	EXPECT_EQ(system(command), 0);
-}
-
 static void expect_refusal(const char *words)
 {
 	EXPECT(!group.entered);
@@ -101,7 +92,6 @@ TEST(it_is_below_the_own_group)
 	EXPECT(has("user/unit/cgroup.procs", ""));
 	/* In a plain file one request lies over the other. */
 	EXPECT(has("user/unit/cgroup.subtree_control", "+iou"));
-	remove_tree();
 }
 
 TEST(limits_are_written_as_the_kernel_reads_them)
@@ -128,7 +118,6 @@ TEST(limits_are_written_as_the_kernel_reads_them)
 	EXPECT_EQ(cgroup_weight(&group, 300), 0);
 	EXPECT(has("user/unit/lodge-web/cpu.weight", "300\n"));
 	EXPECT(has("user/unit/lodge-web/io.weight", "default 300\n"));
-	remove_tree();
 }
 
 TEST(disks_may_have_no_weights)
@@ -139,7 +128,6 @@ TEST(disks_may_have_no_weights)
 	REQUIRE(group.entered);
 	EXPECT_EQ(cgroup_weight(&group, 300), 0);
 	EXPECT(has("user/unit/lodge-web/cpu.weight", "300\n"));
-	remove_tree();
 }
 
 TEST(it_can_be_below_a_named_group)
@@ -148,11 +136,9 @@ TEST(it_can_be_below_a_named_group)
 	put("self", "0::/elsewhere\n");
 	enter("user/unit", "web");
 	EXPECT(group.entered);
-	remove_tree();
-	make_tree();
+	put("user/unit/lodge-web/cgroup.procs", "");
 	enter("/user/unit", "web");
 	EXPECT(group.entered);
-	remove_tree();
 }
 
 TEST(what_is_missing_is_said)
@@ -168,7 +154,6 @@ TEST(what_is_missing_is_said)
 	put("user/unit/cgroup.controllers", "cpuset memory\n");
 	enter(NULL, "web");
 	expect_refusal("does not have the controller cpu");
-	remove_tree();
 }
 
 TEST(one_that_is_in_use_is_left_alone)
@@ -178,7 +163,6 @@ TEST(one_that_is_in_use_is_left_alone)
 	enter(NULL, "web");
 	expect_refusal("another machine of this name is there");
 	EXPECT(has("user/unit/lodge-web/cgroup.procs", "4711\n"));
-	remove_tree();
 }
 
 /* A group that has no such file is one in which the kernel has refused it. */
@@ -196,7 +180,6 @@ TEST(where_it_fails_half_way_the_process_moves_back)
 	enter(NULL, "web");
 	expect_refusal("cpu.max");
 	EXPECT(has("user/unit/cgroup.procs", "0"));
-	remove_tree();
 }
 
 /* In a plain folder there is nothing in a new group: it must be gone again. */
@@ -206,7 +189,6 @@ TEST(a_group_that_could_not_be_used_is_removed)
 	enter(NULL, "other");
 	expect_refusal("No such file");
 	EXPECT(access(at("user/unit/lodge-other"), F_OK) && errno == ENOENT);
-	remove_tree();
 }
 
 TEST(groups_of_processes_that_are_gone_are_removed)
@@ -222,5 +204,4 @@ TEST(groups_of_processes_that_are_gone_are_removed)
 	EXPECT(access(at("user/unit/lodge-4194305"), F_OK));
 	EXPECT(!access(at("user/unit/lodge-12x"), F_OK));
 	EXPECT(!access(at(own), F_OK));
-	remove_tree();
 }

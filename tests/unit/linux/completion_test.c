@@ -46,10 +46,9 @@ TEST(verbs_options_and_names_are_completed)
 	static const char machine[] = "[machine web]\nkernel = kernel\n";
 	static const char snapshot[] = "{\"time\": 1, \"disks\": []}\n";
 	struct net_info net = {.isolated = true};
-	char folder[] = "/tmp/lodge-completion-XXXXXX", path[STORE_PATH], reason[256];
+	char path[STORE_PATH], reason[256];
 
-	REQUIRE(mkdtemp(folder));
-	setenv("XDG_DATA_HOME", folder, 1);
+	setenv("XDG_DATA_HOME", test_folder(), 1);
 	REQUIRE(store_open(&store, reason, sizeof(reason)) == 0);
 	snprintf(path, sizeof(path), "%s/web", store.machines);
 	REQUIRE(safe_folder_make(path) == 0);
@@ -104,7 +103,6 @@ TEST(verbs_options_and_names_are_completed)
 	expect("create --net r", "red ");
 	expect("snapshot restore web ", "first ");
 	expect("nonsense ", "");
-	safe_folder_remove(folder);
 }
 
 TEST(every_verb_can_be_found_and_says_what_it_is)

@@ -25,7 +25,7 @@
 static struct run run;
 static struct options options;
 static pthread_t loop;
-static char path[64], folder[] = "/tmp/lodge-control-XXXXXX";
+static char path[64];
 static char received[70000];
 static size_t received_length, room = sizeof(received);
 
@@ -65,8 +65,7 @@ static void begin(void)
 	run.engine = &engine_scripted;
 	REQUIRE(vm_create(&run.vm, &config) == 0);
 	REQUIRE(linux_vm_attach(&run.vm) == 0);
-	REQUIRE(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/s", folder);
+	snprintf(path, sizeof(path), "%s", test_path("socket"));
 	watch_init(&run.watch);
 	run.watch.front.input = device_input;
 	REQUIRE(console_none_open(&run.console, &run.vm) == 0);
@@ -82,8 +81,6 @@ static void end(void)
 {
 	vm_stop(&run.vm, VM_KILLED, 0);
 	pthread_join(loop, NULL);
-	unlink(path);
-	rmdir(folder);
 }
 
 static struct control_client *client_open(void)
@@ -125,7 +122,6 @@ static void expect_answer(int fd, const char *line, size_t length, const char *w
 TEST(socket_of_another_user_is_refused)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char place[] = "/tmp/lodge-control-XXXXXX";
 	struct control_client *client = NULL;
 	int listener, error;
 
@@ -133,8 +129,7 @@ TEST(socket_of_another_user_is_refused)
 		SKIP("only root can make a socket of another user");
 		return;
 	}
-	REQUIRE(mkdtemp(place));
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", place);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", test_path("socket"));
 	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	REQUIRE(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0);
 	/* Of this thread alone: others run tests meanwhile. */
@@ -148,8 +143,6 @@ TEST(socket_of_another_user_is_refused)
 	if (client)
 		control_disconnect(client);
 	close(listener);
-	unlink(address.sun_path);
-	rmdir(place);
 }
 
 TEST(what_a_process_says_has_no_controls)
@@ -158,13 +151,12 @@ TEST(what_a_process_says_has_no_controls)
 		"{\"id\": 1, \"result\": {\"engine\": \"a\\u001b]0;x\\u0007\\nb\", "
 		"\"list\": [{\"name\": \"\\u009b2J\\u00fc\"}]}}\n";
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char place[] = "/tmp/lodge-control-XXXXXX", reason[256];
+	char reason[256];
 	struct control_client *client;
 	json_t *result = NULL;
 	int listener = socket(AF_UNIX, SOCK_STREAM, 0), peer;
 
-	REQUIRE(mkdtemp(place));
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", place);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", test_path("socket"));
 	REQUIRE(!bind(listener, (struct sockaddr *)&address, sizeof(address)) &&
 		!listen(listener, 1));
 	REQUIRE(!control_connect(&client, address.sun_path));
@@ -177,8 +169,6 @@ TEST(what_a_process_says_has_no_controls)
 	control_disconnect(client);
 	close(peer);
 	close(listener);
-	unlink(address.sun_path);
-	rmdir(place);
 }
 
 TEST(what_makes_no_sense_is_an_error_and_the_connection_goes_on)

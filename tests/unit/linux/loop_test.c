@@ -68,11 +68,9 @@ TEST(a_pipe_is_read_to_its_end)
 
 TEST(a_regular_file_is_read_to_its_end)
 {
-	char name[] = "/tmp/lodge-loop-XXXXXX";
-	int fd = mkstemp(name);
+	int fd = open(test_path("text"), O_RDWR | O_CREAT, 0600);
 
 	create();
-	unlink(name);
 	EXPECT_EQ(write(fd, "lodge", 5), 5);
 	lseek(fd, 0, SEEK_SET);
 	watches[0] = (struct loop_watch){.fd = fd, .ready = read_byte};

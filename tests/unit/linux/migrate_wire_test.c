@@ -227,7 +227,7 @@ static void listen_as(uid_t user, const char *path, int ready)
 /* In /tmp it may have been there first. */
 TEST(memory_goes_to_no_other_users_process)
 {
-	char folder[] = "/tmp/lodge-wire-XXXXXX", path[64], reason[256] = "", byte;
+	char path[64], reason[256] = "", byte;
 	int ready[2], fd;
 	pid_t child;
 
@@ -235,8 +235,8 @@ TEST(memory_goes_to_no_other_users_process)
 		SKIP("only root can be another user as well");
 		return;
 	}
-	REQUIRE(mkdtemp(folder) && !chmod(folder, 0777) && !pipe(ready));
-	snprintf(path, sizeof(path), "%s/socket", folder);
+	REQUIRE(!chmod(test_folder(), 0777) && !pipe(ready));
+	snprintf(path, sizeof(path), "%s", test_path("socket"));
 	child = fork();
 	REQUIRE(child >= 0);
 	if (child == 0)
@@ -248,6 +248,4 @@ TEST(memory_goes_to_no_other_users_process)
 	EXPECT(strstr(reason, "another user"));
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	unlink(path);
-	rmdir(folder);
 }

@@ -266,7 +266,7 @@ static const struct {
 
 TEST(random_operations_are_as_in_the_model)
 {
-	make_folder();
+	name_image();
 	for (unsigned i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		random_state = i + 1;
 		make_disk(shapes[i].version, shapes[i].bits, shapes[i].overlay);
@@ -371,7 +371,7 @@ static void make_crashed(unsigned end, bool power)
 	unsigned barrier = 0;
 
 	in_folder(made, "crash.qcow2");
-	EXPECT_EQ(command("cp %s/before.qcow2 %s", folder, made), 0);
+	EXPECT_EQ(command("cp %s/before.qcow2 %s", test_folder(), made), 0);
 	made_file = open(made, O_RDWR);
 	made_size = (uint64_t)lseek(made_file, 0, SEEK_END);
 	for (unsigned i = 0; i < end; i++)
@@ -410,7 +410,7 @@ static void crash_at(const struct sector *before, unsigned end, bool power, bool
 
 static void start_recording(void)
 {
-	EXPECT_EQ(command("cp %s %s/before.qcow2", path, folder), 0);
+	EXPECT_EQ(command("cp %s %s/before.qcow2", path, test_folder()), 0);
 	storage_hooks = (struct storage_hooks){note_sync, note_write, note_resize, note_allocate};
 	recording = true;
 }
@@ -436,7 +436,7 @@ static void crash_everywhere(unsigned shape, unsigned crashes, bool qemu)
 {
 	static struct sector before[SECTORS];
 
-	make_folder();
+	name_image();
 	random_state = shape * 7 + 3;
 	make_disk(shapes[shape].version, shapes[shape].bits, shapes[shape].overlay);
 	reopen();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the tests of qcow2 images share: a folder that goes with the test, one image in it,
- * requests, and qemu-img where it is installed. */
+/* What the tests of qcow2 images share: one image in the test's folder, requests, and qemu-img
+ * where it is installed. */
 #ifndef TESTS_UNIT_LINUX_QCOW2_FIXTURE_H
 #define TESTS_UNIT_LINUX_QCOW2_FIXTURE_H
 
@@ -20,7 +20,6 @@
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
 
-static char folder[] = "/tmp/lodge-qcow2-test-XXXXXX";
 static char path[64];
 static char reason[2048];
 static struct qcow2 *image;
@@ -36,35 +35,13 @@ static int __attribute__((format(printf, 1, 2), unused)) command(const char *for
 	return system(line);
 }
 
-static bool folder_made;
-
-static void __attribute__((unused)) remove_folder(void)
-{
-	if (folder_made)
-		command("rm -rf %s", folder);
-}
-
-/* A test's process ends without ceremony: so each test here takes its folder away itself. */
-#undef TEST
-#define TEST(name)                                                                                 \
-	static void name##_body(void);                                                             \
-	void TEST_SYMBOL(TEST_NOUN, name)(void);                                                   \
-	void TEST_SYMBOL(TEST_NOUN, name)(void)                                                    \
-	{                                                                                          \
-		name##_body();                                                                     \
-		remove_folder();                                                                   \
-	}                                                                                          \
-	static void name##_body(void)
-
 static void __attribute__((unused)) in_folder(char *to, const char *name)
 {
-	snprintf(to, 64, "%s/%s", folder, name);
+	snprintf(to, 64, "%s", test_path(name));
 }
 
-static void __attribute__((unused)) make_folder(void)
+static void __attribute__((unused)) name_image(void)
 {
-	REQUIRE(mkdtemp(folder));
-	folder_made = true;
 	in_folder(path, "disk.qcow2");
 }
 
@@ -91,7 +68,7 @@ static void __attribute__((unused)) shut(void)
 
 static void __attribute__((unused)) start(struct qcow2_options options)
 {
-	make_folder();
+	name_image();
 	if (!options.version)
 		options.version = 3;
 	if (!options.cluster_bits)

@@ -10,7 +10,7 @@
 static void begin(void)
 {
 	need_qemu_img();
-	make_folder();
+	name_image();
 }
 
 static int qemu_io(const char *commands)
@@ -152,12 +152,12 @@ TEST(overlays_on_images_of_qemu_img)
 	begin();
 	EXPECT_EQ(command("qemu-img create -q -f raw %s/base.raw 8M && "
 			  "qemu-io -f raw -c 'write -P 0x11 0 8M' %s/base.raw >/dev/null",
-			  folder, folder),
+			  test_folder(), test_folder()),
 		  0);
 	EXPECT_EQ(command("cd %s && qemu-img create -q -f qcow2 -b base.raw -F raw mid.qcow2 && "
 			  "qemu-io -f qcow2 -c 'write -P 0x22 1M 1M' mid.qcow2 >/dev/null && "
 			  "qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 disk.qcow2 16M",
-			  folder),
+			  test_folder()),
 		  0);
 	reopen();
 	expect_pattern(0, MIB, 0x11);
@@ -228,7 +228,7 @@ TEST(what_we_do_not_do_is_refused)
 {
 	begin();
 	EXPECT_EQ(command("qemu-img create -q -f qcow2 -o data_file=%s/data,data_file_raw=on %s 1M",
-			  folder, path),
+			  test_folder(), path),
 		  0);
 	EXPECT_EQ(qcow2_open(path, 0, &image, reason, sizeof(reason)), -ENOTSUP);
 	EXPECT(strstr(reason, "external data file") != NULL);

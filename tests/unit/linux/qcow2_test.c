@@ -71,7 +71,7 @@ TEST(every_geometry_works)
 				.size = 32 * MIB, .version = version, .cluster_bits = bits};
 
 			if (bits == 9 && version == 2)
-				make_folder();
+				name_image();
 			unlink(path);
 			REQUIRE(qcow2_create(path, &options, reason, sizeof(reason)) == 0);
 			reopen();
@@ -137,7 +137,7 @@ TEST(freed_clusters_are_not_used_before_the_map_is_written)
 	EXPECT_EQ(request(DISK_DISCARD, 0, NULL, 64 * KIB), 0);
 	write_seed(MIB, 64 * KIB, 2);
 	/* The file as a crash would leave it now still has the old contents. */
-	EXPECT_EQ(command("cp %s %s/copy.qcow2", path, folder), 0);
+	EXPECT_EQ(command("cp %s %s/copy.qcow2", path, test_folder()), 0);
 	shut();
 	in_folder(path, "copy.qcow2");
 	reopen();
@@ -237,7 +237,7 @@ static void start_overlay(unsigned version, uint64_t base_size, uint64_t size)
 {
 	struct qcow2_options options = {.size = base_size, .version = version, .cluster_bits = 16};
 
-	make_folder();
+	name_image();
 	in_folder(base, "base.qcow2");
 	in_folder(path, "base.qcow2");
 	REQUIRE(qcow2_create(path, &options, reason, sizeof(reason)) == 0);
@@ -331,11 +331,11 @@ TEST(backing_format_that_is_not_said_is_not_guessed)
 	reopen();
 	expect_seed(0, MIB, 1);
 	shut();
-	EXPECT_EQ(command("mv %s %s/base.imagex", base, folder), 0);
+	EXPECT_EQ(command("mv %s %s/base.imagex", base, test_folder()), 0);
 	poke(peek(8, 8), 0x626173652e696d61, 8); /* "base.ima" */
 	poke(peek(8, 8) + 8, 0x6765, 2);
 	poke(16, 10, 4);
-	EXPECT_EQ(command("mv %s/base.imagex %s/base.image", folder, folder), 0);
+	EXPECT_EQ(command("mv %s/base.imagex %s/base.image", test_folder(), test_folder()), 0);
 	EXPECT_EQ(qcow2_open(path, 0, &image, reason, sizeof(reason)), -EINVAL);
 	EXPECT(strstr(reason, "doesn't say of which format") != NULL);
 }

@@ -31,36 +31,31 @@ static bool count_sync(int file, int *result)
 	return errno;
 }
 
-static char path[] = "/tmp/lodge-raw-test-XXXXXX";
+static char path[256];
 static char reason[200];
 static struct disk *disk;
 
 /* A file of SIZE bytes that goes with the test. */
 static void make_file(void)
 {
-	int file = mkstemp(path);
+	int file;
 
+	snprintf(path, sizeof(path), "%s", test_path("disk"));
+	file = open(path, O_RDWR | O_CREAT, 0600);
 	REQUIRE(file >= 0);
 	REQUIRE(ftruncate(file, SIZE) == 0);
 	close(file);
 }
 
-static void remove_file(void)
-{
-	unlink(path);
-}
-
 static void start(void)
 {
 	make_file();
-	atexit(remove_file);
 	REQUIRE(raw_open(path, false, &disk, reason, sizeof(reason)) == 0);
 }
 
 static void stop(void)
 {
 	disk->ops->close(disk);
-	remove_file();
 }
 
 struct wait {

@@ -16,15 +16,12 @@
 
 static struct run *run;
 static struct options options;
-static char home[64];
 
 static void begin(void)
 {
 	struct saved_config *config;
 
-	snprintf(home, sizeof(home), "/tmp/lodge-restore-test-XXXXXX");
-	REQUIRE(mkdtemp(home));
-	setenv("XDG_DATA_HOME", home, 1);
+	setenv("XDG_DATA_HOME", test_folder(), 1);
 	run = calloc(1, sizeof(*run));
 	REQUIRE(run && (run->restore.config = calloc(1, sizeof(*run->restore.config))));
 	config = run->restore.config;
@@ -62,7 +59,6 @@ static void end(void)
 	options_free(&options);
 	free(run->restore.config);
 	free(run);
-	EXPECT_EQ(safe_folder_remove(home), 0);
 }
 
 TEST(a_strangers_files_are_not_opened)

@@ -92,17 +92,7 @@ static void skip_what_lacks(void)
 }
 
 /* Folders of this test's own: `in`, which is shared, and `out`. */
-static char place[] = "/tmp/lodge-sandbox-test-XXXXXX";
-
-static void remove_place(void)
-{
-	char command[64];
-
-	snprintf(command, sizeof(command), "rm -rf %s", place);
-	if (system(command))
-		perror(command);
-}
-
+static const char *place;
 static int in; /* the folder `in`, as the sandbox leaves it */
 
 static struct sandbox_options folder_options(struct sandbox_folder *folder, bool writes)
@@ -122,8 +112,8 @@ static void enter_with_folder(bool writes)
 	HOLDS(sandbox_enter(&options, &state, text, sizeof(text)) == 0);
 }
 
-/* The tests are processes that end in the sandbox, so one outside of it makes and removes the
- * folders. Its status is the test's. */
+/* The tests are processes that end in the sandbox, so one outside of it makes the folders. Its
+ * status is the test's. */
 static void in_child(void (*body)(void))
 {
 	int status = -1;
@@ -134,8 +124,7 @@ static void in_child(void (*body)(void))
 	REQUIRE(lacking != MAP_FAILED);
 	for (unsigned i = 0; i < SANDBOX_PARTS; i++)
 		lacking->parts[i].in_force = true;
-	REQUIRE(mkdtemp(place));
-	atexit(remove_place);
+	place = test_folder();
 	REQUIRE(chdir(place) == 0 && mkdir("in", 0700) == 0 && mkdir("out", 0700) == 0);
 	REQUIRE(close(open("in/old", O_WRONLY | O_CREAT, 0600)) == 0);
 	REQUIRE(close(open("out/secret", O_WRONLY | O_CREAT, 0600)) == 0);

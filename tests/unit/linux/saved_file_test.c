@@ -23,7 +23,7 @@
 static struct vm vm;
 static struct saved_config config, found;
 static struct saved_file file;
-static char path[] = "/tmp/saved-test-XXXXXX", reason[1024];
+static char path[256], reason[1024];
 static const uint8_t state[] = "a state, as far as the file is concerned";
 
 static void make_vm(void)
@@ -86,12 +86,22 @@ static int write_file(int fd)
 	return error;
 }
 
-/* A file with the pages, in path; returns it open. */
+/* An empty file, in path; returns it open. */
+static int new_file(const char *name)
+{
+	int fd;
+
+	snprintf(path, sizeof(path), "%s", test_path(name));
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	REQUIRE(fd >= 0);
+	return fd;
+}
+
+/* The same with the pages. */
 static int make_file(void)
 {
-	int fd = mkstemp(path);
+	int fd = new_file("file");
 
-	REQUIRE(fd >= 0);
 	make_vm();
 	make_config();
 	for (unsigned i = 0; i < PAGES; i++)
@@ -137,7 +147,6 @@ static void check_page(uint64_t address)
 static void finish(int fd)
 {
 	close(fd);
-	unlink(path);
 	vm_destroy(&vm);
 }
 
@@ -186,13 +195,10 @@ TEST(a_restored_machine_can_be_saved_again)
 {
 	int fd = make_file(), second;
 	struct saved_memory *memory = restore();
-	char other[] = "/tmp/saved-test-XXXXXX";
 
-	second = mkstemp(other);
-	REQUIRE(second >= 0 && write_file(second) == 0);
+	second = new_file("second");
+	REQUIRE(write_file(second) == 0);
 	saved_memory_destroy(memory);
-	unlink(path);
-	strcpy(path, other);
 	close(fd);
 	memory = restore();
 	for (uint64_t address = 0; address < MEMORY; address += 4096)
@@ -206,9 +212,8 @@ TEST(pages_are_written_again)
 	struct saved_writer writer;
 	uint64_t bitmap[MEMORY / 4096 / 64] = {0};
 	struct saved_memory *memory;
-	int fd = mkstemp(path);
+	int fd = new_file("file");
 
-	REQUIRE(fd >= 0);
 	make_vm();
 	make_config();
 	put_page(0);
@@ -275,9 +280,8 @@ TEST(every_wrong_bit_is_noticed)
 TEST(what_is_no_saved_machine_is_refused)
 {
 	static const char text[] = "#!/bin/sh\necho this is something else entirely\n";
-	int fd = mkstemp(path);
+	int fd = new_file("file");
 
-	REQUIRE(fd >= 0);
 	EXPECT_EQ(open_file(), -EINVAL);
 	REQUIRE(write(fd, text, sizeof(text)) == sizeof(text));
 	EXPECT_EQ(open_file(), -EINVAL);

@@ -132,7 +132,7 @@ TEST(files_that_are_wrong_are_named)
 
 	EXPECT_EQ(seed_file(&(struct seed){0}, "/no/such", NULL, reason, sizeof(reason)), -ENOENT);
 	EXPECT(strstr(reason, "--cloud-init /no/such") != NULL);
-	snprintf(path, sizeof(path), "/tmp/seed_test.%d", (int)getpid());
+	snprintf(path, sizeof(path), "%s", test_path("seed"));
 	descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	REQUIRE(descriptor >= 0 && write(descriptor, private_key, sizeof(private_key) - 1) > 0);
 	close(descriptor);
@@ -141,7 +141,6 @@ TEST(files_that_are_wrong_are_named)
 	descriptor = seed_file(&(struct seed){0}, path, NULL, reason, sizeof(reason));
 	EXPECT(descriptor >= 0);
 	close(descriptor);
-	unlink(path);
 }
 
 TEST(seed_is_renewed_for_another_machine)
@@ -157,7 +156,7 @@ TEST(seed_is_renewed_for_another_machine)
 	size_t expected_size;
 	int descriptor, renewed;
 
-	snprintf(path, sizeof(path), "/tmp/seed_test.%d", (int)getpid());
+	snprintf(path, sizeof(path), "%s", test_path("seed"));
 	disk = seed_make(&seed, &size);
 	descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	REQUIRE(descriptor >= 0 && write(descriptor, disk, size) == (ssize_t)size);

@@ -20,30 +20,20 @@
 
 #define SHARE_TEST_ROOM 8192
 
-static char share_place[] = "/tmp/lodge-share-test-XXXXXX"; /* holds `in`, shared, and `out` */
 static struct share *share;
 static uint8_t share_answered[SHARE_TEST_ROOM]; /* what follows the header */
 static uint64_t share_written;			/* of the whole answer */
 
-/* The path of a name on the host; a new buffer each time, of each thread's own. */
+/* The path of a name on the host, of `in`, which is shared, and `out`; a new buffer each time, of
+ * each thread's own. */
 static char *share_path(const char *name)
 {
 	static _Thread_local char paths[8][PATH_MAX];
 	static _Thread_local unsigned next;
 	char *path = paths[next++ % 8];
 
-	snprintf(path, PATH_MAX, "%s/%s", share_place, name);
+	snprintf(path, PATH_MAX, "%s/%s", test_folder(), name);
 	return path;
-}
-
-static void share_remove(void)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "chmod -R u+rwx %s; rm -rf %s", share_place,
-		 share_place);
-	if (system(command))
-		perror(command);
 }
 
 static void share_put_file(const char *name, const char *text)
@@ -168,9 +158,7 @@ static void share_start_with(bool read_only, unsigned files)
 		.tag = "t", .read_only = read_only, .uid = 1000, .gid = 1001, .files_max = files};
 	char reason[PATH_MAX + 256];
 
-	if (access(share_place, F_OK)) {
-		REQUIRE(mkdtemp(share_place));
-		atexit(share_remove);
+	if (access(share_path("in"), F_OK)) {
 		REQUIRE(mkdir(share_path("in"), 0755) == 0);
 		REQUIRE(mkdir(share_path("out"), 0755) == 0);
 		share_put_file("out/secret", "secret");

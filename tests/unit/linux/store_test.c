@@ -16,21 +16,14 @@
 #include "manage/state.h"
 #include "manage/store.h"
 
-static char folder[] = "/tmp/lodge-store-XXXXXX";
 static struct store store;
 static char reason[STORE_PATH + 512];
 
 static void begin(void)
 {
-	REQUIRE(mkdtemp(folder));
-	setenv("XDG_DATA_HOME", folder, 1);
-	setenv("XDG_RUNTIME_DIR", folder, 1);
+	setenv("XDG_DATA_HOME", test_folder(), 1);
+	setenv("XDG_RUNTIME_DIR", test_folder(), 1);
 	REQUIRE(store_open(&store, reason, sizeof(reason)) == 0);
-}
-
-static void end(void)
-{
-	safe_folder_remove(folder);
 }
 
 static void make(const char *name)
@@ -80,7 +73,6 @@ TEST(a_machine_appears_once_under_its_name)
 	store_close(&machine);
 	EXPECT_EQ(store_remove(store.machines, "web", reason, sizeof(reason)), 0);
 	EXPECT_EQ(store_find(&store, "web", &machine, reason, sizeof(reason)), -ENOENT);
-	end();
 }
 
 TEST(what_a_killed_maker_left_behind_is_swept_later)
@@ -101,7 +93,6 @@ TEST(what_a_killed_maker_left_behind_is_swept_later)
 	EXPECT(!access(held.folder, F_OK));
 	store_new_abandon(&new);
 	store_new_abandon(&held);
-	end();
 }
 
 TEST(a_lock_is_seen_by_others_and_dies_with_its_owner)
@@ -133,7 +124,6 @@ TEST(a_lock_is_seen_by_others_and_dies_with_its_owner)
 	EXPECT(!store_is_locked(&mine, STORE_RUN));
 	EXPECT_EQ(store_lock(&store, &mine, STORE_RUN, 0), 0);
 	store_close(&mine);
-	end();
 }
 
 TEST(the_lock_of_a_machine_that_was_removed_is_none)
@@ -147,7 +137,6 @@ TEST(the_lock_of_a_machine_that_was_removed_is_none)
 	make("web");
 	EXPECT_EQ(store_lock(&store, &machine, STORE_CHANGE, 0), -ENOENT);
 	store_close(&machine);
-	end();
 }
 
 TEST(a_record_of_running_without_a_process_is_a_crash)
@@ -178,7 +167,6 @@ TEST(a_record_of_running_without_a_process_is_a_crash)
 	close(fd);
 	store_close(&machine);
 	store_close(&other);
-	end();
 }
 
 TEST(a_record_that_makes_no_sense_is_none)
@@ -254,7 +242,6 @@ TEST(memory_counts_while_the_record_says_saved)
 	EXPECT_EQ(read.state, MACHINE_CRASHED);
 	close(fd);
 	store_close(&machine);
-	end();
 }
 
 TEST(a_folder_of_somebody_else_is_refused)
@@ -267,7 +254,6 @@ TEST(a_folder_of_somebody_else_is_refused)
 	EXPECT_EQ(store_runtime_make(&store, "web", path, reason, sizeof(reason)), -EPERM);
 	REQUIRE(rmdir(path) == 0 && symlink("/tmp", path) == 0);
 	EXPECT_EQ(store_runtime_make(&store, "web", path, reason, sizeof(reason)), -EPERM);
-	end();
 }
 
 TEST(a_file_is_replaced_at_once_or_not_at_all)
@@ -276,16 +262,15 @@ TEST(a_file_is_replaced_at_once_or_not_at_all)
 	size_t size;
 
 	begin();
-	snprintf(path, sizeof(path), "%s/file", folder);
+	snprintf(path, sizeof(path), "%s", test_path("file"));
 	EXPECT_EQ(safe_file_replace(path, "one", 3, 0600), 0);
 	EXPECT_EQ(safe_file_replace(path, "other", 5, 0600), 0);
 	REQUIRE(safe_file_read(path, 5, &text, &size) == 0);
 	EXPECT_STR(text, "other");
 	free(text);
 	EXPECT_EQ(safe_file_read(path, 4, &text, &size), -EFBIG);
-	EXPECT_EQ(safe_file_read(folder, 4, &text, &size), -EINVAL);
+	EXPECT_EQ(safe_file_read(test_folder(), 4, &text, &size), -EINVAL);
 	EXPECT_EQ(safe_file_replace("/nowhere/file", "x", 1, 0600), -ENOENT);
-	end();
 }
 
 TEST(a_copy_has_the_bytes_and_the_holes)
@@ -295,8 +280,8 @@ TEST(a_copy_has_the_bytes_and_the_holes)
 	int fd;
 
 	begin();
-	snprintf(from, sizeof(from), "%s/from", folder);
-	snprintf(to, sizeof(to), "%s/to", folder);
+	snprintf(from, sizeof(from), "%s", test_path("from"));
+	snprintf(to, sizeof(to), "%s", test_path("to"));
 	fd = open(from, O_RDWR | O_CREAT, 0600);
 	REQUIRE(fd >= 0 && ftruncate(fd, 64 << 20) == 0 && pwrite(fd, "x", 1, 33 << 20) == 1);
 	close(fd);
@@ -308,5 +293,4 @@ TEST(a_copy_has_the_bytes_and_the_holes)
 	fd = open(to, O_RDONLY);
 	EXPECT(pread(fd, &byte, 1, 33 << 20) == 1 && byte == 'x');
 	close(fd);
-	end();
 }

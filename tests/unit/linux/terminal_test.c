@@ -266,8 +266,9 @@ static size_t put(const char *bytes, size_t length)
 
 TEST(a_file_gets_all_output_in_order)
 {
-	char name[] = "/tmp/lodge-console-XXXXXX", back[64] = "";
-	int fd = mkstemp(name);
+	const char *name = test_path("console");
+	char back[64] = "";
+	int fd = open(name, O_RDWR | O_CREAT, 0600);
 	struct stat status;
 
 	create();
@@ -277,7 +278,6 @@ TEST(a_file_gets_all_output_in_order)
 			usleep(100);
 	console->ops->close(console);
 	fstat(fd, &status);
-	unlink(name);
 	EXPECT_EQ(status.st_size, 30000);
 	EXPECT_EQ(pread(fd, back, 10, 29990), 10);
 	EXPECT_STR(back, "lodgelodge");

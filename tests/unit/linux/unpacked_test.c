@@ -13,21 +13,13 @@
 #include "manage/safe_file.h"
 #include "manage/unpacked.h"
 
-static char folder[] = "/tmp/lodge-unpacked-XXXXXX";
-static char before[64], failed[256];
+static char failed[256];
 
 /* In a folder with `from`, `to` and `outside`. */
 static void begin(void)
 {
-	REQUIRE(getcwd(before, sizeof(before)) || errno == ERANGE);
-	REQUIRE(mkdtemp(folder) && !chdir(folder));
+	REQUIRE(!chdir(test_folder()));
 	REQUIRE(!mkdir("from", 0700) && !mkdir("to", 0700) && !mkdir("outside", 0700));
-}
-
-static void end(void)
-{
-	REQUIRE(!before[0] || !chdir(before));
-	safe_folder_remove(folder);
 }
 
 static void make(const char *path, const char *text)
@@ -67,7 +59,6 @@ TEST(a_tree_goes_to_its_place_with_modes_and_links)
 	EXPECT_EQ(inner.st_mode & 07777, 0750);
 	EXPECT(S_ISLNK(one.st_mode));
 	chmod("to/new", 0700);
-	end();
 }
 
 /* The link is one that an earlier copy has brought. */
@@ -86,7 +77,6 @@ TEST(a_link_that_is_there_leads_nowhere)
 	REQUIRE(!symlink("../outside/key", "to/key"));
 	EXPECT_EQ(unpacked_move("from", "to", failed, sizeof(failed)), 0);
 	EXPECT(holds("outside/key", "of the host's") && holds("to/key", "of the guest's"));
-	end();
 }
 
 TEST(the_place_itself_is_no_link)
@@ -96,7 +86,6 @@ TEST(the_place_itself_is_no_link)
 	REQUIRE(!symlink("outside", "elsewhere"));
 	EXPECT_EQ(unpacked_move("from", "elsewhere", failed, sizeof(failed)), -ENOTDIR);
 	EXPECT(access("outside/key", F_OK) != 0);
-	end();
 }
 
 TEST(a_file_takes_no_folders_place)
@@ -106,17 +95,13 @@ TEST(a_file_takes_no_folders_place)
 	REQUIRE(!mkdir("to/name", 0700));
 	EXPECT_EQ(unpacked_move("from", "to", failed, sizeof(failed)), -EISDIR);
 	EXPECT_STR(failed, "name");
-	end();
 }
 
 TEST(no_device_gets_out)
 {
 	begin();
-	if (mknod("from/disk", S_IFBLK | 0666, 0x800)) {
-		end();
+	if (mknod("from/disk", S_IFBLK | 0666, 0x800))
 		SKIP("only root makes devices");
-	}
 	EXPECT_EQ(unpacked_move("from", "to", failed, sizeof(failed)), -EPERM);
 	EXPECT(access("to/disk", F_OK) != 0);
-	end();
 }

@@ -26,12 +26,11 @@ static int open_image(void)
 {
 	int descriptor;
 
-	snprintf(path, sizeof(path), "/tmp/vmdk_test.%d", (int)getpid());
+	snprintf(path, sizeof(path), "%s", test_path("disk.vmdk"));
 	descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	REQUIRE(descriptor >= 0 && write(descriptor, file, length) == (ssize_t)length);
 	close(descriptor);
 	descriptor = vmdk_open(path, &vmdk, reason, sizeof(reason));
-	unlink(path);
 	return descriptor;
 }
 
