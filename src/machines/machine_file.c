@@ -101,6 +101,8 @@ static int set_machine_key(struct parser *parser, const char *name, const char *
 			    string_length(value) > SHOWN_MAX ? "..." : "", reason);
 	if (!machine->lines[i])
 		machine->lines[i] = parser->line;
+	if (i == MACHINE_SHARE)
+		machine->share_lines[machine->share_count - 1] = parser->line;
 	return 0;
 }
 

@@ -92,7 +92,8 @@ struct machine_config {
 	struct machine_disk disks[MACHINE_DISKS_MAX];
 	unsigned share_count;
 	char shares[MACHINE_SHARES_MAX]
-		   [MACHINE_SHARE_MAX]; /* Linux: HOST:GUEST[:WORDS], not looked at */
+		   [MACHINE_SHARE_MAX];		  /* Linux: HOST:GUEST[:WORDS], not looked at */
+	unsigned share_lines[MACHINE_SHARES_MAX]; /* where each of them is */
 	char net[MACHINE_NET_MAX]; /* "": as the host does; "none"; "user" (Linux); else a switch
 				    */
 	uint8_t mac[6];		   /* all 0: chosen from the name */

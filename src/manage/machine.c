@@ -196,7 +196,7 @@ static int merge_shares(struct options *options, const struct machine_config *ma
 
 		if (options_share_take(options, machine->shares[i], why, sizeof(why)))
 			continue;
-		snprintf(reason, size, "line %u: share = %s: %s", machine->lines[MACHINE_SHARE],
+		snprintf(reason, size, "line %u: share = %s: %s", machine->share_lines[i],
 			 machine->shares[i], why);
 		return -EINVAL;
 	}
