@@ -116,18 +116,18 @@ static void info_json(const char *path, const struct qcow2_info *info, bool qcow
 	json_text(&json, "file", path);
 	json_text(&json, "format", qcow2 ? "qcow2" : "raw");
 	json_number(&json, "size", info->size);
-	json_number(&json, "file_size", info->file_size);
+	json_number(&json, "file-size", info->file_size);
 	json_number(&json, "used", info->used_size);
 	if (qcow2) {
 		json_number(&json, "version", info->version);
-		json_number(&json, "cluster_size", info->cluster_size);
-		json_number(&json, "refcount_bits", info->refcount_bits);
+		json_number(&json, "cluster-size", info->cluster_size);
+		json_number(&json, "refcount-bits", info->refcount_bits);
 		json_text(&json, "compression", info->compression);
-		json_bool(&json, "lazy_refcounts", info->lazy_refcounts);
+		json_bool(&json, "lazy-refcounts", info->lazy_refcounts);
 		json_bool(&json, "dirty", info->dirty);
 		json_bool(&json, "corrupt", info->corrupt);
 		json_text(&json, "backing", info->backing[0] ? info->backing : NULL);
-		json_text(&json, "backing_format",
+		json_text(&json, "backing-format",
 			  info->backing_format[0] ? info->backing_format : NULL);
 		json_begin(&json, "snapshots", '[');
 		for (unsigned i = 0; i < info->snapshots; i++) {
@@ -136,7 +136,7 @@ static void info_json(const char *path, const struct qcow2_info *info, bool qcow
 			json_text(&json, "name", snapshots[i].name);
 			json_text(&json, "date", date_of(snapshots[i].seconds, date, sizeof(date)));
 			json_number(&json, "size", snapshots[i].disk_size);
-			json_number(&json, "vm_state_size", snapshots[i].vm_state_size);
+			json_number(&json, "vm-state-size", snapshots[i].vm_state_size);
 			json_end(&json, '}');
 		}
 		json_end(&json, ']');

@@ -4,18 +4,25 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "manage/plain.h"
+
+/* Names of files may be any bytes, and JSON is UTF-8. */
 static void put_text(const char *text)
 {
 	putchar('"');
-	for (; *text; text++) {
+	while (*text) {
+		unsigned length = plain_character(text);
 		unsigned char c = (unsigned char)*text;
 
-		if (c == '"' || c == '\\')
+		if (!length)
+			fputs("\\ufffd", stdout);
+		else if (c == '"' || c == '\\')
 			printf("\\%c", c);
 		else if (c < 0x20)
 			printf("\\u%04x", c);
 		else
-			putchar(c);
+			fwrite(text, 1, length, stdout);
+		text += length ? length : 1;
 	}
 	putchar('"');
 }

@@ -42,6 +42,9 @@ static int unknown_command(const char *name)
 		for (const struct verb *verb = *table; verb->name && count < 127; verb++)
 			names[count++] = verb->name;
 	nearest = word_nearest(name, names);
+	if (!*name)
+		return complain_with(LODGE_BAD_OPTION,
+				     "an empty word is no command: see lodge help");
 	if (nearest)
 		return complain_with(LODGE_BAD_OPTION,
 				     "there is no command %s: did you mean lodge %s?", name,
@@ -198,7 +201,8 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], NET_SERVE))
 		return net_serve(argv[2]);
 	status = main_verb(argv + 1);
-	if (fflush(stdout))
+	/* What went wrong earlier, in a verb that flushes each line, counts as well. */
+	if (fflush(stdout) || ferror(stdout))
 		status = status ? status
 				: complain_with(LODGE_HOST_LACKS,
 						"standard output can't be written");

@@ -19,6 +19,22 @@ static unsigned character_size(unsigned char first)
 			      : 0;
 }
 
+unsigned plain_character(const char *text)
+{
+	const unsigned char *bytes = (const unsigned char *)text;
+	unsigned size = character_size(bytes[0]);
+
+	for (unsigned i = 1; i < size; i++)
+		if ((bytes[i] & 0xc0) != 0x80)
+			return 0;
+	/* Written longer than needed; halves of pairs; beyond the last. */
+	if (size > 2 &&
+	    ((bytes[0] == 0xe0 && bytes[1] < 0xa0) || (bytes[0] == 0xed && bytes[1] > 0x9f) ||
+	     (bytes[0] == 0xf0 && bytes[1] < 0x90) || (bytes[0] == 0xf4 && bytes[1] > 0x8f)))
+		return 0;
+	return size;
+}
+
 static bool is_layout(unsigned char c)
 {
 	return c == '\n' || c == '\r' || c == '\t' || c == '\b';

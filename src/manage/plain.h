@@ -24,6 +24,9 @@ size_t plain_take(struct plain *plain, const char *bytes, size_t length, char *o
 /* A whole text with a NUL behind it, in place. */
 void plain_text(char *text);
 
+/* How many bytes the character has that the text begins with (RFC 3629); 0: it is none. */
+unsigned plain_character(const char *text);
+
 /* A text that is one line, without colours: in place of each control stands a question mark. */
 void plain_line(char *text);
 

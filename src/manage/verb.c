@@ -98,8 +98,10 @@ static int take(struct verb_call *call, const struct verb_option *option, const 
 		return complain_with(LODGE_BAD_OPTION, "%s: %s is given too often", name,
 				     option->name);
 	if (option->argument && is_number(option->argument) && !word_number(value, &number))
-		return complain_with(LODGE_BAD_OPTION, "%s: %s %s: must be a number", name,
-				     option->name, value);
+		return complain_with(LODGE_BAD_OPTION, "%s: %s %s: %s", name, option->name, value,
+				     *value && !value[strspn(value, "0123456789")]
+					     ? "is too large a number"
+					     : "must be a number");
 	call->values[call->value_count++] = (struct verb_value){option, value};
 	return LODGE_OK;
 }

@@ -96,3 +96,20 @@ TEST(no_piece_makes_more_than_it_may)
 		EXPECT(!memchr(out, 7, made));
 	}
 }
+
+TEST(characters_are_what_the_rfc_says)
+{
+	EXPECT_EQ(plain_character("a"), 1);
+	EXPECT_EQ(plain_character("\xc3\xbc"), 2);
+	EXPECT_EQ(plain_character("\xe2\x82\xac"), 3);
+	EXPECT_EQ(plain_character("\xf0\x9f\x90\xa7"), 4);
+	/* Bytes from the middle, cut off, longer than needed, half of a pair, beyond the last. */
+	EXPECT_EQ(plain_character("\xbc"), 0);
+	EXPECT_EQ(plain_character("\xe2\x82"), 0);
+	EXPECT_EQ(plain_character("\xc3"), 0);
+	EXPECT_EQ(plain_character("\xc0\x80"), 0);
+	EXPECT_EQ(plain_character("\xe0\x82\xac"), 0);
+	EXPECT_EQ(plain_character("\xed\xa0\x80"), 0);
+	EXPECT_EQ(plain_character("\xf4\x90\x80\x80"), 0);
+	EXPECT_EQ(plain_character("\xff"), 0);
+}
