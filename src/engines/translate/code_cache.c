@@ -86,6 +86,12 @@ static uint32_t power_of_2(uint32_t least)
 	return power;
 }
 
+/* Slots for so much code. */
+static uint32_t hash_size(uint64_t bytes)
+{
+	return power_of_2((uint32_t)(bytes / BYTES_A_BLOCK)) / 2;
+}
+
 static void free_tables(struct machine_code *code)
 {
 	struct {
@@ -95,7 +101,7 @@ static void free_tables(struct machine_code *code)
 		{code->blocks, code->block_max * sizeof(*code->blocks)},
 		{code->notes, code->note_max * sizeof(*code->notes)},
 		{code->insns, code->insn_max * sizeof(*code->insns)},
-		{(void *)code->hash, code->hash_size * sizeof(*code->hash)},
+		{(void *)code->hash, hash_size(code->memory.size) * sizeof(*code->hash)},
 		{(void *)code->page_flags, code->page_count},
 		{code->page_writes, code->page_count},
 		{code->page_blocks, code->page_count * sizeof(*code->page_blocks)},
@@ -114,12 +120,12 @@ static bool make_tables(struct machine_code *code)
 	code->block_max = (uint32_t)(code->memory.size / BYTES_A_BLOCK);
 	code->note_max = (uint32_t)(code->memory.size / BYTES_A_NOTE);
 	code->insn_max = (uint32_t)(code->memory.size / BYTES_AN_INSN);
-	code->hash_size = power_of_2(code->block_max) / 8;
+	code->hash_size = hash_size(code->code_limit);
 	code->page_count = code->vm->memory.size / PAGE_SIZE;
 	code->blocks = host_pages(code->block_max * sizeof(*code->blocks));
 	code->notes = host_pages(code->note_max * sizeof(*code->notes));
 	code->insns = host_pages(code->insn_max * sizeof(*code->insns));
-	code->hash = host_pages(code->hash_size * sizeof(*code->hash));
+	code->hash = host_pages(hash_size(code->memory.size) * sizeof(*code->hash));
 	code->page_flags = host_pages(code->page_count);
 	code->page_writes = host_pages(code->page_count);
 	code->page_blocks = host_pages(code->page_count * sizeof(*code->page_blocks));
@@ -236,6 +242,15 @@ static uint64_t page_number(const struct machine_code *code, uint64_t physical)
 	return offset == UINT64_MAX ? UINT64_MAX : offset / PAGE_SIZE;
 }
 
+/* Before it is written page by page, so that it costs one fault of the host's, not a thousand. */
+static void make_large(struct machine_code *code)
+{
+	for (; code->code_large < code->code_used + CODE_BLOCK_BYTES &&
+	       code->code_large < code->code_limit;
+	     code->code_large += CODE_MEMORY_LARGE)
+		code_memory_collapse(&code->memory, code->code_large);
+}
+
 void code_publish(struct machine_code *code, struct block *block, uint32_t code_end)
 {
 	uint64_t page = page_number(code, block_page(block));
@@ -244,6 +259,7 @@ void code_publish(struct machine_code *code, struct block *block, uint32_t code_
 
 	CHECK(number == code->block_count + 1 && page < code->page_count);
 	code->code_used = (code_end + 63) & ~63u;
+	make_large(code);
 	code->count_insns += block->count;
 	block->page_next = code->page_blocks[page];
 	code->page_blocks[page] = number;
@@ -433,6 +449,7 @@ static void grow(struct machine_code *code)
 	code->code_limit *= 2;
 	if (code->code_limit > code->memory.size)
 		code->code_limit = (uint32_t)code->memory.size;
+	code->hash_size = hash_size(code->code_limit);
 }
 
 static void empty(struct machine_code *code)
@@ -490,6 +507,8 @@ void code_trim(struct machine_code *code, bool all)
 	CLEAR(code->insns, code->insn_count, code->insn_max);
 	code_memory_trim(&code->memory, (code->code_used + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
 	code->code_peak = code->code_used;
+	code->code_large =
+		(code->code_used + CODE_MEMORY_LARGE - 1) & ~(uint32_t)(CODE_MEMORY_LARGE - 1);
 	atomic_fetch_add(&code->trims, 1);
 	code_unlock(&code->lock);
 }

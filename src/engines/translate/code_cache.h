@@ -103,6 +103,7 @@ struct machine_code {
 	uint32_t code_used;
 	uint32_t code_limit;   /* grows to memory.size */
 	uint32_t code_peak;    /* code_used at the most, since the last trim */
+	uint32_t code_large;   /* large pages have been asked for below it */
 	uint64_t flushed;      /* host's TSC at the last flush */
 	uint32_t fast_refills; /* in a row */
 	uint64_t trimmed;      /* host's TSC at the last trim that emptied the cache; 0: none */
@@ -119,7 +120,7 @@ struct machine_code {
 	uint64_t wanders[WANDERERS / 64]; /* bits, by a hash of the instruction's address */
 
 	_Atomic uint32_t *hash; /* block number + 1 */
-	uint32_t hash_size;	/* a power of 2 */
+	uint32_t hash_size;	/* a power of 2; grows with code_limit, when it is empty */
 
 	/*
 	 * The dirty log (dirty_log.h), a bit for each page: those that vcpus have written to, or

@@ -15,6 +15,8 @@ struct code_memory {
 	size_t size;
 };
 
+#define CODE_MEMORY_LARGE (2ul << 20) /* bytes of a large page of the host's */
+
 /* size in bytes, a multiple of 4096; costs nothing until it is written. 0, or a negative errno. */
 int code_memory_create(struct code_memory *memory, size_t size);
 void code_memory_destroy(struct code_memory *memory);
@@ -27,6 +29,13 @@ void code_memory_trim(struct code_memory *memory, size_t from);
 
 /* The same for size bytes of a table (host_pages), from any address on: zero afterwards. */
 void code_memory_clear(void *table, size_t size);
+
+/*
+ * Makes one large page of the CODE_MEMORY_LARGE bytes at that offset, a multiple of it, for both
+ * views, whatever has been written there. A favour: where the host doesn't do it (Linux before 6.1,
+ * no such page free) they are as before.
+ */
+void code_memory_collapse(struct code_memory *memory, size_t offset);
 
 /*
  * Leaves the processor to other threads for a moment; the more, the more often it has been called

@@ -11,6 +11,31 @@
 
 #define PAGE_SIZE 4096u
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* Where large pages can be. MAP_FAILED, or size bytes of the file. */
+static void *map_aligned(int fd, size_t size, int protection)
+{
+	uint8_t *area = mmap(NULL, size + CODE_MEMORY_LARGE, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t before = -(uintptr_t)area & (CODE_MEMORY_LARGE - 1);
+	void *mapped;
+
+	if (area == MAP_FAILED)
+		return MAP_FAILED;
+	mapped = mmap(area + before, size, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+	if (mapped == MAP_FAILED) {
+		munmap(area, size + CODE_MEMORY_LARGE);
+		return MAP_FAILED;
+	}
+	if (before)
+		munmap(area, before);
+	munmap(area + before + size, CODE_MEMORY_LARGE - before);
+	return mapped;
+}
+
 int code_memory_create(struct code_memory *memory, size_t size)
 {
 	int fd = memfd_create("lodge-code", MFD_CLOEXEC);
@@ -24,8 +49,8 @@ int code_memory_create(struct code_memory *memory, size_t size)
 		close(fd);
 		return error;
 	}
-	write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	run = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	write = map_aligned(fd, size, PROT_READ | PROT_WRITE);
+	run = map_aligned(fd, size, PROT_READ | PROT_EXEC);
 	error = write == MAP_FAILED || run == MAP_FAILED ? -errno : 0;
 	close(fd);
 	if (error) {
@@ -68,6 +93,12 @@ void code_memory_clear(void *table, size_t size)
 	}
 	memset(first, 0, (size_t)(low - first));
 	memset(high, 0, (size_t)(end - high));
+}
+
+void code_memory_collapse(struct code_memory *memory, size_t offset)
+{
+	if (offset + CODE_MEMORY_LARGE <= memory->size)
+		madvise(memory->write + offset, CODE_MEMORY_LARGE, MADV_COLLAPSE);
 }
 
 #define YIELDS 20 /* before the thread sleeps: the one waited for is on the other core's queue */
