@@ -100,8 +100,8 @@ fs_list() {
 	*) confined 1024 "$work/disk" "$grub_fstest" "$work/disk" ls "${fs_device[$1]}${fs_root[$1]}$2/" 2>/dev/null | tr ' ' '\n' | sed 's|/$||' ;;
 	esac </dev/null | head -n 4096 | grep -aE '^[A-Za-z0-9_][A-Za-z0-9._+~@,^-]{0,254}$' || true
 }
-# fs_has FS PATH
-fs_has() { fs_list "$1" "${2%/*}" | grep -qxF -- "${2##*/}"; }
+# fs_has FS FOLDER PATTERN : whether there is a name in it that is one of these.
+fs_has() { fs_list "$1" "$2" | grep -qxE -- "$3"; }
 
 # fs_is_root FS : whether it is a system's root, in fs_root; its os-release is $work/release then.
 fs_is_root() {

@@ -9,20 +9,33 @@
 #	modules		/usr/lib/modules/VERSION/vmlinuz
 #	UKIs		(type 2) EFI/Linux/NAME.efi: a PE file whose sections are the kernel and the rest
 
-# Where what is in /boot may be: FS:FOLDER. A partition of its own hides the root's folder.
-boot_places() {
-	local i
-	for i in "${!fs_type[@]}"; do
-		[ "$i" = "$root" ] || echo "$i:"
+# Where what is in /boot may be, FS:FOLDER, and the names there. A partition of its own hides the root's folder.
+places=()
+declare -A place_names
+find_places() {
+	local i place names
+	for i in "${!fs_type[@]}" boot efi boot/efi; do
+		case $i in
+		"$root") continue ;;
+		[0-9]*) place=$i: ;;
+		*) place=$root:/$i ;;
+		esac
+		names=$(fs_list "${place%%:*}" "${place#*:}")
+		[ -n "$names" ] || continue
+		places+=("$place")
+		place_names[$place]=$names
 	done
-	printf '%s\n' "$root:/boot" "$root:/efi" "$root:/boot/efi"
 }
-# list_boot FOLDER ENDING : PLACE NAME of all files there
+# list_boot FOLDER PATTERN : PLACE NAME of all files there that match
 list_boot() {
-	local place
-	while read -r place; do
-		fs_list "${place%%:*}" "${place#*:}$1" | grep -E -- "$2" | sed "s|^|$place |"
-	done < <(boot_places) || true
+	local place folder=${1#/}
+	for place in ${places[@]+"${places[@]}"}; do
+		if [ -z "$1" ]; then
+			echo "${place_names[$place]}"
+		elif grep -qixF -- "${folder%%/*}" <<<"${place_names[$place]}"; then
+			fs_list "${place%%:*}" "${place#*:}$1"
+		fi | grep -E -- "$2" | sed "s|^|$place |" || true
+	done
 }
 # newest : of lines KEY TAB REST the one whose KEY is the newest version (UAPI.10).
 newest() { awk -f "$here/newest.awk"; }
@@ -40,16 +53,17 @@ take_from() {
 
 # The values of grub's environment that entries refer to: the one that was chosen, the options of all.
 read_grubenv() {
-	local place
+	local found place name
 	grub_saved= grub_options=
-	while read -r place; do
-		for path in /grub2/grubenv /grub/grubenv; do
-			fs_take "${place%%:*}" "${place#*:}$path" "$work/grubenv" 64 || continue
+	found=$(list_boot /grub2 '^grubenv$'; list_boot /grub '^grubenv$')
+	for place in ${places[@]+"${places[@]}"}; do
+		for name in /grub2/grubenv /grub/grubenv; do
+			[[ $found == *"$place "* ]] && fs_take "${place%%:*}" "${place#*:}$name" "$work/grubenv" 64 || continue
 			grub_saved=$(sed -n 's/^saved_entry=//p' "$work/grubenv" | tr -cd '[:print:]' | head -c 256)
 			grub_options=$(sed -n 's/^kernelopts=//p' "$work/grubenv" | tr -cd '[:print:]' | head -c 4096)
 			return
 		done
-	done < <(boot_places)
+	done
 }
 
 # One line of each entry: VERSION TAB PLACE TAB ID TAB LINUX TAB OPTIONS. None of a rescue system, or another processor's.
@@ -180,6 +194,7 @@ follow_subvolume() {
 
 choose_kernel() {
 	options=
+	find_places
 	choose_entry || choose_file || choose_modules || choose_uki ||
 		fail "$source: no kernel was found: neither a boot entry (loader/entries/*.conf) nor vmlinuz-* in /boot, nor vmlinuz in /usr/lib/modules/*, nor EFI/Linux/*.efi"
 	is_kernel "$work/vmlinuz" || fail "$source: $kernel_name is no kernel for x86-64"
