@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "manage/complain.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
+
+#include "manage/exitcodes.h"
 
 /* One write, so that lines of other threads and processes don't end up inside. */
 static void write_line(const char *text)
@@ -43,6 +46,19 @@ void complain(const char *format, ...)
 	va_start(arguments, format);
 	complain_arguments(format, arguments);
 	va_end(arguments);
+}
+
+int exit_for(int error, enum lodge_exit usual)
+{
+	switch (-error) {
+	case ENOSPC:
+	case EDQUOT:
+	case EROFS:
+	case ENOMEM:
+		return LODGE_HOST_LACKS;
+	default:
+		return usual;
+	}
 }
 
 int complain_with(int status, const char *format, ...)

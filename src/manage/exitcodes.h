@@ -24,4 +24,8 @@ enum lodge_exit {
 	LODGE_SIGNAL = 128,	   /* plus the number of the signal that ended lodge */
 };
 
+/* The status for a negative errno: `usual`, unless it is this host that has no room or no rights to
+ * write, whatever the file was. */
+int exit_for(int error, enum lodge_exit usual);
+
 #endif

@@ -176,7 +176,8 @@ static int import_prepared(const struct store *store, const struct guest *guest,
 		snprintf(path, sizeof(path), "%s/%s", new.folder, files[i][1]);
 		error = safe_file_copy(files[i][0], path, 0444);
 		if (error)
-			snprintf(reason, size, "%s: %s", files[i][0], strerror(-error));
+			snprintf(reason, size, "%s into the store: %s", files[i][0],
+				 strerror(-error));
 	}
 	snprintf(path, sizeof(path), "%s/image.conf", new.folder);
 	if (!error) {

@@ -91,7 +91,7 @@ int image_create(struct image_options *options)
 	error = options->format == FORMAT_RAW
 			? raw_create(options->words[0], qcow2->size, reason, sizeof(reason))
 			: qcow2_create(options->words[0], qcow2, reason, sizeof(reason));
-	return error ? bad(reason) : LODGE_OK;
+	return error ? complain_with(exit_for(error, LODGE_BAD_INPUT), "%s", reason) : LODGE_OK;
 }
 
 /* info */
@@ -355,7 +355,8 @@ static int resize_qcow2(struct image_options *options)
 	if (!status)
 		error = qcow2_resize(image, size, reason, sizeof(reason));
 	if (error)
-		status = complain_with(LODGE_BAD_INPUT, "disk %s: %s", path, reason);
+		status = complain_with(exit_for(error, LODGE_BAD_INPUT), "disk %s: %s", path,
+				       reason);
 	error = qcow2_close(image);
 	if (error && !status)
 		status = complain_with(LODGE_HOST_LACKS, "disk %s: %s", path, strerror(-error));
@@ -397,9 +398,11 @@ int image_convert(struct image_options *options)
 			       .qcow2 = options->qcow2,
 			       .compress = options->compress};
 	char reason[REASON];
+	int error;
 
 	if (options->qcow2.version == 2 && (options->qcow2.zstd || options->qcow2.lazy_refcounts))
 		return complain_with(LODGE_BAD_OPTION, "image convert: --version 2 has neither "
 						       "zstd nor lazy refcounts");
-	return convert(&what, reason, sizeof(reason)) ? bad(reason) : LODGE_OK;
+	error = convert(&what, reason, sizeof(reason));
+	return error ? complain_with(exit_for(error, LODGE_BAD_INPUT), "%s", reason) : LODGE_OK;
 }

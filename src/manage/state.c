@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "manage/control_message.h"
@@ -60,14 +61,31 @@ int state_write(int fd, const struct state *state)
 	return written == (ssize_t)sizeof(text) ? 0 : written < 0 ? -errno : -ENOSPC;
 }
 
+/* A new record has its block before there is anything to note: on a full disk the machine doesn't
+ * start, for nobody could find its process. */
+static int reserve(int fd)
+{
+	const struct state none = {.state = MACHINE_STOPPED};
+	struct stat status;
+
+	if (fstat(fd, &status))
+		return -errno;
+	return status.st_size < STATE_SIZE ? state_write(fd, &none) : 0;
+}
+
 int state_open(const struct store_machine *machine)
 {
 	char path[STORE_PATH];
-	int fd;
+	int fd, error;
 
 	store_path(machine, "state", path);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	error = reserve(fd);
+	if (error)
+		close(fd);
+	return error ? error : fd;
 }
 
 static void take_text(const json_t *record, const char *name, char *text, size_t size)

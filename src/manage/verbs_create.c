@@ -53,8 +53,9 @@ static int find_image(struct create *create)
 		return LODGE_OK;
 	error = image_find(&create->store, text, &create->image, reason, sizeof(reason));
 	if (error)
-		return complain_with(error == -ENOENT ? LODGE_NOT_FOUND : LODGE_BAD_INPUT, "%s: %s",
-				     create->call->verb->name, reason);
+		return complain_with(error == -ENOENT ? LODGE_NOT_FOUND
+						      : exit_for(error, LODGE_BAD_INPUT),
+				     "%s: %s", create->call->verb->name, reason);
 	create->has_image = true;
 	create->has_root = create->image.disk[0];
 	return LODGE_OK;
@@ -87,10 +88,7 @@ static int make_disk(struct create *create)
 	snprintf(path, sizeof(path), "%s/" ROOT_DISK, create->new.folder);
 	error = qcow2_create(path, &options, reason, sizeof(reason));
 	if (error)
-		return fail(create,
-			    error == -ENOSPC || error == -EDQUOT ? LODGE_HOST_LACKS
-								 : LODGE_BAD_INPUT,
-			    reason);
+		return fail(create, exit_for(error, LODGE_BAD_INPUT), reason);
 	return LODGE_OK;
 }
 
