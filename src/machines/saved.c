@@ -107,7 +107,7 @@ static void config_state(struct saved_config *config, struct snapshot *snapshot)
 	count_state(snapshot, &config->disk_count, SAVED_DISKS_MAX, "it has too many disks");
 	for (unsigned i = 0; i < config->disk_count; i++)
 		disk_state(&config->disks[i], snapshot);
-	snapshot_bool(snapshot, &config->network);
+	snapshot_u8(snapshot, &config->network);
 	snapshot_bytes(snapshot, config->mac, sizeof(config->mac));
 	count_state(snapshot, &config->forward_count, SAVED_FORWARDS_MAX, "it has too many ports");
 	for (unsigned i = 0; i < config->forward_count; i++)
@@ -150,6 +150,8 @@ static const char *check_config(const struct saved_config *config)
 		return "its TSC has an impossible frequency";
 	if (!config->kernel[0])
 		return "it has no kernel";
+	if (config->network > SAVED_TAP)
+		return "it is on a network of an unknown kind";
 	if (config->mac[0] & 1)
 		return "its network card has a group's address";
 	for (unsigned i = 0; i < config->disk_count; i++) {
@@ -208,6 +210,13 @@ static int match_disks(const struct saved_config *saved, const struct saved_conf
 	return 0;
 }
 
+static const char *const network_names[] = {
+	[SAVED_NO_NETWORK] = "no network card",
+	[SAVED_USER] = "a card of the user network",
+	[SAVED_LAN] = "a card on a network of machines",
+	[SAVED_TAP] = "a card on a tap",
+};
+
 int saved_config_match(const struct saved_config *saved, const struct saved_config *here,
 		       char *reason)
 {
@@ -221,8 +230,8 @@ int saved_config_match(const struct saved_config *saved, const struct saved_conf
 		format(reason, SAVED_REASON, "its processors are %s, this machine's %s",
 		       saved->cpu_model, here->cpu_model);
 	else if (saved->network != here->network)
-		format(reason, SAVED_REASON, "it has %s network card, this machine %s",
-		       saved->network ? "a" : "no", here->network ? "one" : "none");
+		format(reason, SAVED_REASON, "it has %s, this machine %s",
+		       network_names[saved->network], network_names[here->network]);
 	else if (saved->network && !bytes_equal(saved->mac, here->mac, sizeof(here->mac)))
 		format(reason, SAVED_REASON, "its network card has another address (--mac)");
 	else if (saved->test_devices != here->test_devices)

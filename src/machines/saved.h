@@ -52,6 +52,9 @@ struct saved_disk {
 	struct saved_limits limits;
 };
 
+/* What its network card leads to. */
+enum saved_network { SAVED_NO_NETWORK, SAVED_USER, SAVED_LAN, SAVED_TAP };
+
 struct saved_config {
 	char engine[SAVED_NAME_MAX]; /* that it ran on: for a person only */
 	uint32_t cpus;
@@ -68,7 +71,7 @@ struct saved_config {
 	char append[SAVED_APPEND_MAX];
 	uint32_t disk_count;
 	struct saved_disk disks[SAVED_DISKS_MAX];
-	bool network;
+	uint8_t network; /* enum saved_network */
 	uint8_t mac[6];
 	uint32_t forward_count;
 	char forwards[SAVED_FORWARDS_MAX][SAVED_FORWARD_MAX];

@@ -18,6 +18,7 @@
 
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
+#include "manage/net.h"
 #include "manage/run_state.h"
 
 #define REASON 1024
@@ -127,38 +128,63 @@ int incoming_begin(struct run *run, struct options *options)
 	if (error)
 		return failed(run, error);
 	run->restore.path = options->incoming;
-	return restore_take(run, options);
+	run->options = options;
+	error = restore_take(run, options);
+	return error ? error : restore_check_shares(run);
+}
+
+/* The machine's end of its network, once. */
+static int take_network(struct run *run)
+{
+	struct incoming *incoming = &run->incoming;
+	struct wire *wire = &incoming->wire;
+
+	if (incoming->file_count || !wire->file_count || !net_has_files(run->options))
+		return -EPROTO;
+	memcpy(incoming->files, wire->files, sizeof(incoming->files));
+	incoming->file_count = wire->file_count;
+	wire->file_count = 0;
+	return 0;
 }
 
 int incoming_memory(struct run *run)
 {
 	struct incoming *incoming = &run->incoming;
 	struct wire_message *message = &incoming->message;
+	struct saved_file *file = &run->restore.file;
 	uint64_t left = run->vm.memory.size / SAVED_CHUNK * (WIRE_ROUNDS_MAX + 1);
 	int error;
 
 	if (!incoming->address)
 		return LODGE_OK;
+	incoming->wire.takes_files = incoming->wire.local;
 	error = wire_send(&incoming->wire, WIRE_READY, 0, NULL, 0);
 	while (!error) {
 		error = wire_receive(&incoming->wire, message, WIRE_PATIENCE);
-		if (error || message->type == WIRE_STATE)
+		if (error)
 			break;
-		if (message->type == WIRE_MEMORY && !left--)
+		if (message->type == WIRE_STATE) {
+			error = wire_take_state(message, &file->state, &file->state_length);
+			if (error || !message->argument)
+				break;
+		} else if (file->state)
+			error = -EPROTO; /* only more of it may follow */
+		else if (message->type == WIRE_MEMORY && !left--)
 			error = -EFBIG;
 		else if (message->type == WIRE_MEMORY)
 			error = wire_take_chunk(message, run->vm.memory.base, run->vm.memory.size);
+		else if (message->type == WIRE_NETWORK)
+			error = take_network(run);
 		else
 			error = message->type == WIRE_CANCEL ? -ECANCELED : -EPROTO;
 	}
+	incoming->wire.takes_files = false;
+	wire_close_files(&incoming->wire);
+	if (!error && incoming->wire.local && net_has_files(run->options) && !incoming->file_count)
+		error = -EPROTO;
 	let_signals(false);
 	if (error)
 		return failed(run, error);
-	run->restore.file.state = malloc(message->length + 1);
-	if (!run->restore.file.state)
-		return complain_with(LODGE_HOST_LACKS, "no memory");
-	memcpy(run->restore.file.state, message->payload, message->length);
-	run->restore.file.state_length = message->length;
 	return LODGE_OK;
 }
 
@@ -203,5 +229,7 @@ void incoming_end(struct run *run)
 {
 	if (run->incoming.address && run->incoming.wire.fd >= 0)
 		refuse(&run->incoming, "it can't have this machine: it says there why");
+	while (run->incoming.file_count > 0)
+		close(run->incoming.files[--run->incoming.file_count]);
 	free(run->incoming.message.payload);
 }

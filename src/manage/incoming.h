@@ -13,6 +13,8 @@ struct incoming {
 	const char *address; /* NULL: no machine is to come */
 	struct wire wire;    /* its fd is -1 without a peer */
 	struct wire_message message;
+	int files[WIRE_FILES_MAX]; /* its end of a network, until its port has it */
+	unsigned file_count;
 	unsigned waits;
 	bool paused; /* it stood before, and is to stand */
 };

@@ -273,6 +273,31 @@ static int merge_rate(struct options *options, const struct machine_config *mach
 	return 0;
 }
 
+/* Which network of machines, or which tap: this file says it, but it can't become another kind. */
+static int merge_wire(struct options *options, const struct machine_config *machine, char *reason,
+		      size_t size)
+{
+	const enum options_net kind = options->net;
+	uint8_t mac[6];
+	int error;
+
+	if (kind != NET_LAN && kind != NET_TAP)
+		return 0;
+	memcpy(mac, options->mac, sizeof(mac));
+	options->net = NET_DEFAULT;
+	error = merge_net(options, machine, reason, size);
+	memcpy(options->mac, mac, sizeof(mac));
+	if (!error && options->net != kind) {
+		snprintf(reason, size,
+			 "the machine was saved on a %s, and this file names none: have it do so "
+			 "(net = %s), or lodge start --fresh",
+			 kind == NET_LAN ? "network of machines" : "tap",
+			 kind == NET_LAN ? "NAME" : "tap,...");
+		error = -EINVAL;
+	}
+	return error;
+}
+
 static int merge_saved(struct options *options, const struct machine_config *machine,
 		       const char *path, char *reason, size_t size)
 {
@@ -280,17 +305,20 @@ static int merge_saved(struct options *options, const struct machine_config *mac
 
 	forget_saved(options);
 	error = merge_shares(options, machine, reason, size);
+	if (!error)
+		error = merge_wire(options, machine, reason, size);
 	if (error)
 		return error;
 	error = merge_files(options, machine, path);
 	if (!error)
 		error = merge_text(options, machine);
-	if (!error && options->net == NET_USER)
+	if (!error && (options->net == NET_USER || options->net == NET_LAN))
 		error = merge_ports(options, machine);
 	else if (!error && machine->port_count)
 		host_log(LOG_WARNING,
-			 "%s: line %u: port = %s: the machine was saved without a network card: no "
-			 "port is forwarded until it starts afresh",
+			 "%s: line %u: port = %s: the machine was saved without a network card to "
+			 "which "
+			 "ports lead: none is forwarded until it starts afresh",
 			 path, machine->lines[MACHINE_PORT], machine->ports[0]);
 	if (error) {
 		snprintf(reason, size, "%s",

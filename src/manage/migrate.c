@@ -23,6 +23,7 @@
 #include "lib/bits.h"
 #include "manage/control.h"
 #include "manage/managed.h"
+#include "manage/net.h"
 #include "manage/restore.h"
 #include "manage/run_state.h"
 #include "manage/save.h"
@@ -275,7 +276,9 @@ static int lend(struct run *run, bool away)
 		error = error ? error : one;
 	}
 	vm_lock(&run->vm);
-	for (unsigned i = 0; run->netport && i < run->forward_count; i++) {
+	if (net_has_files(run->options))
+		net_hold(run->netport, away);
+	for (unsigned i = 0; run_is_behind_nat(run) && i < run->forward_count; i++) {
 		if (away)
 			user_forward_remove(run->netport, &run->forwards[i]);
 		else if (user_forward_add(run->netport, &run->forwards[i], reason, sizeof(reason)))
@@ -289,6 +292,7 @@ static int lend(struct run *run, bool away)
 static int send_state(struct run *run)
 {
 	struct migrate *migrate = &run->migrate;
+	int files[NET_FILES_MAX];
 	size_t length = 0;
 	uint8_t *state;
 	int error = save_state(run, &state, &length);
@@ -298,8 +302,11 @@ static int send_state(struct run *run)
 	error = dirty_collect(&run->vm, migrate->bitmap);
 	if (!error)
 		error = send_written(run);
+	if (!error && migrate->wire.local && net_has_files(run->options))
+		error = wire_send_files(&migrate->wire, WIRE_NETWORK, files,
+					net_files(run->netport, files));
 	if (!error)
-		error = wire_send(&migrate->wire, WIRE_STATE, 0, state, length);
+		error = wire_send_state(&migrate->wire, state, length);
 	free(state);
 	return error;
 }
@@ -496,6 +503,14 @@ static int begin(struct run *run, struct control_call *call, int fd)
 	return error;
 }
 
+static int domain_of(int fd)
+{
+	int domain = 0;
+	socklen_t size = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) ? 0 : domain;
+}
+
 static bool is_stream_socket(int fd)
 {
 	struct stat status;
@@ -515,13 +530,17 @@ void migrate_command(struct run *run, struct control_call *call)
 	if (obstacle)
 		control_fail(call, CONTROL_BAD_STATE, "this machine can't be migrated: %s",
 			     obstacle);
-	else if (run->shares.count)
-		control_fail(call, CONTROL_BAD_STATE,
-			     "this machine can't be migrated: it shares folders (-v), which are "
-			     "this process's: lodge save it, and go on there");
 	else if (!is_stream_socket(fd))
 		control_fail(call, CONTROL_BAD_ARGUMENT,
 			     "migrate needs a connected socket, sent along with it");
+	else if (run->shares.count && domain_of(fd) != AF_UNIX)
+		control_fail(call, CONTROL_BAD_STATE,
+			     "this machine can't be migrated so: it shares folders (-v), which are "
+			     "this host's: only to unix:PATH");
+	else if (run->options->net == NET_LAN && domain_of(fd) != AF_UNIX)
+		control_fail(call, CONTROL_BAD_STATE,
+			     "this machine can't be migrated so: it is on a network of machines "
+			     "(lodge net), which is this host's: only to unix:PATH");
 	else if (downtime < 1 || downtime > DOWNTIME_MAX)
 		control_fail(call, CONTROL_BAD_ARGUMENT,
 			     "migrate: downtime must be 1 to %d milliseconds", DOWNTIME_MAX);

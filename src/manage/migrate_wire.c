@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -81,12 +82,22 @@ static int broken(void)
 	return errno == EPIPE ? -ENODATA : errno == ECONNRESET ? -ECONNRESET : -errno;
 }
 
-static int send_all(struct wire *wire, struct iovec *pieces, unsigned count, size_t length)
+/* Descriptors that go or come along with the first byte. */
+union control {
+	struct cmsghdr header;
+	char bytes[CMSG_SPACE(WIRE_FILES_MAX * sizeof(int))];
+};
+
+static int send_all(struct wire *wire, struct iovec *pieces, unsigned count, size_t length,
+		    union control *control)
 {
 	uint64_t until = time_for(length);
 
 	while (count > 0) {
-		struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
+		struct msghdr message = {.msg_iov = pieces,
+					 .msg_iovlen = count,
+					 .msg_control = control,
+					 .msg_controllen = control ? control->header.cmsg_len : 0};
 		ssize_t sent = sendmsg(wire->fd, &message, MSG_NOSIGNAL);
 		int error;
 
@@ -100,6 +111,7 @@ static int send_all(struct wire *wire, struct iovec *pieces, unsigned count, siz
 				return error;
 			continue;
 		}
+		control = NULL;
 		wire->bytes += (uint64_t)sent;
 		for (; count > 0 && (size_t)sent >= pieces->iov_len; pieces++, count--)
 			sent -= (ssize_t)pieces->iov_len;
@@ -111,18 +123,106 @@ static int send_all(struct wire *wire, struct iovec *pieces, unsigned count, siz
 	return 0;
 }
 
+static void make_head(uint8_t head[HEAD_BYTES], enum wire_type type, uint64_t argument,
+		      const void *payload, size_t length)
+{
+	bytes_store32(head, MAGIC);
+	bytes_store32(head + 4, type);
+	bytes_store64(head + 8, argument);
+	bytes_store32(head + 16, (uint32_t)length);
+	bytes_store32(head + 20, checksum_crc32c(checksum_crc32c(0, head, 20), payload, length));
+}
+
 int wire_send(struct wire *wire, enum wire_type type, uint64_t argument, const void *payload,
 	      size_t length)
 {
 	uint8_t head[HEAD_BYTES];
 	struct iovec pieces[2] = {{head, HEAD_BYTES}, {(void *)(uintptr_t)payload, length}};
 
-	bytes_store32(head, MAGIC);
-	bytes_store32(head + 4, type);
-	bytes_store64(head + 8, argument);
-	bytes_store32(head + 16, (uint32_t)length);
-	bytes_store32(head + 20, checksum_crc32c(checksum_crc32c(0, head, 20), payload, length));
-	return send_all(wire, pieces, length ? 2 : 1, HEAD_BYTES + length);
+	make_head(head, type, argument, payload, length);
+	return send_all(wire, pieces, length ? 2 : 1, HEAD_BYTES + length, NULL);
+}
+
+int wire_send_files(struct wire *wire, enum wire_type type, const int *files, unsigned count)
+{
+	uint8_t head[HEAD_BYTES];
+	struct iovec piece = {head, HEAD_BYTES};
+	union control control = {.header = {.cmsg_level = SOL_SOCKET,
+					    .cmsg_type = SCM_RIGHTS,
+					    .cmsg_len = CMSG_LEN(count * sizeof(int))}};
+
+	memcpy(CMSG_DATA(&control.header), files, count * sizeof(int));
+	make_head(head, type, 0, NULL, 0);
+	return send_all(wire, &piece, 1, HEAD_BYTES, &control);
+}
+
+int wire_send_state(struct wire *wire, const uint8_t *state, size_t length)
+{
+	int error = 0;
+
+	do {
+		size_t part = length < WIRE_PAYLOAD_MAX ? length : WIRE_PAYLOAD_MAX;
+
+		length -= part;
+		error = wire_send(wire, WIRE_STATE, length, state, part);
+		state += part;
+	} while (!error && length > 0);
+	return error;
+}
+
+int wire_take_state(const struct wire_message *message, uint8_t **state, size_t *length)
+{
+	uint64_t room = SAVED_STATE_MAX - *length;
+	uint8_t *larger;
+
+	if (message->length > room || message->argument > room - message->length ||
+	    (message->argument && message->length != WIRE_PAYLOAD_MAX))
+		return -EPROTO;
+	larger = realloc(*state, *length + message->length + 1);
+	if (!larger)
+		return -ENOMEM;
+	memcpy(larger + *length, message->payload, message->length);
+	*state = larger;
+	*length += message->length;
+	return 0;
+}
+
+void wire_close_files(struct wire *wire)
+{
+	while (wire->file_count > 0)
+		close(wire->files[--wire->file_count]);
+}
+
+/* There are never more than fit: the kernel closes what doesn't. */
+static void keep_files(struct wire *wire, struct msghdr *message)
+{
+	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
+	     header = CMSG_NXTHDR(message, header)) {
+		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+			continue;
+		wire_close_files(wire);
+		wire->file_count =
+			(unsigned)((header->cmsg_len - CMSG_LEN(0)) / sizeof(wire->files[0]));
+		memcpy(wire->files, CMSG_DATA(header), wire->file_count * sizeof(int));
+	}
+}
+
+static ssize_t receive_some(struct wire *wire, uint8_t *bytes, size_t length)
+{
+	union control control;
+	struct iovec piece = {bytes, length};
+	struct msghdr message = {.msg_iov = &piece,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	ssize_t got;
+
+	if (!wire->takes_files)
+		return recv(wire->fd, bytes, length, 0);
+	got = recvmsg(wire->fd, &message, MSG_CMSG_CLOEXEC);
+	if (got > 0)
+		keep_files(wire, &message);
+	return got;
 }
 
 static int receive_all(struct wire *wire, uint8_t *bytes, size_t length, int timeout)
@@ -131,7 +231,7 @@ static int receive_all(struct wire *wire, uint8_t *bytes, size_t length, int tim
 	size_t all = length;
 
 	while (length > 0) {
-		ssize_t got = recv(wire->fd, bytes, length, 0);
+		ssize_t got = receive_some(wire, bytes, length);
 		int error;
 
 		if (got < 0 && errno == EINTR)

@@ -28,12 +28,18 @@ enum wire_type {
 	WIRE_READY = 2,	  /* < memory may come */
 	WIRE_REFUSE = 3,  /* < payload: why, a line; the connection ends */
 	WIRE_MEMORY = 4,  /* > argument: offset of a chunk; payload: see wire_send_chunk */
-	WIRE_STATE = 5,	  /* > payload: clock, vcpus, devices; the machine stands */
+	WIRE_STATE = 5,	  /* > payload: clock, vcpus, devices, or a part of that; argument: the
+			   * bytes of it that follow in further ones; the machine stands */
 	WIRE_LOADED = 6,  /* < the new process has all it needs */
 	WIRE_GO = 7,	  /* > the machine is the new process's */
 	WIRE_RUNNING = 8, /* < it has it */
 	WIRE_CANCEL = 9,  /* > the machine stays; the connection ends */
+	/* > over a Unix socket, before the state: with it come the descriptors of the machine's end
+	 * of a network of machines, or of a tap (SCM_RIGHTS) */
+	WIRE_NETWORK = 10,
 };
+
+#define WIRE_FILES_MAX 2
 
 #define WIRE_PAYLOAD_MAX SAVED_STATE_USUAL
 
@@ -43,6 +49,9 @@ struct wire {
 	const atomic_bool *cancel; /* NULL: nobody can; looked at while waiting */
 	uint64_t bytes;		   /* sent */
 	uint64_t deadline;	   /* host_now() time when all of it is too late; 0: never */
+	bool takes_files;	   /* else descriptors that come are never made */
+	int files[WIRE_FILES_MAX]; /* that have come, to be taken from here */
+	unsigned file_count;
 };
 
 struct wire_message {
@@ -61,7 +70,19 @@ int wire_init(struct wire *wire, int fd, const atomic_bool *cancel);
  */
 int wire_send(struct wire *wire, enum wire_type type, uint64_t argument, const void *payload,
 	      size_t length);
+int wire_send_files(struct wire *wire, enum wire_type type, const int *files, unsigned count);
 int wire_receive(struct wire *wire, struct wire_message *message, int timeout);
+
+/* In as many messages as it takes. */
+int wire_send_state(struct wire *wire, const uint8_t *state, size_t length);
+
+/* Appends a WIRE_STATE message's payload to *state, which it allocates anew. 0 with *length of what
+ * has come; -EPROTO: there would be more than SAVED_STATE_MAX, or it is less than a message holds
+ * and not the last; -ENOMEM. */
+int wire_take_state(const struct wire_message *message, uint8_t **state, size_t *length);
+
+/* Closes descriptors that have come and were not taken. */
+void wire_close_files(struct wire *wire);
 
 /* Sends the pages of a mask in a chunk of memory as they are now; zero ones cost nothing. */
 int wire_send_chunk(struct wire *wire, uint64_t offset, const uint8_t *chunk, uint16_t pages);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/host.h"
@@ -99,6 +100,50 @@ int net_open(struct vm *vm, const struct options *options, struct netport **port
 		snprintf(reason, size, "network %s: %s", options->network.name, strerror(-error));
 	}
 	return error;
+}
+
+static bool is_frame_socket(int file)
+{
+	int domain = 0, type = 0;
+	socklen_t size = sizeof(int);
+
+	return !getsockopt(file, SOL_SOCKET, SO_DOMAIN, &domain, &size) && domain == AF_UNIX &&
+	       !getsockopt(file, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_SEQPACKET;
+}
+
+int net_adopt(struct vm *vm, const struct options *options, const int *files, unsigned count,
+	      struct netport **port, char *reason, size_t size)
+{
+	const struct wire_sockets sockets = {files[0], files[1]};
+	char name[TAP_NAME];
+	int error = -EINVAL;
+
+	if (options->net == NET_TAP && count == 1 && !tap_name(files[0], name))
+		error = wire_open_tap(vm, files[0], tap_mtu(name), options->mac, port);
+	else if (options->net == NET_LAN && count == 2 && is_frame_socket(files[0]) &&
+		 is_frame_socket(files[1]))
+		error = wire_open(vm, &sockets, options->mac, port);
+	if (!error)
+		return 0;
+	for (unsigned i = 0; i < count; i++)
+		close(files[i]);
+	snprintf(reason, size, "the machine's end of its network has not come with it");
+	return error;
+}
+
+bool net_has_files(const struct options *options)
+{
+	return options->net == NET_LAN || options->net == NET_TAP;
+}
+
+unsigned net_files(const struct netport *port, int files[NET_FILES_MAX])
+{
+	return wire_files(port, files);
+}
+
+void net_hold(struct netport *port, bool held)
+{
+	wire_hold(port, held);
 }
 
 int net_forward_add(const struct options *options, struct netport *port,

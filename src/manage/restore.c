@@ -31,9 +31,48 @@ static const char *const fixed[] = {
 	"--machine",	  "--append",	"--cpus",    "--memory",     "--cpu-model", "--user",
 	"--test-devices", "--hostname", "--ssh-key", "--cloud-init", NULL};
 
-/* Its network card comes with it, and how fast that may be is said here. */
-static int check_network(const struct options *options, const struct saved_config *config)
+static const enum options_net networks[] = {[SAVED_NO_NETWORK] = NET_NONE,
+					    [SAVED_USER] = NET_USER,
+					    [SAVED_LAN] = NET_LAN,
+					    [SAVED_TAP] = NET_TAP};
+
+/* Its end of a network of machines, or of a tap, comes as a descriptor. */
+static bool brings_network(const struct run *run)
 {
+	return run->incoming.address && run->incoming.wire.local &&
+	       run->restore.config->network >= SAVED_LAN;
+}
+
+/* Which network of machines it is on, or which tap, is never a file's word: a person says it, or
+ * machine.conf. */
+static int check_wire(const struct run *run, const struct options *options)
+{
+	const bool lan = run->restore.config->network == SAVED_LAN;
+
+	if (brings_network(run) && options_given(options, "--net"))
+		return complain_with(LODGE_BAD_OPTION,
+				     "--net: comes with the machine: leave it out");
+	if (brings_network(run) && options->forward_count)
+		return complain_with(LODGE_BAD_OPTION,
+				     "-p: ports come with the machine: lodge port add more of "
+				     "them when it is here");
+	if (brings_network(run) || options->managed ||
+	    options->net == networks[run->restore.config->network])
+		return LODGE_OK;
+	return complain_with(LODGE_BAD_OPTION,
+			     "--%s %s: the machine is on a %s: say which here: %s",
+			     option_name(run), run->restore.path,
+			     lan ? "network of machines (lodge net)" : "tap",
+			     lan ? "--net NAME" : "--net tap,...");
+}
+
+/* Its network card comes with it, and how fast that may be is said here. */
+static int check_network(const struct run *run, const struct options *options)
+{
+	const struct saved_config *config = run->restore.config;
+
+	if (config->network >= SAVED_LAN)
+		return check_wire(run, options);
 	if (!options_given(options, "--net") || (options->net == NET_USER && config->network))
 		return LODGE_OK;
 	return complain_with(LODGE_BAD_OPTION,
@@ -90,11 +129,11 @@ static void take_network(const struct run *run, struct options *options, bool tr
 
 	if (!options_given(options, "--net"))
 		options->network.rate = config->rate;
-	options->net = config->network ? NET_USER : NET_NONE;
+	options->net = networks[config->network];
 	memcpy(options->mac, config->mac, sizeof(options->mac));
 	if (options->forward_count || options->managed)
 		return;
-	if (!trusted && config->forward_count) {
+	if (!trusted && config->forward_count && !brings_network(run)) {
 		complain("--%s %s: ports of this host are not forwarded to it, as they were where "
 			 "it comes from (%s%s): say -p",
 			 option_name(run), run->restore.path, config->forwards[0],
@@ -172,7 +211,7 @@ int restore_take(struct run *run, struct options *options)
 	int status = check_options(options);
 
 	if (!status)
-		status = check_network(options, run->restore.config);
+		status = check_network(run, options);
 	if (!status && !trusted)
 		status = check_named(run, options);
 	return status ? status : take_options(run, options, trusted);
@@ -479,7 +518,10 @@ int describe_machine(struct run *run)
 	config->disk_count = disk_files(run);
 	for (unsigned i = 0; i < config->disk_count; i++)
 		describe_disk(run, i, &config->disks[i]);
-	config->network = run->netport != NULL;
+	if (run->netport)
+		config->network = run->options->net == NET_LAN	 ? SAVED_LAN
+				  : run->options->net == NET_TAP ? SAVED_TAP
+								 : SAVED_USER;
 	if (run->netport)
 		memcpy(config->mac, run->netport->mac, sizeof(config->mac));
 	config->test_devices = run->options->test_devices;

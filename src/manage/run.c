@@ -221,10 +221,18 @@ static int make_vm(struct run *run)
 /* A network between machines, or a tap. */
 static int open_lan(struct run *run)
 {
+	const unsigned adopted = run->incoming.file_count;
 	char reason[REASON];
-	int error = net_open(&run->vm, run->options, &run->netport, reason, sizeof(reason));
+	int error;
 
-	for (unsigned i = 0; !error && i < run->options->forward_count; i++)
+	if (adopted)
+		error = net_adopt(&run->vm, run->options, run->incoming.files, adopted,
+				  &run->netport, reason, sizeof(reason));
+	else
+		error = net_open(&run->vm, run->options, &run->netport, reason, sizeof(reason));
+	run->incoming.file_count = 0;
+	/* Its ports have come with it. */
+	for (unsigned i = 0; !error && !adopted && i < run->options->forward_count; i++)
 		error = net_forward_add(run->options, run->netport, &run->forwards[i], reason,
 					sizeof(reason));
 	if (error)

@@ -38,10 +38,6 @@ const char *save_obstacle(const struct run *run)
 		return "it runs a COMMAND, whose other end is this process";
 	if (run->options->image)
 		return "it is a throw-away machine (lodge run IMAGE), whose disk has no name";
-	if (run->options->net == NET_LAN)
-		return "it is on a network of machines (lodge net), which its file could not name";
-	if (run->options->net == NET_TAP)
-		return "it is on a tap (--net tap), which its file could not name";
 	if (run->description->disk_count != run->disk_count)
 		return "its seed (--hostname and the like) is a disk without a file";
 	return NULL;

@@ -183,13 +183,21 @@ void lan_output(struct lan *lan, unsigned port, const void *frame, size_t length
 }
 
 /* To all; what is for one station that isn't known, to those that may have it behind them. */
+/* The gateway (libslirp) takes every frame that it gets, and would answer a segment for a machine
+ * that is away with a reset in its name. Its addresses are 52:55 and 52:56 and what follows. */
+static bool is_gateways(const uint8_t *mac)
+{
+	return (mac[0] & 1) || (mac[0] == 0x52 && (mac[1] == 0x55 || mac[1] == 0x56));
+}
+
 static void flood(struct lan *lan, unsigned from, uint16_t vlan, const uint8_t *frame,
 		  size_t length)
 {
 	bool to_all = frame[0] & 1;
 
 	for (unsigned i = 0; i < LAN_PORTS_MAX; i++)
-		if (i != from && (to_all || !is_machine(&lan->ports[i])))
+		if (i != from && (to_all || !is_machine(&lan->ports[i])) &&
+		    (!lan->ports[i].gateway || is_gateways(frame)))
 			output(lan, i, vlan, frame, length);
 }
 

@@ -202,6 +202,19 @@ int tap_open(const struct tap_config *config, char *name, char *reason, size_t s
 	return opening.file;
 }
 
+int tap_name(int file, char *name)
+{
+	struct ifreq request = {.ifr_flags = 0};
+	int header = 0;
+
+	if (ioctl(file, TUNGETIFF, &request) || !(request.ifr_flags & IFF_TAP) ||
+	    !(request.ifr_flags & IFF_NO_PI) || !(request.ifr_flags & IFF_VNET_HDR) ||
+	    ioctl(file, TUNGETVNETHDRSZ, &header) || header != HEADER)
+		return -EINVAL;
+	snprintf(name, TAP_NAME, "%s", request.ifr_name);
+	return 0;
+}
+
 unsigned tap_mtu(const char *name)
 {
 	struct ifreq request = {.ifr_mtu = 0};

@@ -26,6 +26,9 @@ struct tap_config {
  */
 int tap_open(const struct tap_config *config, char *name, char *reason, size_t size);
 
+/* The name of the tap that is open there as tap_open opens it. 0, or -EINVAL: it is none. */
+int tap_name(int file, char *name);
+
 /* Its MTU. */
 unsigned tap_mtu(const char *name);
 

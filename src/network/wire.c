@@ -38,7 +38,7 @@ struct wire {
 	struct vm *vm;
 	int file, ports, wake; /* ports: -1 if it is a tap */
 	pthread_t thread;
-	bool threaded, ending, blocked, complained;
+	bool threaded, ending, blocked, held, complained;
 	bool joined; /* the tap has been told that the guest takes joined segments */
 	uint8_t frame[FRAME_MAX];
 	size_t length; /* of the frame that the guest had no room for; 0: none */
@@ -132,6 +132,23 @@ static void wake(struct wire *wire)
 		host_log(LOG_WARNING, "network: can't wake its thread: %s", strerror(errno));
 }
 
+unsigned wire_files(const struct netport *port, int files[2])
+{
+	const struct wire *wire = container_of(port, struct wire, port);
+
+	files[0] = wire->file;
+	files[1] = wire->ports;
+	return wire->ports < 0 ? 1 : 2;
+}
+
+void wire_hold(struct netport *port, bool held)
+{
+	struct wire *wire = container_of(port, struct wire, port);
+
+	wire->held = held;
+	wake(wire);
+}
+
 /* Gives the guest what is there, as long as it has room. False: the switch is gone. */
 static bool take_frames(struct wire *wire)
 {
@@ -165,14 +182,14 @@ static void *work(void *argument)
 	while (!wire->ending) {
 		struct pollfd waits[2] = {{.fd = wire->wake, .events = POLLIN},
 					  {.fd = wire->file, .events = POLLIN}};
-		const nfds_t waiting = there && !wire->blocked ? 2 : 1;
+		const nfds_t waiting = there && !wire->blocked && !wire->held ? 2 : 1;
 
 		vm_unlock(wire->vm);
 		poll(waits, waiting, -1);
 		vm_lock(wire->vm);
 		if (waits[0].revents & POLLIN && read(wire->wake, &count, sizeof(count)) < 0)
 			continue;
-		if (there && !wire->ending)
+		if (there && !wire->ending && !wire->held)
 			there = take_frames(wire);
 		if (!there && !wire->complained) {
 			host_log(LOG_WARNING, "network: the other end is gone: the cable is out");

@@ -67,6 +67,12 @@ int wire_open(struct vm *vm, const struct wire_sockets *sockets, const uint8_t *
 /* The same of a tap. */
 int wire_open_tap(struct vm *vm, int file, unsigned mtu, const uint8_t *mac, struct netport **port);
 
+/* The port's descriptors, in the order of wire_open and wire_open_tap: how many. They stay its. */
+unsigned wire_files(const struct netport *port, int files[2]);
+
+/* While it is held the port reads no frames: another process is to have them. Vm's lock held. */
+void wire_hold(struct netport *port, bool held);
+
 /* Has the switch forward a port to the machine, or end that. 0, or a negative errno with one line
  * in reason. Waits for the switch, some seconds at most. */
 int wire_forward(struct netport *port, const struct user_forward *forward, bool remove,

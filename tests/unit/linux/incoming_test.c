@@ -16,6 +16,7 @@
 static struct run *run;
 static struct wire old;
 static struct wire_message message;
+static struct options options;
 
 static void begin(void)
 {
@@ -24,6 +25,8 @@ static void begin(void)
 	run = calloc(1, sizeof(*run));
 	REQUIRE(run && socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
 	run->incoming.address = "unix:/here";
+	options.net = NET_NONE;
+	run->options = &options;
 	run->incoming.message.payload = malloc(WIRE_PAYLOAD_MAX);
 	message.payload = malloc(WIRE_PAYLOAD_MAX);
 	REQUIRE(wire_init(&run->incoming.wire, ends[0], NULL) == 0);
@@ -126,6 +129,52 @@ TEST(memory_and_state_come)
 	EXPECT_EQ(run->vm.memory.base[0x22000], 0);
 	EXPECT_EQ(run->restore.file.state_length, 5);
 	hear(WIRE_READY);
+	free(run->restore.file.state);
+	vm_destroy(&run->vm);
+	end();
+}
+
+/* One on a network of machines brings its end of it, once; others bring none. */
+TEST(an_end_of_a_network_comes_where_there_is_to_be_one)
+{
+	static const int expected[4] = {LODGE_OK, LODGE_BAD_INPUT, LODGE_BAD_INPUT,
+					LODGE_BAD_INPUT};
+	int ends[2];
+
+	for (unsigned i = 0; i < 4; i++) {
+		REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0);
+		fill();
+		options.net = i == 1 ? NET_NONE : NET_LAN;
+		for (unsigned time = 0; time < (i == 2 ? 2 : i == 3 ? 0 : 1); time++)
+			REQUIRE(wire_send_files(&old, WIRE_NETWORK, ends, 2) == 0);
+		REQUIRE(wire_send(&old, WIRE_STATE, 0, "state", 5) == 0);
+		EXPECT_EQ(incoming_memory(run), expected[i]);
+		if (i == 0)
+			EXPECT_EQ(run->incoming.file_count, 2);
+		free(run->restore.file.state);
+		vm_destroy(&run->vm);
+		end();
+		/* Nothing is left over. */
+		close(ends[1]);
+		EXPECT_EQ(recv(ends[0], &i, 1, MSG_DONTWAIT | MSG_PEEK), 0);
+		close(ends[0]);
+	}
+}
+
+TEST(only_more_of_a_state_follows_it)
+{
+	static uint8_t part[WIRE_PAYLOAD_MAX];
+	pid_t peer;
+
+	fill();
+	peer = fork();
+	if (peer == 0) {
+		if (wire_send(&old, WIRE_STATE, 5, part, sizeof(part)) == 0)
+			wire_send_chunk(&old, 0, part, 1);
+		_exit(0);
+	}
+	EXPECT_EQ(incoming_memory(run), LODGE_BAD_INPUT);
+	waitpid(peer, NULL, 0);
 	free(run->restore.file.state);
 	vm_destroy(&run->vm);
 	end();

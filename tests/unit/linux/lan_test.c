@@ -98,6 +98,30 @@ TEST(frames_go_to_whom_they_are_for)
 	EXPECT_EQ(stations[1].count, 0);
 }
 
+/* It would answer in the name of the machine that is away. */
+TEST(the_gateway_gets_no_frame_for_a_machine_that_is_away)
+{
+	static const uint8_t own[6] = {0x52, 0x55, 10, 0, 2, 2};
+	struct lan_port port;
+	uint8_t frame[60] = {0};
+
+	start();
+	port = a_port(3, "");
+	port.gateway = true;
+	stations[3].port = lan_add(&lan, &port, now);
+	REQUIRE(stations[3].port >= 0);
+	lan_remove(&lan, (unsigned)stations[1].port);
+	send_frame(0, 1, 0x1234, "gone", 4);
+	EXPECT_EQ(stations[3].count, 0);
+	send_frame(0, 0xff, 0x1234, "all", 3);
+	EXPECT_EQ(stations[3].count, 1);
+	memcpy(frame, own, 6);
+	memcpy(frame + 6, a_port(0, "").mac, 6);
+	frame[12] = 0x12;
+	lan_input(&lan, (unsigned)stations[0].port, frame, sizeof(frame), now);
+	EXPECT_EQ(stations[3].count, 2);
+}
+
 TEST(nobody_sends_as_another)
 {
 	uint8_t frame[20] = {0x52, 0x54, 0, 0, 0, 2, 0x52, 0x54, 0, 0, 0, 1, 0x12, 0x34};

@@ -185,6 +185,90 @@ TEST(hostile_chunks_are_refused)
 	EXPECT_EQ(wire_take_chunk(&message, ram, sizeof(ram)), -EPROTO);
 }
 
+TEST(a_state_comes_in_as_many_messages_as_it_takes)
+{
+	const size_t all = WIRE_PAYLOAD_MAX + 3;
+	uint8_t *sent = malloc(all), *state = NULL;
+	size_t length = 0;
+	pid_t peer;
+
+	REQUIRE(sent);
+	for (size_t i = 0; i < all; i++)
+		sent[i] = (uint8_t)(i * 7);
+	connect_wires();
+	peer = fork();
+	if (peer == 0)
+		_exit(wire_send_state(&left, sent, all) != 0);
+	REQUIRE(wire_receive(&right, &message, 1000) == 0);
+	EXPECT_EQ(message.argument, 3);
+	REQUIRE(wire_take_state(&message, &state, &length) == 0);
+	REQUIRE(wire_receive(&right, &message, 1000) == 0);
+	EXPECT_EQ(message.argument, 0);
+	REQUIRE(wire_take_state(&message, &state, &length) == 0);
+	REQUIRE(length == all);
+	EXPECT(!memcmp(state, sent, all));
+	waitpid(peer, NULL, 0);
+	free(sent);
+	free(state);
+}
+
+TEST(hostile_states_are_refused)
+{
+	uint8_t *state = NULL;
+	size_t length = 0;
+
+	connect_wires();
+	message.type = WIRE_STATE;
+	message.length = WIRE_PAYLOAD_MAX;
+	message.argument = UINT64_MAX;
+	EXPECT_EQ(wire_take_state(&message, &state, &length), -EPROTO);
+	message.argument = SAVED_STATE_MAX - WIRE_PAYLOAD_MAX + 1;
+	EXPECT_EQ(wire_take_state(&message, &state, &length), -EPROTO);
+	/* In more parts than it takes. */
+	message.length = WIRE_PAYLOAD_MAX - 1;
+	message.argument = 1;
+	EXPECT_EQ(wire_take_state(&message, &state, &length), -EPROTO);
+	message.length = 0;
+	EXPECT_EQ(wire_take_state(&message, &state, &length), -EPROTO);
+	length = SAVED_STATE_MAX;
+	message.length = 1;
+	message.argument = 0;
+	EXPECT_EQ(wire_take_state(&message, &state, &length), -EPROTO);
+	EXPECT(!state);
+}
+
+TEST(descriptors_come_along_where_they_are_wanted)
+{
+	int pipes[2][2], files[2];
+	char letter;
+
+	connect_wires();
+	REQUIRE(pipe(pipes[0]) == 0 && pipe(pipes[1]) == 0);
+	files[0] = pipes[0][1];
+	files[1] = pipes[1][1];
+	REQUIRE(wire_send_files(&left, WIRE_NETWORK, files, 2) == 0);
+	REQUIRE(wire_send_files(&left, WIRE_NETWORK, files, 1) == 0);
+	REQUIRE(wire_receive(&right, &message, 1000) == 0);
+	EXPECT_EQ(message.type, WIRE_NETWORK);
+	EXPECT_EQ(right.file_count, 0); /* not asked for */
+	right.takes_files = true;
+	REQUIRE(wire_receive(&right, &message, 1000) == 0);
+	REQUIRE(right.file_count == 1);
+	REQUIRE(write(right.files[0], "x", 1) == 1 && read(pipes[0][0], &letter, 1) == 1);
+	/* The newest are kept, the others closed. */
+	REQUIRE(wire_send_files(&left, WIRE_NETWORK, files, 2) == 0);
+	REQUIRE(wire_send_files(&left, WIRE_NETWORK, files + 1, 1) == 0);
+	REQUIRE(wire_receive(&right, &message, 1000) == 0);
+	EXPECT_EQ(right.file_count, 2);
+	REQUIRE(wire_receive(&right, &message, 1000) == 0);
+	EXPECT_EQ(right.file_count, 1);
+	wire_close_files(&right);
+	close(files[0]);
+	close(files[1]);
+	EXPECT_EQ(read(pipes[0][0], &letter, 1), 0);
+	EXPECT_EQ(read(pipes[1][0], &letter, 1), 0);
+}
+
 TEST(addresses_that_make_no_sense_are_named)
 {
 	char reason[512];

@@ -178,6 +178,46 @@ TEST(another_network_than_it_had_is_refused)
 	end();
 }
 
+/* It says on what kind of network it is, and a person on which. */
+TEST(a_network_of_machines_is_named_again)
+{
+	static const uint8_t kinds[2] = {SAVED_LAN, SAVED_TAP};
+	static const char *const words[2] = {"--net=blue", "--net=tap"};
+
+	for (unsigned i = 0; i < 2; i++) {
+		begin();
+		seal_make(run->restore.config);
+		run->restore.config->network = kinds[i];
+		run->restore.config->forward_count = 0;
+		EXPECT_EQ(take(), LODGE_BAD_OPTION);
+		parse(words[!i], NULL, NULL);
+		EXPECT_EQ(take(), LODGE_BAD_OPTION);
+		parse("--net=user", NULL, NULL);
+		EXPECT_EQ(take(), LODGE_BAD_OPTION);
+		parse(words[i], NULL, NULL);
+		EXPECT_EQ(take(), LODGE_OK);
+		EXPECT_EQ(options.net, i ? NET_TAP : NET_LAN);
+		end();
+	}
+}
+
+/* Unless it comes with the machine. */
+TEST(a_network_that_comes_along_is_not_named)
+{
+	begin();
+	seal_make(run->restore.config);
+	run->restore.config->network = SAVED_LAN;
+	run->incoming.address = "unix:/here";
+	run->incoming.wire.local = true;
+	parse("--net=blue", NULL, NULL);
+	EXPECT_EQ(take(), LODGE_BAD_OPTION);
+	parse(NULL, NULL, NULL);
+	EXPECT_EQ(take(), LODGE_OK);
+	EXPECT_EQ(options.net, NET_LAN);
+	EXPECT_EQ(options.forward_count, 1);
+	end();
+}
+
 /* The TSC */
 
 static uint64_t wanted;
