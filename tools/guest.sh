@@ -45,9 +45,9 @@ add_module() {
 	[ ! -e "$file" ] && [ ! -e "$file.part" ] && [ -z "${4-}" -o ! -e "${4-}/${file##*/}" ] || return 0
 	# Compressed, it would need its unpacker before there is a system.
 	case $path in
-	*.xz) xz -dc <"$path" >"$file.part" ;;
-	*.zst) zstd -qdc <"$path" >"$file.part" ;;
-	*.gz) gzip -dc <"$path" >"$file.part" ;;
+	*.xz) xz -dc <"$path" >"$file.part" || fail "xz can't unpack the module $1" ;;
+	*.zst) zstd -qdc <"$path" >"$file.part" || fail "zstd can't unpack the module $1" ;;
+	*.gz) gzip -dc <"$path" >"$file.part" || fail "gzip can't unpack the module $1" ;;
 	*) cp "$path" "$file.part" ;;
 	esac
 	for name in $(tr '\0' '\n' <"$file.part" | sed -n 's/^depends=//p' | tr ',' ' '); do

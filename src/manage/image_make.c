@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The work is that of other programs (mmdebstrap, mke2fs, debugfs, cpio), which a shell script
- * joins (tools/build-image, tools/import-image). Here are what it is to make, where, what it says
- * meanwhile, and that nothing half made is left, whatever ends us.
+ * The work is that of other programs (mmdebstrap, mke2fs, debugfs, grub-fstest, cpio), which a
+ * shell script joins (tools/build-image, tools/import-image). Here are what it is to make, where,
+ * what it says meanwhile, and that nothing half made is left, whatever ends us.
  */
 #include "manage/image_make.h"
 
