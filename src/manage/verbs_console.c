@@ -202,6 +202,11 @@ static bool show(struct plain *plain, const char *bytes, size_t length)
 	return true;
 }
 
+static int output_lost(void)
+{
+	return complain_with(LODGE_HOST_LACKS, "standard output can't be written");
+}
+
 /* What of the file is behind `from`, to standard output; how much. */
 static off_t copy_from(struct plain *plain, int fd, off_t from)
 {
@@ -216,8 +221,9 @@ static off_t copy_from(struct plain *plain, int fd, off_t from)
 	return from;
 }
 
-/* Until the machine has ended and all is written; for ever if it is started anew, as tail -f. */
-static void follow(const struct store_machine *machine, struct plain *plain, int fd, off_t at)
+/* Until the machine has ended and all is written; for ever if it is started anew, as tail -f.
+ * False: the output is lost. */
+static bool follow(const struct store_machine *machine, struct plain *plain, int fd, off_t at)
 {
 	int notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	char path[STORE_PATH], events[4096];
@@ -240,6 +246,7 @@ static void follow(const struct store_machine *machine, struct plain *plain, int
 	}
 	if (notify >= 0)
 		close(notify);
+	return at >= 0;
 }
 
 static int show_console(struct verb_call *call, const struct store_machine *machine, unsigned lines)
@@ -257,15 +264,15 @@ static int show_console(struct verb_call *call, const struct store_machine *mach
 	from = lines ? verb_last_lines(text, size, lines) : text;
 	good = show(&plain, from, (size_t)(text + size - from));
 	free(text);
-	if (!good || !verb_given(call, "--follow"))
-		return LODGE_OK;
-	store_path(machine, "console.log", path);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0) {
-		follow(machine, &plain, fd, (off_t)here);
-		close(fd);
+	if (good && verb_given(call, "--follow")) {
+		store_path(machine, "console.log", path);
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd >= 0) {
+			good = follow(machine, &plain, fd, (off_t)here);
+			close(fd);
+		}
 	}
-	return LODGE_OK;
+	return good ? LODGE_OK : output_lost();
 }
 
 static int show_process(const struct store_machine *machine, unsigned lines)
@@ -274,6 +281,7 @@ static int show_process(const struct store_machine *machine, unsigned lines)
 	struct plain plain = {0};
 	const char *from;
 	size_t size;
+	bool good;
 	int error;
 
 	store_path(machine, "lodge.log", path);
@@ -283,9 +291,9 @@ static int show_process(const struct store_machine *machine, unsigned lines)
 	if (error)
 		return complain_with(LODGE_HOST_LACKS, "%s: %s", path, strerror(-error));
 	from = lines ? verb_last_lines(text, size, lines) : text;
-	show(&plain, from, (size_t)(text + size - from));
+	good = show(&plain, from, (size_t)(text + size - from));
 	free(text);
-	return LODGE_OK;
+	return good ? LODGE_OK : output_lost();
 }
 
 static int show_log(struct verb_call *call, const struct store_machine *machine)
