@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# evil.pl WAY SOCKET : a process at SOCKET to which a machine is to move, and that does it wrong (docs/migration.md has
+# peers.pl WAY SOCKET : a process at SOCKET to which a machine is to move, and that does it wrong (docs/migration.md has
 # the protocol). It ends when the other side has hung up.
 use strict;
 use IO::Socket::UNIX;
