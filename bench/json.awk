@@ -42,7 +42,7 @@ function json_row(section, name,    all) {
 	ratios(section, name, all)
 	printf "     \"ratio\": %s, \"least\": %s, \"greatest\": %s, \"pairs\": %d, \"steady\": %s, \"ratios\": %s,\n",
 		number_or_null(ratio_middle), number_or_null(ratio_low), number_or_null(ratio_high),
-		ratio_count, (all ? "false" : "true"), json_ratios() >json
+		(ratio_count ? ratio_count : pairs(section, name, all)), (all ? "false" : "true"), json_ratios() >json
 	printf "     \"floor\": %s}", json_floor(floor_index[section, name]) >json
 	json_comma = ","
 }

@@ -71,10 +71,19 @@ function ratios(section, name, all,    round, lodge, qemu) {
 	ratio_high = ratio_list[ratio_count]
 }
 
-# Did no pair hold in which this was measured? Then all are shown, marked: better than nothing, but no
-# measurement.
+# How many pairs count in which this was measured of Lodge.
+function pairs(section, name, all,    round, count) {
+	for (round = 1; round <= rounds[section]; round++)
+		count += counts(section, round, all) && (section, name, round, "lodge") in value
+	return count + 0
+}
+
+# Did no pair hold in which this was measured (of both, but where it is Lodge's alone)? Then all are shown, marked:
+# better than nothing, but no measurement.
 function doubted(section, name) {
 	ratios(section, name, 0)
+	if (middle(section, name, "qemu", 1) == "")
+		return pairs(section, name, 0) == 0
 	return ratio_count == 0
 }
 

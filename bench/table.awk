@@ -19,7 +19,7 @@ function row(section, name,    all, lodge, qemu, native, slow_qemu, slow_lodge) 
 		printf "%8.2f  %6.2f .. %-6.2f", ratio_middle, ratio_low, ratio_high
 	else
 		printf "%8s  %16s", "-", ""
-	printf "%3d%s", ratio_count, all ? "?" : " "
+	printf "%3d%s", ratio_count ? ratio_count : pairs(section, name, all), all ? "?" : " "
 	if (native > 0)
 		printf "  %7.2f %7.2f", slow_qemu, slow_lodge
 	printf "\n"
