@@ -48,7 +48,7 @@ static int begin(struct moving *moving)
 		return complain_with(LODGE_BAD_OPTION, "migrate: %s", reason);
 	error = control_connect(&moving->client, socket);
 	if (error)
-		return complain_with(LODGE_BAD_INPUT, "migrate: no machine %s runs (%s: %s)",
+		return complain_with(LODGE_NOT_FOUND, "migrate: no machine %s runs (%s: %s)",
 				     moving->machine, socket, strerror(-error));
 	moving->fd = wire_connect(moving->address, reason, sizeof(reason));
 	if (moving->fd == -EPERM)

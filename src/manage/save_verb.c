@@ -78,7 +78,7 @@ static int begin(struct saving *saving, const char *path)
 		return verb_connect(saving->kept, &saving->client);
 	error = control_connect(&saving->client, socket);
 	if (error == -ENOENT || error == -ECONNREFUSED)
-		return complain_with(LODGE_BAD_INPUT,
+		return complain_with(LODGE_NOT_FOUND,
 				     "save: no machine %s runs (no one listens at %s)",
 				     saving->machine, socket);
 	if (error)
