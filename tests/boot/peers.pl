@@ -22,7 +22,9 @@ sub message {
 	my $head = pack "VVQ<V", 0x45474d4c, $type, 0, $length;
 	return $head . pack("V", crc32c($head . $payload)) . $payload;
 }
-my $listener = IO::Socket::UNIX->new(Listen => 1, Local => $path) or die "$path: $!";
+# Whoever sees it can connect.
+my $listener = IO::Socket::UNIX->new(Listen => 1, Local => "$path.new") or die "$path: $!";
+rename "$path.new", $path or die "$path: $!";
 my $peer = $listener->accept or die;
 sub take { # bytes
 	my ($left, $bytes) = ($_[0], "");
