@@ -72,15 +72,12 @@ static void stats(struct run *run, struct control_call *call)
 
 static void pause_vm(struct run *run, struct control_call *call)
 {
-	if (run->vm.paused) {
-		control_answer(call, NULL);
-		return;
-	}
 	if (run->pausing_count == RUN_PAUSING_MAX) {
 		control_fail(call, CONTROL_BUSY, "too many wait for the pause already");
 		return;
 	}
 	run->pausing[run->pausing_count++] = call;
+	run->paused = true;
 	vm_pause(&run->vm);
 }
 
@@ -97,15 +94,30 @@ static void pause_answer(struct run *run, const char *why_not)
 	}
 }
 
+static void tell_paused(struct run *run)
+{
+	if (run->paused_told == run->paused)
+		return;
+	run->paused_told = run->paused;
+	if (run->control)
+		control_event(run->control, run->paused ? "paused" : "resumed", NULL);
+	if (run->options->managed)
+		managed_paused(run->options->managed, run->paused);
+}
+
 void run_paused(struct run *run)
 {
 	vm_lock(&run->vm);
 	pause_answer(run, run->vm.paused ? NULL : "the machine has been resumed meanwhile");
-	if (run->control && run->vm.paused)
-		control_event(run->control, "paused", NULL);
-	if (run->options->managed && run->vm.paused)
-		managed_paused(run->options->managed, true);
+	if (run->vm.paused)
+		tell_paused(run);
 	vm_unlock(&run->vm);
+}
+
+void run_stays_paused(struct run *run)
+{
+	run->paused = true;
+	tell_paused(run);
 }
 
 void run_restarted(struct run *run)
@@ -145,8 +157,6 @@ void run_stopped(struct run *run)
 
 static void resume_vm(struct run *run, struct control_call *call)
 {
-	bool was = run->vm.pausing;
-
 	if (run->save.begun || (run->migrate.call && run->vm.pausing)) {
 		control_fail(call, CONTROL_BUSY, "the machine is being saved or migrated");
 		return;
@@ -156,18 +166,16 @@ static void resume_vm(struct run *run, struct control_call *call)
 			     "another process has its disks: the machine runs there");
 		return;
 	}
+	run->paused = false;
 	vm_resume(&run->vm);
 	pause_answer(run, "the machine has been resumed meanwhile");
-	if (was)
-		control_event(run->control, "resumed", NULL);
-	if (was && run->options->managed)
-		managed_paused(run->options->managed, false);
+	tell_paused(run);
 	control_answer(call, NULL);
 }
 
 static void power_button(struct run *run, struct control_call *call)
 {
-	if (run->vm.pausing) {
+	if (run->paused) {
 		control_fail(call, CONTROL_BAD_STATE,
 			     "the machine is paused and can't notice the button: resume it first");
 		return;

@@ -22,7 +22,6 @@
 #include "core/engine.h"
 #include "lib/bits.h"
 #include "manage/control.h"
-#include "manage/managed.h"
 #include "manage/net.h"
 #include "manage/restore.h"
 #include "manage/run_state.h"
@@ -248,7 +247,6 @@ static void *work(void *argument)
 		fail(run, error);
 	} else {
 		migrate->ready = true;
-		migrate->was_paused = run->vm.pausing;
 		migrate->stood = host_now();
 		vm_pause(&run->vm);
 	}
@@ -345,7 +343,7 @@ static int leave(struct run *run)
 
 	migrate->wire.cancel = NULL;
 	migrate->wire.deadline = 0;
-	error = wire_send(&migrate->wire, WIRE_GO, migrate->was_paused, NULL, 0);
+	error = wire_send(&migrate->wire, WIRE_GO, run->paused, NULL, 0);
 	if (!error)
 		error = expect(migrate, WIRE_RUNNING, WIRE_PATIENCE);
 	/* A Unix socket is reset by nothing but the end of its peer. */
@@ -379,12 +377,10 @@ static void come_back(struct run *run, int error)
 	if (busy)
 		snprintf(run->migrate.reason, sizeof(run->migrate.reason),
 			 "a disk has been taken by another process");
-	if (!run->migrate.was_paused && !busy) {
+	if (busy)
+		run_stays_paused(run);
+	else if (!run->paused)
 		vm_resume(&run->vm);
-		if (run->options->managed)
-			managed_paused(run->options->managed, false);
-		control_event(run->control, "resumed", NULL);
-	}
 	fail(run, error);
 	vm_unlock(&run->vm);
 }
@@ -406,6 +402,7 @@ static void in_doubt(struct run *run, int error)
 	free(run->migrate.bitmap);
 	free(run->migrate.message.payload);
 	run->in_doubt = true;
+	run_stays_paused(run);
 	vm_unlock(&run->vm);
 }
 

@@ -30,7 +30,6 @@ struct migrate {
 	uint64_t downtime; /* milliseconds that the machine may stand */
 	unsigned rounds;
 	bool ready;	       /* the thread has ended, and the machine is to stand for the rest */
-	bool was_paused;       /* before */
 	bool lent;	       /* disks and ports are the other side's */
 	uint64_t began, stood; /* host_now() */
 	char reason[512];

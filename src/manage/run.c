@@ -610,7 +610,8 @@ static int run_once(struct run *run)
 
 	vm_lock(&run->vm);
 	vm_resume(&run->vm); /* a restored one is paused */
-	if (run->incoming.paused)
+	run->paused = run->incoming.paused;
+	if (run->paused)
 		vm_pause(&run->vm);
 	run->incoming.paused = false;
 	vm_unlock(&run->vm);

@@ -68,6 +68,8 @@ struct run {
 	struct save save;
 	struct incoming incoming;
 	struct migrate migrate;
+	bool paused;	  /* somebody wants it so: not while it stands for a save or a move */
+	bool paused_told; /* to those who have subscribed, and in the store */
 	bool ended;	  /* vm's lock: its end has been noted */
 	bool in_doubt;	  /* it stands, for it may run elsewhere */
 	const char *left; /* it goes on elsewhere: "saved", "migrated" */
@@ -81,6 +83,9 @@ static inline bool run_is_behind_nat(const struct run *run)
 
 /* The vm has become paused: whoever waits for that is told. Vm's lock not held. */
 void run_paused(struct run *run);
+
+/* It stands from now on until somebody resumes it. The vm is paused; vm's lock held. */
+void run_stays_paused(struct run *run);
 
 /* Why it has stopped: "powered-off", "killed", ... */
 const char *run_stop_reason(const struct run *run);

@@ -158,12 +158,8 @@ static void forget(struct run *run)
 
 static void go_on(struct run *run)
 {
-	if (run->save.was_paused)
-		return;
-	vm_resume(&run->vm);
-	if (run->options->managed)
-		managed_paused(run->options->managed, false);
-	control_event(run->control, "resumed", NULL);
+	if (!run->paused)
+		vm_resume(&run->vm);
 }
 
 void save_abandon(struct run *run, const char *why)
@@ -209,7 +205,6 @@ void save_copied(struct run *run, int error)
 		fail(run, error);
 	} else {
 		run->save.ready = true;
-		run->save.was_paused = run->vm.pausing;
 		run->save.stood = host_now();
 		vm_pause(&run->vm);
 	}
@@ -337,7 +332,6 @@ static void begin(struct run *run, struct control_call *call, int fd, int lifeli
 		if (fd >= 0)
 			error = saved_writer_begin(&run->save.live.writer, fd, &run->vm);
 		run->save.ready = true;
-		run->save.was_paused = run->vm.pausing;
 		run->save.stood = host_now();
 		if (!error)
 			vm_pause(&run->vm);

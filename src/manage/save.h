@@ -27,7 +27,6 @@ struct save {
 	bool keep;		   /* the machine is saved then, in the store */
 	bool waits;		   /* for that */
 	bool ready;		   /* the machine is to stand for it now */
-	bool was_paused;	   /* the machine is to stay so */
 	uint64_t stood;		   /* host_now() */
 	struct save_live live;
 };

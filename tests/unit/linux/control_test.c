@@ -268,10 +268,8 @@ TEST(subscribers_hear_what_happens_and_how_it_ends)
 		  -ETIMEDOUT);
 	control_disconnect(other); /* no vcpu runs that could park: the call outlives its peer */
 	other = client_open();
+	/* It has never stood: there is nothing to be told. */
 	EXPECT_EQ(control_request(other, "resume", NULL, NULL, reason, sizeof(reason)), 0);
-	REQUIRE(control_wait_event(client, 1000, &event, reason, sizeof(reason)) == 0);
-	EXPECT_STR(json_string_value(json_object_get(event, "event")), "resumed");
-	json_decref(event);
 	EXPECT_EQ(control_request(other, "kill", NULL, NULL, reason, sizeof(reason)), 0);
 	REQUIRE(control_wait_event(client, 1000, &event, reason, sizeof(reason)) == 0);
 	EXPECT_STR(json_string_value(json_object_get(event, "event")), "stopped");
