@@ -343,8 +343,9 @@ static void attack(const struct kind *kind, uint64_t linear, struct viewer viewe
 	before = s;
 	state_run(&s);
 	if (!outcome_check(&s, &course.end, kind->name)) {
-		print_format("  at 0x%lx by %s, part %lu\n", linear,
-			     viewer.user ? "user" : "kernel", course.done);
+		if (expect_told())
+			print_format("  at 0x%lx by %s, part %lu\n", linear,
+				     viewer.user ? "user" : "kernel", course.done);
 		zoo_fill();
 		return;
 	}
@@ -417,8 +418,9 @@ static void jump(const uint8_t *code, uint64_t target, struct viewer viewer)
 	s.r8 = mine((uintptr_t)table);
 	state_run(&s);
 	if (!outcome_check(&s, &outcomes, "jump")) {
-		print_format("  to 0x%lx by %s, jump %u\n", target, viewer.user ? "user" : "kernel",
-			     (unsigned int)code[0]);
+		if (expect_told())
+			print_format("  to 0x%lx by %s, jump %u\n", target,
+				     viewer.user ? "user" : "kernel", (unsigned int)code[0]);
 		return;
 	}
 	EXPECT_EQ(s.cs & 3, viewer.user ? 3 : 0);

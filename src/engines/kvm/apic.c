@@ -96,6 +96,8 @@ static void vectors_from_kvm(uint64_t to[4], const struct kvm_lapic_state *from,
 			(uint64_t)apic_kvm_register(from, number + 2 * i + 1) << 32;
 }
 
+/* The kernel makes short periods longer (kvm.min_timer_period_us), and its count is then above the
+ * initial one at first. */
 static void timer_from_kvm(struct apic *to, const struct kvm_lapic_state *from, uint64_t deadline,
 			   uint64_t now)
 {
@@ -106,8 +108,10 @@ static void timer_from_kvm(struct apic *to, const struct kvm_lapic_state *from, 
 	to->timer_deadline = mode == MODE_DEADLINE ? deadline : 0;
 	to->initial_count = mode == MODE_DEADLINE ? 0 : initial;
 	to->timer_running = mode != MODE_DEADLINE && initial && (current || mode == MODE_PERIODIC);
-	if (to->timer_running)
+	if (to->timer_running && current < initial)
 		to->timer_start = now - ((uint64_t)(initial - current) << divide_shift(to->divide));
+	else if (to->timer_running)
+		to->timer_start = now;
 }
 
 void apic_from_kvm(struct apic *to, const struct kvm_lapic_state *from, uint64_t base,

@@ -47,6 +47,8 @@ __attribute__((noreturn)) void guest_skip(const char *reason);
 int expect_true(int held, const char *file, int line, const char *text);
 int expect_equal(uint64_t a, uint64_t b, const char *file, int line, const char *a_text,
 		 const char *b_text);
+/* Whether the check that failed last was told: of those in one place the first twenty are. */
+bool expect_told(void);
 
 /* What an exception or interrupt leaves. A handler may change it, ip above all. */
 #ifdef __x86_64__

@@ -534,11 +534,14 @@ TEST(a_held_processor_stands_until_its_time_has_come)
 	SETUP(1, counts);
 	start();
 	await_asked(1);
-	until = host_now() + 20 * (uint64_t)LONG_SLEEP;
+	while (guest_count() == 0) /* it may still be on its way from there */
+		sleep_ns(1000000);
+	until = host_now() + 40 * (uint64_t)LONG_SLEEP;
 	vm_hold(&vm, until);
-	sleep_ns(3 * LONG_SLEEP);
+	while (vm.vcpus[0]->place != VCPU_WAITING && host_now() < until)
+		sleep_ns(1000000);
+	EXPECT(host_now() < until);
 	count = guest_count();
-	EXPECT(count > 0);
 	sleep_ns(3 * LONG_SLEEP);
 	EXPECT(guest_count() == count || host_now() >= until);
 	while (guest_count() == count)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engines/kvm/internal.h"
+#include "lib/bytes.h"
 #include "x86/msr.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -230,6 +231,20 @@ TEST(timers_that_ran_out)
 	apic_to_kvm(&lapic, &apic, 1);
 	apic_from_kvm(&back, &lapic, apic.base, 12345, 1);
 	compare_apics(&back, &apic);
+}
+
+TEST(a_short_period_that_the_kernel_has_made_longer_begins_anew)
+{
+	struct apic apic = some_apic(), back = {.id = 3};
+	struct kvm_lapic_state lapic;
+
+	apic.initial_count = 1000;
+	apic.timer_running = true;
+	apic_to_kvm(&lapic, &apic, 0);
+	bytes_store32((uint8_t *)lapic.regs + LAPIC_CURRENT_COUNT * 16, 1700);
+	apic_from_kvm(&back, &lapic, apic.base, 0, 9 * SECOND);
+	compare_apics(&back, &apic);
+	EXPECT_EQ(back.timer_start, 9 * SECOND);
 }
 
 /* Routes */
