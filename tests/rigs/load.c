@@ -8,6 +8,9 @@
  *
  * load check DISK : computes the same CRCs here, and compares them with the lines on standard
  * input; each block that these say was written must be on the disk.
+ *
+ * load ask SOCKET COMMAND : asks a machine's control socket, and prints what it answers within two
+ * seconds.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,6 +28,7 @@
 #include <sys/mman.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -340,10 +344,38 @@ static int check(const char *disk)
 	return !(steps > 1 && sums > sums_first && vectors > vectors_first);
 }
 
+static int ask(const char *path, const char *command)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval patience = {.tv_sec = 2};
+	int to = socket(AF_UNIX, SOCK_STREAM, 0);
+	char said[16384];
+	ssize_t length;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	setsockopt(to, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (connect(to, (struct sockaddr *)&address, sizeof(address)) ||
+	    dprintf(to, "{\"id\": 1, \"command\": \"%s\"}\n", command) < 0) {
+		printf("%s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	for (length = 0; length <= 0 || said[length - 1] != '\n';) {
+		length = read(to, said, sizeof(said));
+		if (length <= 0) {
+			printf("%s: no answer to %s\n", path, command);
+			return 1;
+		}
+		fwrite(said, 1, (size_t)length, stdout);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 2 && strcmp(argv[1], "check") == 0)
 		return check(argv[2]);
+	if (argc > 3 && strcmp(argv[1], "ask") == 0)
+		return ask(argv[2], argv[3]);
 	work();
 	return 0;
 }
