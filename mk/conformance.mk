@@ -9,6 +9,6 @@ conformance-build: $O/conformance
 
 $O/conformance: $(conformance_objects) $(conformance_engine)
 	$(say) LINK $@
-	$(Q)$(CC) -g -pthread $(LDFLAGS) -o $@ $^ $(slirp_libs) $(storage_libs) $(LDLIBS)
+	$(Q)$(CC) -g -pthread $(LDFLAGS) -o $@ $^ $(storage_libs) $(LDLIBS)
 
 -include $(patsubst %.o,%.d,$(conformance_objects))

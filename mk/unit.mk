@@ -75,7 +75,7 @@ $O/unit-tests: $(call unit_objects,$(unit_sources) tests/unit/main.c) $O/unit/li
 	$(Q)$(unit_link) $^
 $O/unit-tests-linux: $(call unit_objects,$(unit_sources_linux) tests/unit/main.c) $O/unit/list-linux.c $O/unit/linux.a
 	$(say) LINK $@
-	$(Q)$(unit_link) $^ $(slirp_libs) $(storage_libs) $(manage_libs) -lZydis
+	$(Q)$(unit_link) $^ $(storage_libs) $(manage_libs) -lZydis
 
 -include $(patsubst %.o,%.d,$(call unit_objects,$(sort $(fake_sources) $(linux_sources) $(unit_sources) \
 	$(unit_sources_linux) tests/unit/main.c)))
@@ -90,5 +90,5 @@ one_source = $(one_folder)/$(NAME)_test.c
 unit-one: $(call unit_objects,$(one_source) tests/unit/main.c $(wildcard $(SRC)))
 	$(Q)tools/list-tests $(one_source) > $O/unit/list-$(NAME).c
 	$(Q)$(CC) -g $(sanitize) -pthread -I. -o $O/unit/$(NAME)_test $O/unit/list-$(NAME).c $^ \
-		$(if $(findstring linux,$(one_folder)),$(slirp_libs) $(storage_libs) $(manage_libs) -lZydis)
+		$(if $(findstring linux,$(one_folder)),$(storage_libs) $(manage_libs) -lZydis)
 	$(Q)$O/unit/$(NAME)_test $(UNIT)

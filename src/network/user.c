@@ -31,6 +31,7 @@
 #include "lib/bucket.h"
 #include "network/frame_queue.h"
 #include "network/merge.h"
+#include "network/slirp.h"
 
 enum {
 	FRAME_MAX = 65535 + 14,
@@ -725,6 +726,9 @@ int user_open(struct vm *vm, const struct user_config *config, struct netport **
 			 config->mtu, MTU_MIN, MTU_MAX);
 		return -EINVAL;
 	}
+	error = slirp_load(reason, size);
+	if (error)
+		return error;
 	user = calloc(1, sizeof(*user));
 	if (!user) {
 		snprintf(reason, size, "network: no memory for it");
