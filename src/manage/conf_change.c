@@ -17,19 +17,21 @@ static int no_memory(void)
 	return complain_with(LODGE_HOST_LACKS, "no memory");
 }
 
-int conf_change_begin(struct conf_change *change, const struct store_machine *machine)
+int conf_change_begin(struct conf_change *change, const char *verb,
+		      const struct store_machine *machine)
 {
 	char path[STORE_PATH];
 	size_t length;
 	int error;
 
-	*change = (struct conf_change){.machine = machine,
+	*change = (struct conf_change){.verb = verb,
+				       .machine = machine,
 				       .asks = json_array(),
 				       .runs = store_is_locked(machine, STORE_RUN)};
 	store_path(machine, "machine.conf", path);
 	error = safe_file_read(path, STORE_CONF_MAX, &change->text, &length);
 	if (error)
-		return complain_with(LODGE_BAD_INPUT, "%s: %s", path, strerror(-error));
+		return complain_with(LODGE_BAD_INPUT, "%s: %s: %s", verb, path, strerror(-error));
 	return change->asks ? LODGE_OK : no_memory();
 }
 
@@ -46,7 +48,7 @@ int conf_change_config(const struct conf_change *change, struct machine_config *
 				   &wrong);
 	free(settings);
 	if (error || !count)
-		return complain_with(LODGE_BAD_INPUT, "machine.conf of %s: %s",
+		return complain_with(LODGE_BAD_INPUT, "%s: machine.conf of %s: %s", change->verb,
 				     change->machine->name, wrong.text);
 	return LODGE_OK;
 }
@@ -57,7 +59,7 @@ static int take(struct conf_change *change, char *text, const char *reason)
 
 	store_path(change->machine, "machine.conf", path);
 	if (!text)
-		return complain_with(LODGE_BAD_INPUT, "%s: %s", path, reason);
+		return complain_with(LODGE_BAD_INPUT, "%s: %s: %s", change->verb, path, reason);
 	free(change->text);
 	change->text = text;
 	return LODGE_OK;
@@ -112,7 +114,9 @@ static int replace(const struct conf_change *change)
 
 	store_path(change->machine, "machine.conf", path);
 	error = safe_file_replace(path, change->text, strlen(change->text), 0600);
-	return error ? complain_with(LODGE_HOST_LACKS, "%s: %s", path, strerror(-error)) : LODGE_OK;
+	return error ? complain_with(LODGE_HOST_LACKS, "%s: %s: %s", change->verb, path,
+				     strerror(-error))
+		     : LODGE_OK;
 }
 
 int conf_change_apply(struct conf_change *change)

@@ -11,6 +11,7 @@
 #include "manage/store.h"
 
 struct conf_change {
+	const char *verb; /* for complaints */
 	const struct store_machine *machine;
 	char *text; /* as it will be */
 	json_t *asks;
@@ -18,7 +19,8 @@ struct conf_change {
 };
 
 /* All but the last return an exit status, after a complaint; the lock STORE_CHANGE is held. */
-int conf_change_begin(struct conf_change *change, const struct store_machine *machine);
+int conf_change_begin(struct conf_change *change, const char *verb,
+		      const struct store_machine *machine);
 
 /* What it will say. */
 int conf_change_config(const struct conf_change *change, struct machine_config *config);

@@ -53,7 +53,7 @@ static int check_name(const char *name, char *reason, size_t size)
 	snprintf(reason, size,
 		 "network %s: a name has letters, digits, - and _, up to %d, and isn't user, none "
 		 "or tap",
-		 name, LAN_NAME_MAX);
+		 *name ? name : "''", LAN_NAME_MAX);
 	return -EINVAL;
 }
 

@@ -189,10 +189,9 @@ static void fail(struct run *run, int error)
 	run->save.call = NULL;
 	forget(run);
 	if (error == -ECANCELED)
-		control_fail(call, CONTROL_BAD_STATE, "save: whoever asked for it has gone");
+		control_fail(call, CONTROL_BAD_STATE, "whoever asked for it has gone");
 	else
-		control_fail(call, CONTROL_HOST, "save: the file can't be written: %s",
-			     strerror(-error));
+		control_fail(call, CONTROL_HOST, "the file can't be written: %s", strerror(-error));
 }
 
 /* The machine has not stood yet. */

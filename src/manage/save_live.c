@@ -21,7 +21,7 @@
 
 static int refuse(struct run *run, struct control_call *call, const char *what, const char *why)
 {
-	control_fail(call, CONTROL_BAD_ARGUMENT, "save: overlay %s: %s", what, why);
+	control_fail(call, CONTROL_BAD_ARGUMENT, "overlay %s: %s", what, why);
 	save_overlays_end(run, false);
 	return -EINVAL;
 }

@@ -97,7 +97,7 @@ static int set(struct verb_call *call)
 		if (!counts_when_saved(&machine, &call->values[i]))
 			status = verb_not_saved(call, &machine);
 	if (!status) {
-		status = conf_change_begin(&change, &machine);
+		status = conf_change_begin(&change, call->verb->name, &machine);
 		if (!status)
 			status = set_all(call, &change, &live_only);
 		if (!status)

@@ -23,6 +23,7 @@
 #include "network/user.h"
 #include "storage/qcow2.h"
 #include "storage/qcow2_header.h"
+#include "storage/share.h"
 
 #define ROOT_DISK "root.qcow2"
 #define REASON	  (STORE_PATH + 512)
@@ -162,6 +163,18 @@ static int make_machine(struct create *create)
 	return LODGE_OK;
 }
 
+static int check_shares(const struct create *create)
+{
+	const struct options *options = create->call->machine;
+	char reason[REASON];
+
+	for (unsigned i = 0; i < options->share_count; i++)
+		if (share_check(options->shares[i].host, reason, sizeof(reason)))
+			return complain_with(LODGE_BAD_INPUT, "%s: %s: -v %s",
+					     create->call->verb->name, create->name, reason);
+	return LODGE_OK;
+}
+
 /* Looks at it all before anything is made. */
 static int create_machine(struct create *create)
 {
@@ -176,7 +189,9 @@ static int create_machine(struct create *create)
 		if (user_forward_parse(create->call->machine->forwards[i], &forward, reason,
 				       sizeof(reason)))
 			return fail(create, LODGE_BAD_OPTION, reason);
-	status = verb_store(create->call, &create->store);
+	status = check_shares(create);
+	if (!status)
+		status = verb_store(create->call, &create->store);
 	if (status)
 		return status;
 	if (!store_find(&create->store, create->name, &there, reason, sizeof(reason))) {

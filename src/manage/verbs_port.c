@@ -17,11 +17,11 @@
 
 #define REASON (STORE_PATH + 512)
 
-int verb_change_conf(const struct store_machine *machine, const char *key, const char *old,
-		     const char *value)
+int verb_change_conf(const char *verb, const struct store_machine *machine, const char *key,
+		     const char *old, const char *value)
 {
 	struct conf_change change;
-	int status = conf_change_begin(&change, machine);
+	int status = conf_change_begin(&change, verb, machine);
 
 	if (!status)
 		status = conf_change_line(&change, key, old, value);
@@ -112,7 +112,7 @@ static int add_one(const struct store_machine *machine, struct machine_config *c
 	status = check_network(machine, config);
 	if (!status)
 		status = change_running(machine, "port-add", port);
-	return status ? status : verb_change_conf(machine, "port", "", port);
+	return status ? status : verb_change_conf("port add", machine, "port", "", port);
 }
 
 static int remove_one(const struct store_machine *machine, struct machine_config *config,
@@ -127,7 +127,7 @@ static int remove_one(const struct store_machine *machine, struct machine_config
 				     "ls %s",
 				     machine->name, port, machine->name);
 	status = change_running(machine, "port-remove", port);
-	return status ? status : verb_change_conf(machine, "port", line, NULL);
+	return status ? status : verb_change_conf("port rm", machine, "port", line, NULL);
 }
 
 static int change(struct verb_call *call,

@@ -328,20 +328,39 @@ int share_folder(const struct share *share)
 }
 
 /* 0, or a negative errno and a line in reason. */
+/* A descriptor, or a negative errno. */
+static int open_root(const char *path, char *reason, size_t size)
+{
+	int error, folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (folder >= 0)
+		return folder;
+	error = -errno;
+	snprintf(reason, size, "%s: %s%s", path, strerror(errno),
+		 errno == ENOENT    ? ": is the name right?"
+		 : errno == ENOTDIR ? ": only folders can be shared"
+				    : "");
+	return error;
+}
+
+int share_check(const char *path, char *reason, size_t size)
+{
+	int folder = open_root(path, reason, size);
+
+	if (folder < 0)
+		return folder;
+	close(folder);
+	return 0;
+}
+
 static int open_folders(struct share_server *server, const char *path,
 			struct share_identity *identity, char *reason, size_t size)
 {
 	int error;
 
-	server->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (server->root < 0) {
-		error = -errno;
-		snprintf(reason, size, "%s: %s%s", path, strerror(errno),
-			 errno == ENOENT    ? ": is the name right?"
-			 : errno == ENOTDIR ? ": only folders can be shared"
-					    : "");
-		return error;
-	}
+	server->root = open_root(path, reason, size);
+	if (server->root < 0)
+		return server->root;
 	server->self = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (server->self < 0) {
 		error = -errno;

@@ -30,6 +30,10 @@ struct share_options {
 int share_open(const struct share_options *options, struct share **share, char *reason,
 	       size_t size);
 
+/* Whether there is such a folder. 0, or a negative errno and the line that share_open would have.
+ */
+int share_check(const char *path, char *reason, size_t size);
+
 /* The folder's descriptor, for whoever limits what the process may reach. */
 int share_folder(const struct share *share);
 

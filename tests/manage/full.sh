@@ -44,11 +44,11 @@ full_inside() {
 	no_room "$full" snapshot create a one
 	no_room "$full" snapshot create r one
 	no_room "$full" snapshot create --disk-only r one
-	no_room "$full" save r
+	no_room "save: machine r: the file can't be written: $full" save r
 	no_room "$full" save r "$XDG_DATA_HOME/saved"
-	no_room "$full" set --memory 32M a
-	no_room "$full" set --cap 50 r
-	no_room "$full" port add a 8080:80
+	no_room "set: $machines/a/machine.conf: $full" set --memory 32M a
+	no_room "set: $machines/r/machine.conf: $full" set --cap 50 r
+	no_room "port add: $machines/a/machine.conf: $full" port add a 8080:80
 	no_room "$full" net create blue
 	is "machine.conf after all that" "$here_conf" "$(cat "$machines/a/machine.conf")"
 	is "state of the one that runs" running "$(state r)"
