@@ -394,3 +394,31 @@ int net_join(const char *name, const struct wire_hello *hello, struct wire_socke
 			 strerror(-result));
 	return result;
 }
+
+int net_keep_switch(const char *name)
+{
+	char reason[PATH_MAX + 256];
+	struct sockaddr_un address;
+	struct net_info info;
+	int kept, error = net_find(name, &info, reason, sizeof(reason));
+
+	if (error)
+		return error;
+	if (!address_of(name, &address, reason, sizeof(reason)))
+		return -ENAMETOOLONG;
+	for (unsigned i = 0; i < JOIN_TRIES; i++) {
+		kept = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+		if (kept < 0)
+			return -errno;
+		if (!connect(kept, (const struct sockaddr *)&address, sizeof(address)))
+			return kept;
+		error = -errno;
+		close(kept);
+		if (error != -ENOENT && error != -ECONNREFUSED)
+			break;
+		if (i % 20 == 0 && start_process(name))
+			break;
+		usleep(JOIN_WAIT_US);
+	}
+	return error;
+}

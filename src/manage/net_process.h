@@ -19,4 +19,11 @@ int net_serve(const char *name);
 int net_join(const char *name, const struct wire_hello *hello, struct wire_sockets *sockets,
 	     char *reason, size_t size);
 
+/*
+ * Starts the switch where this process is, if it isn't there: one that a machine starts is in that
+ * machine's process name space, and ends with it. A descriptor that keeps it until it is closed, or
+ * a negative errno.
+ */
+int net_keep_switch(const char *name);
+
 #endif

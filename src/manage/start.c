@@ -23,6 +23,7 @@
 #include "manage/kept.h"
 #include "manage/layers.h"
 #include "manage/managed.h"
+#include "manage/net_process.h"
 #include "manage/run.h"
 #include "manage/safe_file.h"
 
@@ -267,11 +268,27 @@ static void remove_memory(const struct store_machine *machine)
 			 strerror(-error));
 }
 
+/* A switch is of no machine's. When it can't be had, the machine says why. */
+static int keep_switch(const struct store_machine *machine)
+{
+	struct machine_config *config = malloc(sizeof(*config));
+	char name[MACHINE_NET_MAX], reason[STORE_PATH + 512];
+	int kept = -1;
+
+	if (config && !store_config(machine, config, reason, sizeof(reason))) {
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(config->net, ","), config->net);
+		if (name[0])
+			kept = net_keep_switch(name);
+	}
+	free(config);
+	return kept;
+}
+
 int machine_start(const struct store *store, struct store_machine *machine,
 		  const struct options *extra, bool fresh)
 {
 	struct start *start = start_new(store, machine);
-	int ends[2], status, error;
+	int ends[2], status, error, kept;
 
 	if (!start)
 		return complain_with(LODGE_HOST_LACKS, "no memory");
@@ -283,11 +300,14 @@ int machine_start(const struct store *store, struct store_machine *machine,
 		return status;
 	}
 	start->managed.ready = ends[1];
+	kept = keep_switch(machine);
 	error = detach(start, ends[0]);
 	close(ends[1]);
 	status = error ? complain_about(machine, "can't make a process", error)
 		       : await(machine, ends[0]);
 	close(ends[0]);
+	if (kept >= 0)
+		close(kept);
 	clean_up(start);
 	/* Its record says by now that it runs; its process has the memory open. */
 	if (!status)

@@ -16,6 +16,10 @@ expect 66 "there is no machine web" rm web
 # Made, looked at, started, ended.
 expect 0 "" create $tiny idle web
 expect 73 "there is a web already" create $tiny idle web
+expect 65 "create: nofolder: -v $work/nofolder: No such file or directory: is the name right?" create $tiny idle -v "$work/nofolder:/mnt" nofolder
+expect 65 "create: nofolder: -v $work/idle: Not a directory: only folders" create $tiny idle -v "$work/idle:/mnt" nofolder
+expect 66 "there is no machine nofolder" info nofolder
+expect 64 "network '': a name has letters" net create ""
 expect 0 stopped info web
 expect 74 "web is not running" console web
 expect 74 "web is not running" pause web
@@ -205,7 +209,11 @@ expect 0 "" port rm net $other:81
 listens $other && bad "port $other is still there on a network of machines" || ok
 expect 0 "" port add net $other:82
 listens $other && ok || bad "port $other isn't back"
+expect 0 "" launch --quiet $tiny idle --net both second
 expect 0 "" rm --force net
+sleep 0.2
+is "a network whose first machine has gone" "in use" "$("$lodge" net ls | awk '$1 == "both" {print $3, $4}')"
+expect 0 "" rm --force second
 for _ in $(seq 100); do "$lodge" net rm both 2>/dev/null && break; sleep 0.1; done
 expect 66 "no network both" net rm both
 
