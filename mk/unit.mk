@@ -77,6 +77,11 @@ $O/unit-tests-linux: $(call unit_objects,$(unit_sources_linux) tests/unit/main.c
 	$(say) LINK $@
 	$(Q)$(unit_link) $^ $(storage_libs) $(manage_libs) -lZydis
 
+# The program, with the sanitizers in all that is theirs: LODGE=build/unit/lodge tests/boot/boot-senders
+$O/unit/lodge: $(call unit_objects,src/manage/main.c) $O/unit/linux.a
+	$(say) LINK $@
+	$(Q)$(unit_link) $^ $(slirp_libs) $(storage_libs) $(manage_libs)
+
 -include $(patsubst %.o,%.d,$(call unit_objects,$(sort $(fake_sources) $(linux_sources) $(unit_sources) \
 	$(unit_sources_linux) tests/unit/main.c)))
 

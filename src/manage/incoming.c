@@ -109,6 +109,7 @@ int incoming_begin(struct run *run, struct options *options)
 {
 	struct incoming *incoming = &run->incoming;
 	char reason[REASON];
+	struct stat socket;
 	int listener, error;
 
 	incoming->wire.fd = -1;
@@ -122,8 +123,10 @@ int incoming_begin(struct run *run, struct options *options)
 	listener = wire_listen(options->incoming, reason, sizeof(reason));
 	if (listener < 0)
 		return complain_with(LODGE_HOST_LACKS, "--incoming %s", reason);
+	wire_socket_find(options->incoming, &socket);
 	let_signals(true);
 	error = await_peer(run, listener, run->restore.config);
+	wire_socket_remove(options->incoming, &socket);
 	close(listener);
 	if (error)
 		return failed(run, error);

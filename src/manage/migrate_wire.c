@@ -489,3 +489,20 @@ int wire_listen(const char *address, char *reason, size_t size)
 	return path ? unix_socket(address, path, true, reason, size)
 		    : tcp_socket(address, true, reason, size);
 }
+
+void wire_socket_find(const char *address, struct stat *file)
+{
+	const char *path = unix_path(address);
+
+	if (!path || lstat(path, file) || !S_ISSOCK(file->st_mode))
+		*file = (struct stat){0};
+}
+
+void wire_socket_remove(const char *address, const struct stat *file)
+{
+	struct stat now;
+
+	wire_socket_find(address, &now);
+	if (now.st_ino && now.st_ino == file->st_ino && now.st_dev == file->st_dev)
+		unlink(unix_path(address));
+}

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "machines/saved.h"
 #include "machines/saved_state.h"
@@ -106,5 +107,10 @@ const char *wire_error(int error);
  */
 int wire_connect(const char *address, char *reason, size_t size);
 int wire_listen(const char *address, char *reason, size_t size);
+
+/* Which file the Unix socket at that address is (st_ino 0: none); and removes it, if it still is
+ * that one. */
+void wire_socket_find(const char *address, struct stat *file);
+void wire_socket_remove(const char *address, const struct stat *file);
 
 #endif

@@ -3,38 +3,21 @@
 # peers.pl WAY SOCKET : a process at SOCKET to which a machine is to move, and that does it wrong (docs/migration.md has
 # the protocol). It ends when the other side has hung up.
 use strict;
+use FindBin;
+use lib $FindBin::Bin;
 use IO::Socket::UNIX;
+use wire;
 my ($way, $path) = @ARGV;
-my %type = (HELLO => 1, READY => 2, REFUSE => 3, MEMORY => 4, STATE => 5, LOADED => 6, GO => 7, RUNNING => 8);
 $SIG{PIPE} = "IGNORE";
 
-sub crc32c {
-	my $sum = 0xffffffff;
-	for my $byte (unpack "C*", $_[0]) {
-		$sum ^= $byte;
-		$sum = $sum & 1 ? $sum >> 1 ^ 0x82f63b78 : $sum >> 1 for 1 .. 8;
-	}
-	return $sum ^ 0xffffffff;
-}
-sub message {
-	my ($type, $payload, $length) = @_;
-	$length = length $payload unless defined $length;
-	my $head = pack "VVQ<V", 0x45474d4c, $type, 0, $length;
-	return $head . pack("V", crc32c($head . $payload)) . $payload;
-}
 # Whoever sees it can connect.
 my $listener = IO::Socket::UNIX->new(Listen => 1, Local => "$path.new") or die "$path: $!";
 rename "$path.new", $path or die "$path: $!";
 my $peer = $listener->accept or die;
-sub take { # bytes
-	my ($left, $bytes) = ($_[0], "");
-	while (length $bytes < $left) { sysread($peer, $bytes, $left - length $bytes, length $bytes) or exit }
-	return $bytes;
-}
+sub take { defined take_bytes($peer, $_[0]) or exit }
 sub hear { # until a message of this type
 	while (1) {
-		my (undef, $type, undef, $length) = unpack "VVQ<V", take(24);
-		take($length);
+		my ($type) = take_message($peer) or exit;
 		return if $type == $type{$_[0]};
 	}
 }
@@ -49,8 +32,8 @@ if ($way eq "trickle") {
 	for (split //, message($type{READY}, "")) { syswrite $peer, $_ or last; sleep 1 }
 	until_end;
 }
-if ($way eq "absurd-size") { syswrite $peer, message($type{READY}, "", 0xffffffff); until_end }
-if ($way eq "large-size") { syswrite $peer, message($type{READY}, "", 1 << 20); until_end }
+if ($way eq "absurd-size") { syswrite $peer, message($type{READY}, "", 0, 0xffffffff); until_end }
+if ($way eq "large-size") { syswrite $peer, message($type{READY}, "", 0, 1 << 20); until_end }
 if ($way eq "wrong-sum") { my $bytes = message($type{READY}, "x"); substr($bytes, 24, 1) = "y"; syswrite $peer, $bytes; until_end }
 if ($way eq "out-of-turn") { say_ "RUNNING"; until_end }
 if ($way eq "refuses") { syswrite $peer, message($type{REFUSE}, "no\e[2J\n" . "x" x 100000); until_end }
