@@ -71,6 +71,9 @@ struct user {
 	/* What it should wait for; a place to build that. */
 	struct pollfd wants[WAITS_MAX + 1];
 	unsigned want_count;
+	/* Either of both: what slirp is told of. */
+	const struct pollfd *found;
+	unsigned found_count;
 	/* Frames for the guest that it has no room for, or that are above the limit; frames from it
 	 * that are above it. */
 	struct frame_queue incoming, outgoing;
@@ -213,9 +216,9 @@ static void slirp_register_fd(int fd, void *opaque)
 {
 }
 
+/* Nor is it asked to wake anybody: whoever makes it work asks it afterwards what it wants. */
 static void slirp_notify(void *opaque)
 {
-	wake(opaque);
 }
 
 static const SlirpCb slirp_callbacks = {
@@ -259,10 +262,10 @@ static int get_events(int index, void *opaque)
 	const struct user *user = opaque;
 	int result = 0;
 
-	if (index < 1 || (unsigned)index >= user->wait_count)
+	if (index < 1 || (unsigned)index >= user->found_count)
 		return 0;
 	for (unsigned i = 0; i < EVENTS; i++)
-		result |= user->waits[index].revents & events[i].poll ? events[i].slirp : 0;
+		result |= user->found[index].revents & events[i].poll ? events[i].slirp : 0;
 	return result;
 }
 
@@ -391,6 +394,8 @@ static void wait_once(struct user *user)
 	 * has to do with time, then. */
 	if (ready >= 0 && !waits_are_right(user))
 		ready = -1;
+	user->found = user->waits;
+	user->found_count = user->wait_count;
 	slirp_pollfds_poll(user->slirp, ready < 0, get_events, user);
 	give_joined(user);
 	incoming_flush(user);
@@ -432,6 +437,23 @@ static void start_thread(struct user *user)
 	user->complained = error;
 }
 
+/*
+ * The guest's frame has made slirp want something else, often more of a stream that the guest just
+ * acknowledged. If that is there already, to take it takes less time than to wake the thread for
+ * it, with which we'd then struggle for the lock. True: it was, and slirp is to be asked again.
+ */
+static bool serve_at_once(struct user *user)
+{
+	if (incoming_full(user) || user->want_count < 2 ||
+	    poll(user->wants + 1, user->want_count - 1, 0) <= 0)
+		return false;
+	user->found = user->wants;
+	user->found_count = user->want_count;
+	slirp_pollfds_poll(user->slirp, 0, get_events, user);
+	give_joined(user);
+	return true;
+}
+
 static void user_send(struct netport *port, const struct slice *slices, unsigned count)
 {
 	struct user *user = container_of(port, struct user, port);
@@ -455,6 +477,8 @@ static void user_send(struct netport *port, const struct slice *slices, unsigned
 		give_joined(user);
 	}
 	timeout = collect(user);
+	if (!user->woken && !waits_are_right(user) && serve_at_once(user))
+		timeout = collect(user);
 	if (timeout < user->wait_timeout || !waits_are_right(user))
 		wake(user);
 }

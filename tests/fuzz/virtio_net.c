@@ -5,6 +5,7 @@
 
 static struct virtio_net net;
 static unsigned sum, sent;
+static const uint8_t answer[60];
 
 static void send(struct netport *port, const struct slice *slices, unsigned count)
 {
@@ -20,6 +21,9 @@ static void send(struct netport *port, const struct slice *slices, unsigned coun
 	}
 	FUZZ_EXPECT(length >= 14 && length <= 65549);
 	sent++;
+	/* As the user network does. */
+	if (sum & 1)
+		port->receive(port->device, answer, sizeof(answer));
 }
 
 static void receive_ready(struct netport *port)

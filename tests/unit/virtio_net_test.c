@@ -18,7 +18,8 @@ static struct driver driver;
 static struct virtio_net net;
 static uint8_t sent[70000];
 static size_t sent_length;
-static unsigned sent_count, ready_count;
+static const uint8_t an_answer[60];
+static unsigned sent_count, ready_count, answers; /* to each frame that is sent */
 
 static void port_send(struct netport *port, const struct slice *slices, unsigned count)
 {
@@ -29,6 +30,8 @@ static void port_send(struct netport *port, const struct slice *slices, unsigned
 		bytes_copy(sent + sent_length, slices[i].base, slices[i].length);
 		sent_length += slices[i].length;
 	}
+	for (unsigned i = 0; i < answers; i++)
+		EXPECT(port->receive(port->device, an_answer, sizeof(an_answer)));
 }
 
 static void port_receive_ready(struct netport *port)
@@ -41,6 +44,7 @@ static struct netport port = {.ops = &port_ops, .mac = {0x52, 0x54, 0, 1, 2, 3},
 
 static void start(uint64_t features)
 {
+	answers = 0;
 	REQUIRE(driver_machine(&driver, 1) == 0);
 	vm_lock(&driver.vm);
 	REQUIRE(virtio_net_init(&net, &driver.vm, &driver.bus, SLOT, "net0", &port) == 0);
@@ -133,6 +137,22 @@ TEST(sum_is_that_of_rfc_1071_however_it_is_cut)
 
 		sum = virtio_net_sum(sum, bytes + cut, sizeof(bytes) - cut, cut & 1);
 		EXPECT_EQ(virtio_net_fold(sum), whole);
+	}
+}
+
+TEST(sum_of_any_length_is_that_of_its_words)
+{
+	for (unsigned fill = 0; fill < 3; fill++) {
+		for (unsigned i = 0; i < 600; i++)
+			frame[i] = fill < 2 ? 0xff * (uint8_t)fill : (uint8_t)(i * i * 167 + 13);
+		for (unsigned length = 0; length <= 600; length++) {
+			uint64_t words = 0;
+
+			for (unsigned i = 0; i < length; i++)
+				words += (uint64_t)frame[i] << (i & 1) * 8;
+			EXPECT_EQ(virtio_net_fold(virtio_net_sum(0, frame, length, false)),
+				  virtio_net_fold(words));
+		}
 	}
 }
 
@@ -471,4 +491,88 @@ TEST(a_loaded_guest_is_announced_and_asked_for_its_connections)
 	sent_count = 0;
 	fake_advance(1000000000);
 	EXPECT_EQ(sent_count, 0);
+}
+
+/* Sends one that is answered. */
+static void ask(unsigned buffers)
+{
+	for (unsigned i = 0; i < buffers; i++) {
+		struct driver_buffer buffer = driver_writable(&driver, 1526);
+
+		driver_add(&driver, RECEIVE, &buffer, 1);
+	}
+	answers = buffers;
+	send(plain, frame, 60);
+	answers = 0;
+	for (unsigned i = 0; i < buffers; i++)
+		EXPECT(driver_used(&driver, RECEIVE, NULL) >= 0);
+	EXPECT_EQ(driver_audit(&driver), 0);
+}
+
+TEST(an_answered_frame_interrupts_once)
+{
+	uint64_t used_event;
+
+	start(VIRTIO_F_EVENT_IDX);
+	used_event = driver.queue[TRANSMIT].available + 4 + 2u * driver.queue[TRANSMIT].size;
+	ask(2);
+	EXPECT_EQ(driver.interrupts[RECEIVE], 1);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 0);
+	/* The driver took the frame back when it looked for the answer. */
+	driver_put16(&driver, used_event, 1);
+	fake_advance(20000000);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 0);
+	/* Or didn't: it is interrupted soon, once. */
+	ask(1);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 0);
+	fake_advance(20000000);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 1);
+	fake_advance(1000000000);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 1);
+	/* Without an answer, at once. */
+	driver_put16(&driver, used_event, 2);
+	send(plain, frame, 60);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 2);
+}
+
+TEST(answered_frames_of_half_a_ring_interrupt)
+{
+	start(0);
+	for (unsigned i = 1; i < driver.queue[TRANSMIT].size / 2; i++)
+		ask(1);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 0);
+	ask(1);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 1);
+	fake_advance(1000000000);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 1);
+}
+
+TEST(a_reset_forgets_the_interrupt_that_is_due)
+{
+	start(0);
+	ask(1);
+	driver_common_set(&driver, 0x14, 1, 0);
+	fake_advance(20000000);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 0);
+}
+
+TEST(an_interrupt_that_is_due_is_saved)
+{
+	static uint8_t bytes[NET_CONNECTIONS_MAX * 64];
+	struct snapshot saving = {.bytes = bytes, .size = sizeof(bytes)}, loading;
+	struct device *device = &net.virtio.device;
+
+	start(0);
+	ask(1);
+	vm_lock(&driver.vm);
+	device->ops->state(device, &saving);
+	REQUIRE(saving.error == 0);
+	device->ops->reset(device);
+	loading = (struct snapshot){.loading = true, .bytes = bytes, .size = saving.position};
+	device->ops->state(device, &loading);
+	REQUIRE(loading.error == 0);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 0);
+	device->ops->loaded(device);
+	vm_unlock(&driver.vm);
+	EXPECT_EQ(driver.interrupts[TRANSMIT], 1);
 }

@@ -133,6 +133,31 @@ TEST(used_event_says_when_to_interrupt)
 	}
 }
 
+TEST(what_is_shown_counts_when_it_is_published)
+{
+	start();
+	ring.event_index = true;
+	describe(0, 0x20000, 4, 2, 0);
+	driver_put16(&driver, ring.driver + 4 + 2 * SIZE, 0); /* after the first */
+	for (unsigned i = 0; i < 2; i++) {
+		offer(0);
+		REQUIRE(pop() == 1);
+		virtqueue_push(&ring, &chain, 0);
+		virtqueue_show(&ring);
+		EXPECT_EQ(driver_used(&driver, 0, NULL), 0);
+	}
+	EXPECT_EQ(driver_audit(&driver), 0);
+	EXPECT(virtqueue_publish(&ring));
+	EXPECT(!virtqueue_publish(&ring));
+	/* A driver that has looked meanwhile wants none. */
+	offer(0);
+	REQUIRE(pop() == 1);
+	virtqueue_push(&ring, &chain, 0);
+	virtqueue_show(&ring);
+	driver_put16(&driver, ring.driver + 4 + 2 * SIZE, 3);
+	EXPECT(!virtqueue_publish(&ring));
+}
+
 TEST(await_asks_for_the_next_notification)
 {
 	start();

@@ -27,6 +27,7 @@
 #define F_STATUS     (1ull << 16)
 
 enum { QUEUE_RECEIVE = 0, QUEUE_TRANSMIT = 1 };
+#define NOTICE_DELAY 10000000 /* ns */
 enum { CONFIG_MAC = 0, CONFIG_STATUS = 6, CONFIG_MTU = 10, STATUS_LINK_UP = 1 };
 
 /* struct virtio_net_hdr (5.1.6). */
@@ -56,10 +57,14 @@ uint16_t virtio_net_fold(uint64_t sum)
 uint64_t virtio_net_sum(uint64_t sum, const void *bytes, size_t length, bool odd)
 {
 	const uint8_t *from = bytes;
-	uint64_t own = 0;
+	uint64_t own = 0, even = 0, carries = 0;
 	uint16_t folded;
 
-	/* Words of 32 bits in a 64-bit sum: it can't overflow below 16 GiB. */
+	for (; length >= 16; from += 16, length -= 16) {
+		carries += __builtin_add_overflow(even, bytes_load64(from), &even);
+		carries += __builtin_add_overflow(own, bytes_load64(from + 8), &own);
+	}
+	own = (own & 0xffffffff) + (own >> 32) + (even & 0xffffffff) + (even >> 32) + carries;
 	for (; length >= 4; from += 4, length -= 4)
 		own += bytes_load32(from);
 	if (length & 2) {
@@ -191,20 +196,53 @@ static bool send_chain(struct virtio_net *net, struct virtqueue_chain *chain)
 	return true;
 }
 
+static void notice(struct timer *timer)
+{
+	struct virtio_net *net = container_of(timer, struct virtio_net, notice);
+
+	virtio_publish(&net->virtio, QUEUE_TRANSMIT);
+}
+
+/*
+ * A frame was answered before it was sent completely, as the user network acknowledges segments.
+ * The driver is interrupted for the answer, and most then also look at what was sent: so it is
+ * shown to them before, and has an interrupt of its own only if it wasn't looked at a moment later.
+ */
+static void publish_answered(struct virtio_net *net)
+{
+	struct virtqueue *ring = &net->queues[QUEUE_TRANSMIT].ring;
+
+	net->answered = false;
+	if ((uint16_t)(ring->next_used - ring->published) >= ring->size / 2)
+		virtio_publish(&net->virtio, QUEUE_TRANSMIT);
+	else
+		virtqueue_show(ring);
+	if (ring->next_used != ring->published && !timer_armed(&net->notice))
+		timer_set(&net->notice, vm_time(net->virtio.device.vm) + NOTICE_DELAY);
+	virtio_publish(&net->virtio, QUEUE_RECEIVE);
+}
+
 static void transmit(struct virtio_net *net)
 {
 	struct virtqueue *ring = &net->queues[QUEUE_TRANSMIT].ring;
 	struct virtqueue_chain chain;
 	unsigned count = 0;
+	bool answered = false;
 
 	while (count < VIRTIO_BATCH && virtio_pop(&net->virtio, QUEUE_TRANSMIT, &chain,
 						  net->send + 1, VIRTQUEUE_SIZE_MAX)) {
+		net->sending = true;
 		if (!send_chain(net, &chain))
 			net->dropped_sent++;
+		net->sending = false;
 		virtqueue_push(ring, &chain, 0);
+		answered = net->answered;
+		if (answered)
+			publish_answered(net);
 		count++;
 	}
-	virtio_publish(&net->virtio, QUEUE_TRANSMIT);
+	if (!answered)
+		virtio_publish(&net->virtio, QUEUE_TRANSMIT);
 	if (count == VIRTIO_BATCH)
 		virtio_again(&net->virtio, QUEUE_TRANSMIT);
 }
@@ -338,7 +376,9 @@ static bool receive(void *device, const void *frame, size_t length)
 	see_received(net, frame, length);
 	fill_buffers(net, (unsigned)count, frame, length);
 	net->received_bytes += length;
-	virtio_publish(&net->virtio, QUEUE_RECEIVE);
+	net->answered = net->sending;
+	if (!net->answered)
+		virtio_publish(&net->virtio, QUEUE_RECEIVE);
 	return true;
 }
 
@@ -432,11 +472,12 @@ static void reset(struct virtio *virtio)
 {
 	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
 
-	net->starved = net->loaded = false;
+	net->starved = net->loaded = net->answered = false;
 	net->port->takes_joined = false;
 	net->questions = 0;
 	net_connections_forget(&net->connections);
 	timer_set(&net->arrival, TIMER_NEVER);
+	timer_set(&net->notice, TIMER_NEVER);
 }
 
 static const struct virtio_ops ops = {
@@ -451,6 +492,7 @@ int virtio_net_init(struct virtio_net *net, struct vm *vm, struct pci_bus *bus, 
 
 	net->port = port;
 	timer_init(&net->arrival, vm, arrived);
+	timer_init(&net->notice, vm, notice);
 	bytes_copy(net->config + CONFIG_MAC, port->mac, sizeof(port->mac));
 	bytes_store16(net->config + CONFIG_STATUS, STATUS_LINK_UP);
 	bytes_store16(net->config + CONFIG_MTU, (uint16_t)port->mtu);

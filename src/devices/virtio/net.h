@@ -18,7 +18,10 @@ struct virtio_net {
 	struct virtio_queue queues[2];
 	struct netport *port;
 	uint8_t config[VIRTIO_NET_CONFIG];
-	bool starved; /* the port has a frame for which there was no buffer */
+	bool starved;	     /* the port has a frame for which there was no buffer */
+	bool sending;	     /* the port has a frame of the guest's in hand */
+	bool answered;	     /* and gave one meanwhile, which the driver hasn't seen yet */
+	struct timer notice; /* the driver hears of frames shown to it, if it wants to */
 	uint64_t dropped_sent, dropped_received;
 	uint64_t sent_bytes, received_bytes; /* of frames that were passed on */
 	/* A guest that was elsewhere is asked for its connections, two questions for each. */

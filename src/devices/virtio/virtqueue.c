@@ -301,14 +301,21 @@ void virtqueue_push(struct virtqueue *queue, const struct virtqueue_chain *chain
 	queue->next_used++;
 }
 
+void virtqueue_show(struct virtqueue *queue)
+{
+	if (!queue->enabled || queue->broken)
+		return;
+	store16(queue->device_area + RING_INDEX, queue->next_used);
+	virtqueue_touched(queue, queue->device_area + RING_INDEX, 2);
+}
+
 bool virtqueue_publish(struct virtqueue *queue)
 {
 	uint16_t old = queue->published, now = queue->next_used, event;
 
 	if (!queue->enabled || queue->broken || old == now)
 		return false;
-	store16(queue->device_area + RING_INDEX, now);
-	virtqueue_touched(queue, queue->device_area + RING_INDEX, 2);
+	virtqueue_show(queue);
 	queue->published = now;
 	/* The index must be out before we look whether the driver sleeps; the driver does the
 	 * reverse. */

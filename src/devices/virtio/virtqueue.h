@@ -84,8 +84,13 @@ void virtqueue_forget(struct virtqueue *queue);
  */
 void virtqueue_push(struct virtqueue *queue, const struct virtqueue_chain *chain, uint64_t written);
 
-/* Shows the driver what has been pushed; whether it wants an interrupt for it. */
+/* Shows the driver what has been pushed; whether it wants an interrupt for it, or for what it was
+ * shown since the last time. */
 bool virtqueue_publish(struct virtqueue *queue);
+
+/* Shows the driver what has been pushed. virtqueue_publish must follow, within queue->size pushes.
+ */
+void virtqueue_show(struct virtqueue *queue);
 
 /* Asks the driver to notify us of the next request; whether there is one already. */
 bool virtqueue_await(struct virtqueue *queue);
