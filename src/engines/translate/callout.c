@@ -43,7 +43,7 @@ static struct block *make_block(struct cpu *cpu, uint64_t physical, const uint8_
 	if (full) {
 		exclusive_begin(cpu);
 		if (!code_has_room(code))
-			code_flush(code);
+			code_make_room(code);
 		exclusive_end(cpu);
 	}
 	timing_switch(cpu, doing);

@@ -28,13 +28,12 @@
 
 /*
  * What is translated only once, a boot for the most part, need not be kept: the cache is flushed
- * when it has FIRST_BYTES, and grows if it has twice filled again within FAST_REFILL ticks of the
- * host's TSC (some ten seconds), as it does for programs of more code than that.
+ * when it has FIRST_BYTES. If it is full again within FAST_REFILL ticks of the host's TSC (some ten
+ * seconds), as with programs of more code than that, it grows and keeps what it has.
  */
 #define DEFAULT_BYTES (128ull << 20)
 #define FIRST_BYTES   (22u << 20)
 #define FAST_REFILL   (1ull << 35)
-#define FAST_REFILLS  2u
 #define PAGE_SIZE     4096u
 #define MISSES_FOR_LOOKUP                                                                          \
 	32u		    /* so many accesses without use of windows, and the page does without */
@@ -182,20 +181,30 @@ void code_attach(struct machine_code *code, struct cpu *cpu)
 
 /* Looking up */
 
-/* Neighbours in a page have neighbouring slots: the translator asks for one instruction after
- * another. */
-static _Atomic uint32_t *hash_slot(struct machine_code *code, uint64_t physical, uint32_t mode)
+/*
+ * Neighbours in a page have neighbouring slots: the translator asks for one instruction after
+ * another. A library's page has blocks for each place that it has been mapped at (struct block):
+ * each place has slots of its own.
+ */
+static _Atomic uint32_t *hash_slot(struct machine_code *code, uint64_t physical, uint64_t linear,
+				   uint32_t mode)
 {
-	uint64_t hash = (physical >> 12 ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15u;
+	uint64_t hash = (physical >> 12 ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15u +
+			(linear >> 12) * 0xd6e8feb86659fd93u;
 
 	return &code->hash[((hash >> 32) + (physical & 4095)) & (code->hash_size - 1)];
+}
+
+static _Atomic uint32_t *block_slot(struct machine_code *code, const struct block *block)
+{
+	return hash_slot(code, block_physical(block), block->linear, block->mode);
 }
 
 struct block *code_lookup(struct machine_code *code, uint64_t physical, uint64_t linear,
 			  uint32_t mode)
 {
 	uint32_t number =
-		atomic_load_explicit(hash_slot(code, physical, mode), memory_order_acquire);
+		atomic_load_explicit(hash_slot(code, physical, linear, mode), memory_order_acquire);
 
 	while (number) {
 		struct block *block = &code->blocks[number - 1];
@@ -251,10 +260,18 @@ static void make_large(struct machine_code *code)
 		code_memory_collapse(&code->memory, code->code_large);
 }
 
+static void hash_add(struct machine_code *code, struct block *block)
+{
+	_Atomic uint32_t *slot = block_slot(code, block);
+
+	atomic_store_explicit(&block->hash_next, atomic_load_explicit(slot, memory_order_relaxed),
+			      memory_order_relaxed);
+	atomic_store_explicit(slot, (uint32_t)(block - code->blocks) + 1, memory_order_release);
+}
+
 void code_publish(struct machine_code *code, struct block *block, uint32_t code_end)
 {
 	uint64_t page = page_number(code, block_page(block));
-	_Atomic uint32_t *slot = hash_slot(code, block_physical(block), block->mode);
 	uint32_t number = (uint32_t)(block - code->blocks) + 1;
 
 	CHECK(number == code->block_count + 1 && page < code->page_count);
@@ -264,17 +281,15 @@ void code_publish(struct machine_code *code, struct block *block, uint32_t code_
 	block->page_next = code->page_blocks[page];
 	code->page_blocks[page] = number;
 	code->page_writes[page] = 0;
-	atomic_store_explicit(&block->hash_next, atomic_load_explicit(slot, memory_order_relaxed),
-			      memory_order_relaxed);
 	__atomic_store_n(&code->block_count, number, __ATOMIC_RELEASE);
-	atomic_store_explicit(slot, number, memory_order_release);
+	hash_add(code, block);
 }
 
 /* Dropping. Lock held. */
 
 static void hash_remove(struct machine_code *code, struct block *block)
 {
-	_Atomic uint32_t *link = hash_slot(code, block_physical(block), block->mode);
+	_Atomic uint32_t *link = block_slot(code, block);
 	uint32_t number = (uint32_t)(block - code->blocks) + 1;
 
 	while (*link != number) {
@@ -445,11 +460,15 @@ void code_written(struct cpu *cpu, uint64_t physical, unsigned size)
 
 static void grow(struct machine_code *code)
 {
-	code->fast_refills = 0;
+	for (uint32_t i = 0; i < code->block_count; i++)
+		*block_slot(code, &code->blocks[i]) = 0;
 	code->code_limit *= 2;
 	if (code->code_limit > code->memory.size)
 		code->code_limit = (uint32_t)code->memory.size;
 	code->hash_size = hash_size(code->code_limit);
+	for (uint32_t i = 0; i < code->block_count; i++)
+		if (!code->blocks[i].dropped)
+			hash_add(code, &code->blocks[i]);
 }
 
 static void empty(struct machine_code *code)
@@ -462,7 +481,7 @@ static void empty(struct machine_code *code)
 
 		code->page_blocks[page] = 0;
 		atomic_fetch_and(&code->page_flags[page], (uint8_t)~CODE_PAGE_TRANSLATED);
-		*hash_slot(code, block_physical(block), block->mode) = 0;
+		*block_slot(code, block) = 0;
 	}
 	code->block_count = code->note_count = code->insn_count = 0;
 	code->code_used = TRAMPOLINE_COUNT * TRAMPOLINE_BYTES;
@@ -472,19 +491,19 @@ static void empty(struct machine_code *code)
 			mmu_jump_flush(code->cpus[i]);
 }
 
-void code_flush(struct machine_code *code)
+void code_make_room(struct machine_code *code)
 {
 	uint64_t now = __builtin_ia32_rdtsc();
 
 	code_lock(&code->lock);
-	empty(code);
-	if (code->count_flushes++ && now - code->flushed < FAST_REFILL)
-		code->fast_refills++;
-	else
-		code->fast_refills = 0;
-	if (code->fast_refills >= FAST_REFILLS)
+	if (code->count_flushes && now - code->filled < FAST_REFILL &&
+	    code->code_limit < code->memory.size) {
 		grow(code);
-	code->flushed = now;
+	} else {
+		empty(code);
+		code->count_flushes++;
+	}
+	code->filled = now;
 	code_unlock(&code->lock);
 }
 

@@ -101,13 +101,12 @@ struct machine_code {
 
 	/* Under lock. */
 	uint32_t code_used;
-	uint32_t code_limit;   /* grows to memory.size */
-	uint32_t code_peak;    /* code_used at the most, since the last trim */
-	uint32_t code_large;   /* large pages have been asked for below it */
-	uint64_t flushed;      /* host's TSC at the last flush */
-	uint32_t fast_refills; /* in a row */
-	uint64_t trimmed;      /* host's TSC at the last trim that emptied the cache; 0: none */
-	uint32_t keep;	       /* bytes of code that an idle machine keeps (idle.c) */
+	uint32_t code_limit; /* grows to memory.size */
+	uint32_t code_peak;  /* code_used at the most, since the last trim */
+	uint32_t code_large; /* large pages have been asked for below it */
+	uint64_t filled;     /* host's TSC when it was full last */
+	uint64_t trimmed;    /* host's TSC at the last trim that emptied the cache; 0: none */
+	uint32_t keep;	     /* bytes of code that an idle machine keeps (idle.c) */
 	struct block *blocks;
 	uint32_t block_count, block_max;
 	uint16_t *notes;
@@ -120,7 +119,7 @@ struct machine_code {
 	uint64_t wanders[WANDERERS / 64]; /* bits, by a hash of the instruction's address */
 
 	_Atomic uint32_t *hash; /* block number + 1 */
-	uint32_t hash_size;	/* a power of 2; grows with code_limit, when it is empty */
+	uint32_t hash_size;	/* a power of 2; grows with code_limit */
 
 	/*
 	 * The dirty log (dirty_log.h), a bit for each page: those that vcpus have written to, or
@@ -182,8 +181,8 @@ bool code_has_room(const struct machine_code *code);
  * others find it. Lock held. */
 void code_publish(struct machine_code *code, struct block *block, uint32_t code_end);
 
-/* Empties the cache. In an exclusive section, lock not held. */
-void code_flush(struct machine_code *code);
+/* The cache is full: it grows, or is emptied. In an exclusive section, lock not held. */
+void code_make_room(struct machine_code *code);
 
 /* Empties it as well if `all`, and gives memory that is in no use back to the host. In an exclusive
  * section, lock not held. */

@@ -100,8 +100,10 @@ GUEST(many, "mov $3, %r12d; 1: mov $0x400000, %ebx; mov $2000, %ecx; xor %edx, %
 	    "*%rbx; add $64, %rbx; dec %ecx; jnz 2b;"
 	    "dec %r12d; jnz 1b; hlt");
 
-TEST(a_full_cache_is_flushed)
+TEST(a_full_cache_is_flushed_and_grows_if_it_is_full_again_soon)
 {
+	uint32_t limit;
+
 	guest_create(&guest, 1);
 	for (unsigned i = 0; i < 2000; i++)
 		memcpy(guest_at(&guest, 0x400000 + i * 64), (const uint8_t[]){0x83, 0xc2, 3, 0xc3},
@@ -109,9 +111,18 @@ TEST(a_full_cache_is_flushed)
 	cache()->code_used = cache()->code_limit - CODE_BLOCK_BYTES - 100000;
 	EXPECT_EQ(guest_run(&guest, many, many_end)->gpr[RDX], 6000);
 	EXPECT_EQ(cache()->count_flushes, 1);
-	cache()->code_used = cache()->code_limit - CODE_BLOCK_BYTES - 100;
+	EXPECT_EQ(run_again()->gpr[RDX], 6000); /* now all is there */
+	limit = cache()->code_limit;
+	cache()->code_used = limit - CODE_BLOCK_BYTES + 1;
+	memcpy(guest_at(&guest, 0x400000), (const uint8_t[]){0x83, 0xc2, 4, 0xc3}, 4);
+	vm_written(&guest.vm, gpa(0x400000), 4096);
 	guest_cpu(&guest, 0)->count_blocks = 0;
-	EXPECT_EQ(run_again()->gpr[RDX], 6000);
+	EXPECT_EQ(run_again()->gpr[RDX], 6001);
+	EXPECT_EQ(cache()->count_flushes, 1);
+	EXPECT_EQ(cache()->code_limit, 2 * limit);
+	/* That function alone was translated, and what follows it. */
+	EXPECT(guest_cpu(&guest, 0)->count_blocks > 0);
+	EXPECT(guest_cpu(&guest, 0)->count_blocks < 100);
 }
 
 /* Several vcpus */
