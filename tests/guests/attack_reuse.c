@@ -3,7 +3,8 @@
  * What is remembered of one page must not be used for another: code that has gone to one address
  * often goes there again after so many other pieces of the address space have been used that
  * anything would have been thrown out; and after a global page has been changed from another
- * address space. Source: Intel SDM volume 3, 4.10.2.4, 4.10.4.1.
+ * address space; nor what a load has found for a store. Source: Intel SDM volume 3, 4.6, 4.10.2.4,
+ * 4.10.4.1.
  *	lodge: --cpus 1 --cpu-model max
  */
 #include "model.h"
@@ -16,6 +17,13 @@
 CODE(look, "mov (%rbx), %rax; ud2");
 CODE(look_too, "mov 8(%rbx,%rcx,8), %rax; ud2");
 CODE(store, "mov %rax, (%rbx); ud2");
+
+/* Loads, by more pieces of code than anything has places to remember for; then a store, all to
+ * NEAR. */
+#define NEAR (USER_BASE + 0x18000000)
+CODE(loads_and_store, ".rept 1200; .byte 0x48, 0x8b, 0x05; .long 0x18000010 - . - 4;"
+		      "lea 1f(%rip), %rcx; jmp *%rcx; 1:\n.endr;"
+		      ".byte 0x48, 0x89, 0x1d; .long 0x18000010 - . - 4; ud2");
 
 static struct trap s;
 
@@ -131,6 +139,17 @@ static void test_tables(void)
 	}
 }
 
+/* A store is not let through by what loads have found: the page may only be read. */
+static void test_sites(void)
+{
+	*page_entry(0, NEAR, 1) = 0;
+	page_map(NEAR, (uintptr_t)zoo[2], P_PRESENT | P_USER);
+	for (unsigned int round = 0; round < 3; round++) {
+		EXPECT_EQ(run(loads_and_store, 0x7654321), *(uint64_t *)&zoo[2][16]);
+		EXPECT_TRAP(&s, 14, 7);
+	}
+}
+
 void test_main(void)
 {
 	system_init();
@@ -138,5 +157,6 @@ void test_main(void)
 	test_pieces();
 	test_global();
 	test_tables();
+	test_sites();
 	zoo_check("at the end");
 }

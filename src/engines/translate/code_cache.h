@@ -114,8 +114,9 @@ struct machine_code {
 	struct insn *insns;	       /* of call-outs */
 	uint32_t insn_count, insn_max;
 	struct translation *translation; /* the one that is being made */
-	unsigned recent_next; /* the slot given to a look-up last (struct recent_entry) */
-	unsigned window_next; /* likewise (struct window_slot) */
+	unsigned recent_next[2]; /* what was given to a look-up last (struct recent_entry), by
+				    access */
+	unsigned window_next;	 /* likewise (struct window_slot) */
 	uint64_t wanders[WANDERERS / 64]; /* bits, by a hash of the instruction's address */
 
 	_Atomic uint32_t *hash; /* block number + 1 */

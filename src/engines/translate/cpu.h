@@ -73,9 +73,11 @@ static inline uint64_t tlb_invalid_tag(unsigned index)
 
 /*
  * Where one look-up of translated code last hit: each has a slot of its own, or shares one with
- * others that go to the same page mostly (the stack). (linear - tag) < 4096 is a hit. No tag is
- * safe from every address, so that of an empty slot is not canonical and neither is its host: a
- * guest address that matches it makes the host's processor raise #GP, as it must.
+ * others, of all over the code or that go to the same page mostly (the stack). Reads have the even
+ * slots and writes the odd ones, for a slot doesn't say what its page allows: a write must never
+ * find what a read left. (linear - tag) < 4096 is a hit. No tag is safe from every address, so that
+ * of an empty slot is not canonical and neither is its host: a guest address that matches it makes
+ * the host's processor raise #GP, as it must.
  */
 struct recent_entry {
 	uint64_t tag;
@@ -85,7 +87,7 @@ struct recent_entry {
 #define RECENT_SIZE  (1u << RECENT_BITS)
 #define RECENT_GROUP 16u /* slots with one byte that says whether any is in use */
 #define RECENT_EMPTY (1ull << 63)
-enum { RECENT_STACK_READ, RECENT_STACK_WRITE, RECENT_SITES };
+enum { RECENT_STACK_READ, RECENT_STACK_WRITE, RECENT_SITES /* even */ };
 
 /*
  * The last two windows of a memory operand (window.h): a linear address whose bits 31 to 62 are

@@ -139,11 +139,13 @@ static uint32_t recent_offset(const struct translation *t, unsigned slot, size_t
 }
 
 /* Slots are given out in turn, so that neighbours do not share them. */
-static unsigned next_slot(struct translation *t)
+static unsigned next_slot(struct translation *t, bool write)
 {
-	if (++t->code->recent_next >= RECENT_SIZE || t->code->recent_next < RECENT_SITES)
-		t->code->recent_next = RECENT_SITES;
-	return t->code->recent_next;
+	unsigned *next = &t->code->recent_next[write];
+
+	if (++*next >= RECENT_SIZE / 2 || *next < RECENT_SITES / 2)
+		*next = RECENT_SITES / 2;
+	return 2 * *next + write;
 }
 
 /* A block's rip-relative operands share slots if they go to the same page. */
@@ -158,8 +160,8 @@ static unsigned near_slot(struct translation *t, bool write)
 		if (slots[i].page == (int32_t)(target >> 12))
 			return slots[i].slot;
 	if (*count == NEAR_SLOTS)
-		return next_slot(t);
-	slots[*count] = (struct near_slot){(int32_t)(target >> 12), (uint16_t)next_slot(t)};
+		return next_slot(t, write);
+	slots[*count] = (struct near_slot){(int32_t)(target >> 12), (uint16_t)next_slot(t, write)};
 	return slots[(*count)++].slot;
 }
 
@@ -167,12 +169,12 @@ static unsigned pick_slot(struct translation *t, enum lookup_page page, bool wri
 {
 	if (page == PAGE_STACK && t->other_stack) {
 		if (!t->other_slots[write])
-			t->other_slots[write] = (uint16_t)next_slot(t);
+			t->other_slots[write] = (uint16_t)next_slot(t, write);
 		return t->other_slots[write];
 	}
 	if (page == PAGE_STACK)
 		return write ? RECENT_STACK_WRITE : RECENT_STACK_READ;
-	return page == PAGE_NEAR ? near_slot(t, write) : next_slot(t);
+	return page == PAGE_NEAR ? near_slot(t, write) : next_slot(t, write);
 }
 
 /* Through the TLB alone. */
