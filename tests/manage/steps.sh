@@ -20,6 +20,11 @@ at_each_step() {
 		status=$?
 		# The command may say anything of a process that is gone; nobody has its lock once it is.
 		[ "$who" = command ] || [ "$status" -eq 0 ] || status=137
+		# Or it had all that it wanted of the process, and that is going now.
+		for ((i = 0; i < 20 && status == 0; i++)); do
+			[ "$who" = process ] || break
+			kill -0 "$process" 2>/dev/null && sleep 0.05 || status=137
+		done
 		while [ "$who" = process ] && [ $status -eq 137 ] && kill -0 "$process" 2>/dev/null; do sleep 0.01; done
 		[ "$status" -eq 0 ] || [ "$status" -eq 137 ] || bad "$step: status $status: $(cat out)"
 		after
