@@ -208,6 +208,7 @@ void emit_lookup(struct translation *t, unsigned size, bool write, enum lookup_p
 		return;
 	}
 	slot = pick_slot(t, page, write);
+	CHECK(slot % 2 == write); /* struct recent_entry */
 	emit_cpu(emit, EMIT_SUB, 8, T0, recent_offset(t, slot, offsetof(struct recent_entry, tag)));
 	emit_group(emit, GROUP_CMP, 8, T0, 4096 - (int)size);
 	stub = translation_stub(t, STUB_RECENT, emit_jcc_open(emit, CONDITION_A, false));
