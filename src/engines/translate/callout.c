@@ -17,6 +17,7 @@
 #include "engines/translate/translator.h"
 #include "engines/translate/window.h"
 #include "lib/check.h"
+#include "x86/cpuid.h"
 #include "x86/handlers.h"
 #include "x86/paging.h"
 #include "x86/registers.h"
@@ -215,7 +216,12 @@ static const void *go_behind(struct cpu *cpu, const struct place *place)
 	return go_on(cpu);
 }
 
-/* The block's bytes at the note, decoded once more, and carried out. */
+/*
+ * The block's bytes at the note, decoded once more, and carried out. They may have been changed by
+ * another vcpu or a device since the block was made, which is dropped only after that. What follows
+ * in a block with windows relies on what the instruction was (window_is_known): there is no way
+ * back into that.
+ */
 static const void *interpret_here(struct cpu *cpu, const struct place *place)
 {
 	uint64_t physical = block_page(place->block) + place->note->guest;
@@ -228,9 +234,12 @@ static const void *interpret_here(struct cpu *cpu, const struct place *place)
 		interpret(cpu); /* another vcpu has changed it */
 		return go_on(cpu);
 	}
+	if (!cpu_model_has(cpu->vm->cpu_model, cpu->insn.op->feature))
+		insn_fall_back(&cpu->insn);
 	interpret_insn(cpu, &cpu->insn);
 	/* Behind a branch is nothing in the block, even if that is where it has led. */
-	if (cpu->insn.op->class == CLASS_BRANCH || cpu->insn.op->class == CLASS_END)
+	if (cpu->insn.op->class == CLASS_BRANCH || cpu->insn.op->class == CLASS_END ||
+	    (place->block->mode & MODE_WINDOW))
 		return go_on(cpu);
 	return go_behind(cpu, place);
 }
