@@ -254,3 +254,28 @@ unsigned insn_operand_register(const struct insn *insn, const struct operand *op
 		return INSN_NO_REGISTER;
 	}
 }
+
+struct insn_registers insn_registers(const struct insn *insn)
+{
+	struct insn_registers registers = {0};
+
+	for (unsigned i = 0; i < 4 && insn->op->operand[i].kind; i++) {
+		const struct operand *operand = &insn->op->operand[i];
+		bool named = operand->kind != OPERAND_FIXED;
+		unsigned number = insn_operand_register(insn, operand);
+
+		if (number > 15)
+			continue;
+		if (operand->size == SIZE_B && number >= 4 && number < 8 &&
+		    !(named && (insn->rex || insn->vex))) {
+			registers.high_byte |= named;
+			number -= 4;
+		}
+		registers.used |= (uint16_t)(1u << number);
+		if (operand->access & ACCESS_READ)
+			registers.read |= (uint16_t)(1u << number);
+		if (operand->access & ACCESS_WRITE)
+			registers.written |= (uint16_t)(1u << number);
+	}
+	return registers;
+}

@@ -163,9 +163,9 @@ struct operand {
 
 /*
  * One form of an instruction. operand[] has room for four: cmpxchg8b and cmpxchg16b also read rcx;
- * pcmpestri and pcmpestrm also read rax and rdx, pcmp?stri writes rcx, pcmp?strm xmm0; legacy
- * blendv, pblendvb and sha256rnds2 also read xmm0. Instructions with a handler may have implicit
- * registers that are not listed.
+ * pcmpestri and pcmpestrm also read rax and rdx, pcmp?strm writes xmm0; legacy blendv, pblendvb and
+ * sha256rnds2 also read xmm0. All general registers that one of CLASS_COPY writes are listed.
+ * Instructions with a handler may have implicit registers that are not listed.
  */
 struct opcode {
 	const char *name;
@@ -252,6 +252,16 @@ unsigned insn_index_size(const struct insn *insn);
 
 /* The general register (0..15, as in ModRM) that an operand is, or INSN_NO_REGISTER. */
 unsigned insn_operand_register(const struct insn *insn, const struct operand *operand);
+
+/*
+ * The general registers that an instruction of CLASS_COPY names, and that its opcode implies: masks
+ * of 1 << number. All that it may write are among `written`.
+ */
+struct insn_registers {
+	uint16_t used, read, written;
+	bool high_byte; /* it names ah, ch, dh or bh, which count as rax, rcx, rdx, rbx */
+};
+struct insn_registers insn_registers(const struct insn *insn);
 
 /* Size in bytes of an operand by its enum operand_size. */
 unsigned insn_operand_bytes(const struct insn *insn, const struct operand *operand);

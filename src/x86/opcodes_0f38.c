@@ -21,6 +21,7 @@
 #define SHA(text)       NP(PACKED(SHA, text, ARGS(V(X, rw), X(X, r))))
 #define WITH_IMM(f, text, a) P66(PACKED(f, text, ARGS(V(X, a), X(X, r), I(B))))
 #define COMPARE_STRING(text, ...) P66(SCALAR(SSE4_2, text, ARGS(V(X, r), X(X, r), I(B)), __VA_ARGS__))
+#define FIND_STRING(text, ...)	  P66(SCALAR(SSE4_2, text, ARGS(V(X, r), X(X, r), I(B), F(1, D, w)), __VA_ARGS__))
 
 const struct node opcodes_0f38[256] = {
 	[0x00] = SSSE3("pshufb", rw),
@@ -112,9 +113,9 @@ const struct node opcodes_0f3a[256] = {
 	[0x42] = WITH_IMM(SSE4_1, "mpsadbw", rw),
 	[0x44] = WITH_IMM(PCLMULQDQ, "pclmulqdq", rw),
 	[0x60] = COMPARE_STRING("pcmpestrm", WRITES(FLAG_STATUS)), /* also reads rax, rdx; writes xmm0 */
-	[0x61] = COMPARE_STRING("pcmpestri", WRITES(FLAG_STATUS)), /* also reads rax, rdx; writes rcx */
+	[0x61] = FIND_STRING("pcmpestri", WRITES(FLAG_STATUS)),	   /* also reads rax, rdx */
 	[0x62] = COMPARE_STRING("pcmpistrm", WRITES(FLAG_STATUS)),
-	[0x63] = COMPARE_STRING("pcmpistri", WRITES(FLAG_STATUS)),
+	[0x63] = FIND_STRING("pcmpistri", WRITES(FLAG_STATUS)),
 	[0xcc] = NP(PACKED(SHA, "sha1rnds4", ARGS(V(X, rw), X(X, r), I(B)))),
 	[0xdf] = WITH_IMM(AES, "aeskeygenassist", w),
 };

@@ -164,6 +164,7 @@ const struct node opcodes_vex_0f38[256] = {
 #define INT_IMM(text)    P66(VEX_INT(text, V(X, w), H(X, r), X(X, r), I(B)))
 #define SCALAR_IMM(text, s) P66(VEX(AVX, text, 0, ARGS(V(X, w), H(X, r), X(s, r), I(B))))
 #define COMPARE_STRING(text) P66(VEX(AVX, text, OP_VEX_L0, ARGS(V(X, r), X(X, r), I(B)), WRITES(FLAG_STATUS)))
+#define FIND_STRING(text)    P66(VEX(AVX, text, OP_VEX_L0, ARGS(V(X, r), X(X, r), I(B), F(1, D, w)), WRITES(FLAG_STATUS)))
 
 const struct node opcodes_vex_0f3a[256] = {
 	[0x00] = AVX2_W1("vpermq", OP_VEX_L1, V(X, w), X(X, r), I(B)),
@@ -202,9 +203,9 @@ const struct node opcodes_vex_0f3a[256] = {
 	[0x4b] = AVX_W0("vblendvpd", 0, V(X, w), H(X, r), X(X, r), L(X)),
 	[0x4c] = P66(BY_W(VEX_INT("vpblendvb", V(X, w), H(X, r), X(X, r), L(X)), INVALID)),
 	[0x60] = COMPARE_STRING("vpcmpestrm"),
-	[0x61] = COMPARE_STRING("vpcmpestri"),
+	[0x61] = FIND_STRING("vpcmpestri"),
 	[0x62] = COMPARE_STRING("vpcmpistrm"),
-	[0x63] = COMPARE_STRING("vpcmpistri"),
+	[0x63] = FIND_STRING("vpcmpistri"),
 	[0xdf] = AES("vaeskeygenassist", V(X, w), X(X, r), I(B)),
 	[0xf0] = PF2(VEX_GPR(BMI2, "rorx", ARGS(G(Y, w), E(Y, r), I(B)))),
 };

@@ -96,6 +96,7 @@ enum { RECENT_STACK_READ, RECENT_STACK_WRITE, RECENT_SITES /* even */ };
 struct window_place {
 	uint64_t delta;
 	uint32_t number;
+	uint32_t minus_number; /* modulo 2^32 */
 };
 struct window_slot {
 	struct window_place place[2];

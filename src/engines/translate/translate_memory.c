@@ -242,62 +242,9 @@ void emit_recent_stub(struct translation *t, const struct stub *stub)
 
 /* Copies */
 
-/* The general registers that an instruction names (not those that it implies by its opcode: rax,
- * rcx, rdx). */
-struct registers {
-	uint16_t used, read, written;
-	bool high_byte;
-};
-
-static unsigned operand_register(const struct insn *insn, const struct operand *operand)
-{
-	switch (operand->kind) {
-	case OPERAND_RM:
-		return insn->memory ? INSN_NO_REGISTER : insn->rm;
-	case OPERAND_RM_REGISTER:
-	case OPERAND_OPCODE_REG:
-		return insn->rm;
-	case OPERAND_REG:
-		return insn->reg;
-	case OPERAND_VVVV:
-		return insn->vvvv;
-	default:
-		return INSN_NO_REGISTER;
-	}
-}
-
-static struct registers named_registers(const struct insn *insn)
-{
-	struct registers registers = {0};
-
-	for (unsigned i = 0; i < 4 && insn->op->operand[i].kind; i++) {
-		const struct operand *operand = &insn->op->operand[i];
-		unsigned number = operand_register(insn, operand);
-
-		if (number > 15)
-			continue;
-		if (operand->size == SIZE_B && number >= 4 && number < 8 && !insn->rex &&
-		    !insn->vex) {
-			registers.high_byte = true;
-			number -= 4;
-		}
-		registers.used |= (uint16_t)(1u << number);
-		if (operand->access & ACCESS_READ)
-			registers.read |= (uint16_t)(1u << number);
-		if (operand->access & ACCESS_WRITE)
-			registers.written |= (uint16_t)(1u << number);
-	}
-	return registers;
-}
-
-uint16_t insn_registers_written(const struct insn *insn)
-{
-	return named_registers(insn).written;
-}
-
 /* Who holds the spilled registers that an instruction names. */
 struct plan {
-	struct registers registers;
+	struct insn_registers registers;
 	uint16_t loaded;
 	uint8_t rename[16];
 };
@@ -319,7 +266,7 @@ static bool is_move(const struct insn *insn)
  */
 static bool plan_make(struct plan *plan, const struct insn *insn, unsigned available)
 {
-	plan->registers = named_registers(insn);
+	plan->registers = insn_registers(insn);
 	plan->loaded = plan->registers.used & SPILLED;
 	if (is_move(insn))
 		plan->loaded &= plan->registers.read;
@@ -381,16 +328,28 @@ static bool may_write_flags(const struct insn *insn)
 }
 
 /* Before a copied instruction: flags that it reads, or leaves alone in part, must be in RFLAGS. */
-static bool wants_flags(struct translation *t, const struct insn *insn)
+static bool wants_flags(const struct step *step)
 {
-	unsigned keeps = translation_step(t)->live_after & ~insn_flags_killed(insn);
+	unsigned keeps = step->live_after & ~insn_flags_killed(&step->insn);
 
-	return (insn_flags_read(insn) & FLAG_STATUS) || (may_write_flags(insn) && keeps);
+	return (insn_flags_read(&step->insn) & FLAG_STATUS) ||
+	       (may_write_flags(&step->insn) && keeps);
 }
 
-static void flags_before_copy(struct translation *t, const struct insn *insn)
+bool flags_are_awaited(const struct translation *t)
 {
-	if (wants_flags(t, insn))
+	for (unsigned i = t->current; i < t->count && !t->steps[i].interpret; i++) {
+		if (wants_flags(&t->steps[i]))
+			return true;
+		if (may_write_flags(&t->steps[i].insn))
+			return false;
+	}
+	return false;
+}
+
+static void flags_before_copy(struct translation *t)
+{
+	if (wants_flags(translation_step(t)))
 		flags_need(t);
 }
 
@@ -435,7 +394,7 @@ static bool copy_registers(struct translation *t, const struct insn *insn)
 		length = insn->length;
 		bytes_copy(bytes, translation_step(t)->bytes, length);
 	}
-	flags_before_copy(t, insn);
+	flags_before_copy(t);
 	plan_load(t, &plan);
 	translation_note_flags(t);
 	bytes_copy(t->emit.at, bytes, length);
@@ -464,7 +423,7 @@ static bool copy_stack(struct translation *t, const struct insn *insn, const str
 
 	if (!insn_encode_at(insn, bytes, plan->rename, &address))
 		return false;
-	flags_before_copy(t, insn);
+	flags_before_copy(t);
 	plan_load(t, plan);
 	emit_stack_delta(t, T0);
 	t->emit.at += insn_encode_at(insn, t->emit.at, plan->rename, &address);
@@ -495,21 +454,19 @@ static bool copy_loaded(struct translation *t, const struct insn *insn)
 		return false;
 	if (window_is_known(t, insn)) {
 		emit_window_known(t, insn, &address);
+	} else if (uses_window(t, translation_step(t))) {
+		if (!emit_window(t, insn, size, true, &address))
+			return false;
 	} else {
 		flags_clobber(t, translation_step(t)->live_before);
-		if (uses_window(t, translation_step(t))) {
-			if (!emit_window(t, insn, size, true, &address))
-				return false;
-		} else {
-			if (!emit_operand_address(t, insn, true))
-				return false;
-			emit_lookup(t, size, false, operand_page(insn));
-		}
+		if (!emit_operand_address(t, insn, true))
+			return false;
+		emit_lookup(t, size, false, operand_page(insn));
 	}
 	translation_note_flags(t);
 	emit_memory(&t->emit, EMIT_LOAD, size, T0, address.base, address.index, 1,
 		    address.displacement);
-	flags_before_copy(t, insn);
+	flags_before_copy(t);
 	plan_load(t, &plan);
 	t->emit.at += insn_encode(&loaded, t->emit.at, plan.rename, 0);
 	plan_store(t, &plan);
@@ -524,7 +481,7 @@ static bool copy_known(struct translation *t, const struct insn *insn, const str
 
 	if (plan->registers.high_byte || !window_is_known(t, insn))
 		return false;
-	flags_before_copy(t, insn);
+	flags_before_copy(t);
 	emit_window_known(t, insn, &address);
 	plan_load(t, plan);
 	translation_note_flags(t);
@@ -559,20 +516,20 @@ static bool copy_memory(struct translation *t, const struct insn *insn)
 		return false;
 	if (copy_known(t, insn, &plan))
 		return true;
-	flags_clobber(t, translation_step(t)->live_before);
 	if (!exchanged && uses_window(t, translation_step(t))) {
-		bool t1 = !(plan.registers.used & SPILLED) && !wants_flags(t, insn);
+		bool t1 = !(plan.registers.used & SPILLED) && !wants_flags(translation_step(t));
 
 		if (!emit_window(t, insn, size, t1, &address))
 			return false;
 	} else {
+		flags_clobber(t, translation_step(t)->live_before);
 		if (!emit_operand_address(t, insn, true))
 			return false;
 		/* With rsi exchanged a fault could not be told exactly: not through a slot that may
 		 * be empty. */
 		emit_lookup(t, size, write, exchanged ? PAGE_ANY : operand_page(insn));
 	}
-	flags_before_copy(t, insn);
+	flags_before_copy(t);
 	plan_load(t, &plan);
 	translation_note_flags(t);
 	if (exchanged)

@@ -139,7 +139,7 @@ void stack_after_step(struct translation *t)
 	unsigned moved;
 
 	if (step->interpret || step->insn.op->class == CLASS_END ||
-	    !(insn_registers_written(&step->insn) & 1u << RSP))
+	    !(insn_registers(&step->insn).written & 1u << RSP))
 		return;
 	moved = moves_by(&step->insn);
 	t->stack_moved += moved;

@@ -8,8 +8,21 @@
  *	rorx T1, base, 31			; without BMI2: mov, shr
  *	cmp  T1d, gs:[slot.number]
  *	jne  miss				; STUB_WINDOW: the slot's second place, then C
- *	mov  T1, gs:[slot.delta]
- *	op   [base + T1 + displacement]
+ *	mov  T0, gs:[slot.delta]		; T1, if base is spilled: then T0 has it
+ *	op   [base + T0 + displacement]
+ *
+ * The same where the flags are in RFLAGS, and something in the block needs them there (adc, a jcc
+ * behind a mov); nothing here changes them:
+ *
+ *	rorx  T1, base, 31
+ *	mov   T0, rcx
+ *	mov   ecx, gs:[slot.minus_number]
+ *	lea   ecx, [rcx + T1]
+ *	jrcxz hit
+ *	jmp   miss
+ * hit:	mov   rcx, T0
+ *	mov   T0, gs:[slot.delta]
+ *	op    [base + T0 + displacement]
  *
  * Else:
  *
@@ -81,15 +94,37 @@ static bool is_near(const struct insn *insn)
 	return insn->displacement >= -WINDOW_REACH && insn->displacement <= WINDOW_REACH;
 }
 
-/* Where FORM_BASE has the base. */
+/* Where FORM_BASE has the base, and the delta. */
 static unsigned base_register(const struct insn *insn)
 {
 	return is_spilled(insn->base) ? T0 : host_register(insn->base);
 }
 
-static void emit_check(struct translation *t, unsigned slot, unsigned place)
+static unsigned delta_register(const struct insn *insn)
+{
+	return is_spilled(insn->base) ? T1 : T0;
+}
+
+/* Returns the open jump to where the place is another one. */
+static uint8_t *emit_check(struct translation *t, unsigned slot, unsigned place)
 {
 	emit_cpu(&t->emit, EMIT_CMP, 4, T1, SLOT(t, slot, place, number));
+	return emit_jcc_open(&t->emit, CONDITION_NZ, false);
+}
+
+/* Likewise, of the first place, with the flags left alone; there guest rcx is in T0. */
+static uint8_t *emit_check_keeping_flags(struct translation *t, unsigned slot)
+{
+	struct emit *emit = &t->emit;
+	uint8_t *miss;
+
+	emit_move(emit, T0, RCX);
+	emit_cpu(emit, EMIT_LOAD, 4, RCX, SLOT(t, slot, 0, minus_number));
+	emit_memory(emit, EMIT_LEA, 4, RCX, RCX, T1, 1, 0);
+	emit_u16(emit, 0x05e3); /* jrcxz over the jump */
+	miss = emit_jump_open(emit, false);
+	emit_move(emit, RCX, T0);
+	return miss;
 }
 
 /* T1d = bits 31 to 62 of what is checked. */
@@ -103,18 +138,22 @@ static void emit_number(struct translation *t, unsigned from)
 	emit_shift(&t->emit, GROUP_SHR, 8, T1, WINDOW_BITS);
 }
 
-static void emit_hit(struct translation *t, enum form form, unsigned slot, unsigned place)
+static void emit_hit(struct translation *t, const struct insn *insn, enum form form, unsigned slot,
+		     unsigned place)
 {
-	emit_cpu(&t->emit, form == FORM_SUM ? EMIT_ADD : EMIT_LOAD, 8, form == FORM_SUM ? T0 : T1,
-		 SLOT(t, slot, place, delta));
+	uint32_t delta = SLOT(t, slot, place, delta);
+
+	if (form == FORM_SUM)
+		emit_cpu(&t->emit, EMIT_ADD, 8, T0, delta);
+	else
+		emit_cpu(&t->emit, EMIT_LOAD, 8, form == FORM_BASE ? delta_register(insn) : T1,
+			 delta);
 }
 
 /* Checks for several operands */
 
-/* Registers that no copied instruction writes without naming them, and that have no other home. */
-#define SHARED_BASES                                                                               \
-	(1u << RBX | 1u << RBP | 1u << RSI | 1u << RDI | 1u << R8 | 1u << R12 | 1u << R13 |        \
-	 1u << R14 | 1u << R15)
+/* Registers that live in the host's own; rsp has translate_stack.c. */
+#define SHARED_BASES (0xffffu & ~(SPILLED | 1u << RSP))
 
 static bool shares(const struct step *step)
 {
@@ -132,7 +171,7 @@ static unsigned bases_written(const struct step *step)
 	if (step->interpret)
 		return SHARED_BASES;
 	if (insn->op->class == CLASS_COPY)
-		return insn_registers_written(insn);
+		return insn_registers(insn).written;
 	if (insn->op->class == CLASS_BRANCH && insn->op->handler == HANDLER_JCC)
 		return 0;
 	if (insn->op->class == CLASS_INLINE && insn->op->handler == HANDLER_LEA)
@@ -207,39 +246,49 @@ void emit_window_known(struct translation *t, const struct insn *insn, struct in
 					 .displacement = (int32_t)insn->displacement};
 }
 
+/* Has the operand's check to leave the flags where they are, in RFLAGS, and can it? */
+static bool keeps_flags(struct translation *t, const struct insn *insn, enum form form)
+{
+	return t->state == FLAGS_IN_REG && translation_step(t)->live_before && form == FORM_BASE &&
+	       !is_spilled(insn->base) && t->code->bmi2 && flags_are_awaited(t);
+}
+
 bool emit_window(struct translation *t, const struct insn *insn, unsigned size, bool t1,
 		 struct insn_address *address)
 {
+	bool near = is_based(insn) && is_near(insn) && (t1 || !is_spilled(insn->base));
+	enum form form = near ? FORM_BASE : t1 ? FORM_INDEX : FORM_SUM;
+	bool keep_flags = keeps_flags(t, insn, form), shared = false;
 	unsigned slot = next_slot(t), checked = T0;
-	enum form form = FORM_SUM;
-	bool shared = false;
 	struct stub *stub;
+	uint8_t *miss;
 
-	CHECK(!(t->state & FLAGS_IN_REG) && !t->looked_up && size >= 1 && size <= 64);
+	CHECK(!t->looked_up && size >= 1 && size <= 64);
+	if (!keep_flags)
+		flags_clobber(t, translation_step(t)->live_before);
 	*address = (struct insn_address){.base = T0, .index = INSN_NO_REGISTER};
-	if (t1 && is_based(insn) && is_near(insn)) {
-		form = FORM_BASE;
+	if (form == FORM_BASE) {
 		checked = register_get(t, insn->base, T0);
 		*address = (struct insn_address){.base = (uint8_t)checked,
-						 .index = T1,
+						 .index = (uint8_t)delta_register(insn),
 						 .displacement = (int32_t)insn->displacement};
 		shared = is_shared(t, translation_step(t));
 	} else if (!emit_operand_address(t, insn, true)) {
 		return false;
-	} else if (t1) {
-		form = FORM_INDEX;
+	} else if (form == FORM_INDEX) {
 		address->index = T1;
 	}
 	if (shared)
 		t->known[insn->base] = (struct window_known){true, (uint16_t)slot, 0};
 	emit_number(t, checked);
-	emit_check(t, slot, 0);
-	stub = translation_stub(t, STUB_WINDOW, emit_jcc_open(&t->emit, CONDITION_NZ, false));
+	miss = keep_flags ? emit_check_keeping_flags(t, slot) : emit_check(t, slot, 0);
+	stub = translation_stub(t, STUB_WINDOW, miss);
 	stub->slot = (uint16_t)slot;
 	stub->state = form;
 	stub->shared = shared;
+	stub->keep_flags = keep_flags;
 	t->looked_up = true;
-	emit_hit(t, form, slot, 0);
+	emit_hit(t, insn, form, slot, 0);
 	stub->back = t->emit.at;
 	return true;
 }
@@ -268,11 +317,17 @@ void emit_window_stub(struct translation *t, const struct stub *stub)
 	struct emit *emit = &t->emit;
 	uint8_t *miss;
 
-	emit_check(t, stub->slot, 1);
-	miss = emit_jcc_open(emit, CONDITION_NZ, false);
+	if (stub->keep_flags) {
+		emit_move(emit, RCX, T0);
+		emit_flags_save(emit);
+		emit_number(t, base_register(insn));
+	}
+	miss = emit_check(t, stub->slot, 1);
 	if (stub->shared)
 		emit_exchange(t, stub->slot);
-	emit_hit(t, form, stub->slot, !stub->shared);
+	if (stub->keep_flags)
+		emit_flags_load(emit);
+	emit_hit(t, insn, form, stub->slot, !stub->shared);
 	emit_jump(emit, stub->back);
 	emit_close(miss, emit->at);
 	if (form == FORM_BASE && base_register(insn) != T0)

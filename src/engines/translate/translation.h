@@ -56,7 +56,8 @@ struct stub {
 	uint8_t *back; /* STUB_RECENT, STUB_REST: where it goes on after a hit */
 	uint16_t slot;
 	bool write, again;
-	bool shared; /* STUB_WINDOW: others rely on it */
+	bool shared;	 /* STUB_WINDOW: others rely on it */
+	bool keep_flags; /* STUB_WINDOW: RFLAGS has them; guest rcx is in T0 */
 };
 
 #define TRANSLATION_STUBS (CODE_BLOCK_INSNS * 8)
@@ -161,6 +162,8 @@ void translate_callout(struct translation *t, bool end);
  * those that are still wanted. */
 void flags_clobber(struct translation *t, unsigned live);
 void flags_need(struct translation *t);
+/* Does something from the current step on need them in RFLAGS, before there are others? */
+bool flags_are_awaited(const struct translation *t);
 
 /* A guest register's value in a host register: its own, or `scratch`, which it is loaded to. */
 unsigned register_get(struct translation *t, unsigned number, unsigned scratch);
@@ -193,7 +196,8 @@ void emit_recent_stub(struct translation *t, const struct stub *stub);
 /*
  * For the current step's memory operand, of size bytes, which is not its second look-up: makes
  * *address its host address, through a window. Uses T0, and T1: with t1 beyond the instruction.
- * Flags must have been clobbered. False, with nothing written, if it cannot be.
+ * Leaves flags where they are, or clobbers them. False, with nothing written but that, if it cannot
+ * be.
  */
 bool emit_window(struct translation *t, const struct insn *insn, unsigned size, bool t1,
 		 struct insn_address *address);
@@ -224,9 +228,6 @@ bool is_stack_operand(const struct translation *t, const struct insn *insn);
 void stack_before_step(struct translation *t);
 void stack_after_step(struct translation *t);
 void stack_at_end(struct translation *t);
-
-/* translate_memory.c: of the general registers that an instruction names, those that it writes. */
-uint16_t insn_registers_written(const struct insn *insn);
 
 /* The current step's instruction, copied. False, with nothing written, if it cannot be. */
 bool translate_copy(struct translation *t);

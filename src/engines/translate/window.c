@@ -118,7 +118,8 @@ void window_force(struct cpu *cpu, unsigned views)
 
 /* Slots */
 
-static const struct window_place empty_place = {WINDOW_EMPTY_DELTA, WINDOW_EMPTY_NUMBER};
+static const struct window_place empty_place = {WINDOW_EMPTY_DELTA, WINDOW_EMPTY_NUMBER,
+						-WINDOW_EMPTY_NUMBER};
 
 /* Of the stack: rsp is in no window. */
 #define NO_STACK (1ull << 63)
@@ -294,7 +295,8 @@ bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear
 	struct windows *windows = cpu->windows;
 	uint64_t tag = linear & ~(WINDOW_BYTES - 1);
 	struct window *window;
-	unsigned number;
+	uint32_t number = (uint32_t)(tag >> WINDOW_BITS);
+	unsigned index;
 
 	if (!is_on(cpu) || !paging_canonical(linear))
 		return false;
@@ -304,13 +306,13 @@ bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear
 	if (!window)
 		return false;
 	window->used = ++windows->clock;
-	number = (unsigned)(slot - cpu->window_slot[0]);
-	windows->slots_used[number / 64] |= 1ull << number % 64;
+	index = (unsigned)(slot - cpu->window_slot[0]);
+	windows->slots_used[index / 64] |= 1ull << index % 64;
 	if (slot->place[1].number != empty_place.number)
 		slot->misses++;
 	slot->place[1] = slot->place[0];
-	slot->place[0] = (struct window_place){(uint64_t)(uintptr_t)window->host - tag,
-					       (uint32_t)(tag >> WINDOW_BITS)};
+	slot->place[0] =
+		(struct window_place){(uint64_t)(uintptr_t)window->host - tag, number, -number};
 	return true;
 }
 

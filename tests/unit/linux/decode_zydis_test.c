@@ -31,6 +31,7 @@ enum field {
 	FIELD_FLAGS_WRITTEN = 2048,
 	FIELD_FLAGS_UNDEFINED = 4096,
 	FIELD_TOO_LONG = 8192,
+	FIELD_REGISTERS_WRITTEN = 16384,
 };
 
 struct both {
@@ -140,7 +141,7 @@ static const struct difference differences[] = {
 static const char *const field_names[] = {
 	"only zydis", "only ours",     "length",	  "operand size", "address size",
 	"address",    "segment",       "immediate",	  "memory size",  "memory access",
-	"flags read", "flags written", "flags undefined", "too long",
+	"flags read", "flags written", "flags undefined", "too long",	  "registers written",
 };
 
 static struct {
@@ -318,6 +319,35 @@ static void compare_flags(const struct both *both)
 	       flags->undefined & status);
 }
 
+/* The general register that a register of Zydis's is a part of, as a mask; 0: of none. */
+static uint16_t mask_of(ZydisRegister reg)
+{
+	unsigned number = (unsigned)ZydisRegisterGetId(reg);
+
+	if (ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_GPR8)
+		number = (unsigned)ZydisRegisterGetId(
+			ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg));
+	else if (ZydisRegisterGetClass(reg) != ZYDIS_REGCLASS_GPR16 &&
+		 ZydisRegisterGetClass(reg) != ZYDIS_REGCLASS_GPR32 &&
+		 ZydisRegisterGetClass(reg) != ZYDIS_REGCLASS_GPR64)
+		return 0;
+	return (uint16_t)(1u << number);
+}
+
+/* Translated code relies on registers that such instructions leave alone. */
+static void compare_registers_written(const struct both *both)
+{
+	uint16_t written = 0;
+
+	if (both->insn.op->class != CLASS_COPY)
+		return;
+	for (unsigned i = 0; i < both->zydis.operand_count; i++)
+		if (both->operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    (both->operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+			written |= mask_of(both->operands[i].reg.value);
+	expect(both, FIELD_REGISTERS_WRITTEN, insn_registers(&both->insn).written, written);
+}
+
 static void compare(ZydisDecoder *decoder, enum code_size size, const uint8_t *bytes)
 {
 	static struct both both;
@@ -339,6 +369,7 @@ static void compare(ZydisDecoder *decoder, enum code_size size, const uint8_t *b
 			       both.zydis.operand_width);
 		compare_operands(&both);
 		compare_flags(&both);
+		compare_registers_written(&both);
 	} else if (ours == DECODE_OK) {
 		report(&both,
 		       theirs == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? FIELD_TOO_LONG
