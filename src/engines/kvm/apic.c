@@ -7,6 +7,10 @@
  * a vcpu's timer had left is noted when it leaves for a pause, and set again when it goes on; what
  * has fired in between is taken back by that.
  *
+ * APICs that have been replaced are handed to the kernel when the first vcpu runs. What comes for
+ * them until then (of a device that goes on when it has been loaded) is put into what is to be
+ * handed over: it would be replaced in the kernel.
+ *
  * Not modelled: LINT1 in other modes than NMI, and ExtINT as a message. A count that ended without
  * a period is restored with an initial count of zero, for the kernel would fire it once more.
  */
@@ -257,9 +261,27 @@ bool apic_lint1_is_nmi(struct kvm_processor *processor)
 
 /* What the device asks */
 
-static bool kvm_message(struct vm *vm, uint64_t address, uint32_t data)
+static void copy_changed(struct apic *apic)
 {
-	struct kvm_machine *machine = machine_of(vm);
+}
+
+static const struct apic_ops copy_ops = {.changed = copy_changed};
+
+/* All APICs, if they have been replaced and none has been handed over: their number, else 0. */
+static unsigned replaced(const struct vm *vm, struct apic *all[VM_VCPUS_MAX])
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		struct kvm_processor *processor = processor_of(vm->vcpus[i]);
+
+		if (!processor->apic_stale)
+			return 0;
+		all[i] = &processor->apic;
+	}
+	return vm->vcpu_count;
+}
+
+static bool send(struct kvm_machine *machine, uint64_t address, uint32_t data)
+{
 	struct kvm_msi msi = {.address_lo = (uint32_t)address,
 			      .address_hi = (uint32_t)(address >> 32),
 			      .data = data};
@@ -268,6 +290,26 @@ static bool kvm_message(struct vm *vm, uint64_t address, uint32_t data)
 	    routes_sent(&machine->routes, address, data) && routes_set(machine))
 		return false;
 	return ioctl(machine->fd, KVM_SIGNAL_MSI, &msi) > 0;
+}
+
+/* Not while any are handed over: they are read before they are written. */
+static bool kvm_message(struct vm *vm, uint64_t address, uint32_t data)
+{
+	struct kvm_machine *machine = machine_of(vm);
+	struct apic *all[VM_VCPUS_MAX];
+	struct apic_message message;
+	unsigned count;
+	bool taken;
+
+	pthread_mutex_lock(&machine->hand_over);
+	count = replaced(vm, all);
+	if (count && DATA_MODE(data) <= APIC_LOWEST_PRIORITY &&
+	    apic_message_from_msi(&message, address, data))
+		taken = apics_deliver(all, count, &machine->last_lowest, &message);
+	else
+		taken = send(machine, address, data);
+	pthread_mutex_unlock(&machine->hand_over);
+	return taken;
 }
 
 static void kvm_lint(struct vm *vm, unsigned input, bool level)
@@ -300,6 +342,7 @@ static void kvm_apic_set(struct vcpu *vcpu, const struct apic *apic)
 {
 	struct kvm_processor *processor = processor_of(vcpu);
 
+	processor->apic.ops = &copy_ops;
 	apic_copy(&processor->apic, apic);
 	processor->apic_stale = true;
 	processor->paused = false;

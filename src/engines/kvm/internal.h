@@ -55,8 +55,11 @@ struct kvm_machine {
 	uint64_t *dirty_log;	 /* room for what KVM_GET_DIRTY_LOG says of one range */
 	size_t dirty_log_size;
 	struct bells bells;
-	pthread_mutex_t hand_over; /* held while registers are handed to the kernel */
-	_Atomic bool replaced;	   /* some have to be, before any vcpu runs */
+	/* Held while registers are handed to the kernel, and while a message is sent. Behind vm's
+	 * lock. */
+	pthread_mutex_t hand_over;
+	_Atomic bool replaced; /* some have to be, before any vcpu runs */
+	unsigned last_lowest;  /* apics_deliver's */
 };
 
 /* Why KVM_RUN returned, for statistics. */

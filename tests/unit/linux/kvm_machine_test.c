@@ -369,6 +369,23 @@ TEST(a_message_wakes_a_halted_processor)
 	EXPECT_EQ(ended_count, 0);
 }
 
+/* A device that goes on when it has been loaded may be done before any vcpu runs. */
+TEST(a_message_to_apics_that_have_been_replaced_is_kept)
+{
+	struct apic apic = {0};
+
+	SETUP(1, halts);
+	handler_set(VECTOR, halts, halts_handler);
+	vm.engine->apics->get(vm.vcpus[0], &apic);
+	apic.svr = 0x1ff;
+	vm.engine->apics->set(vm.vcpus[0], &apic);
+	vm_lock(&vm);
+	send_message();
+	vm_unlock(&vm);
+	run();
+	expect_notes("I");
+}
+
 static void send_level(void)
 {
 	const struct apic_message message = {.level = true, .vector = VECTOR};
