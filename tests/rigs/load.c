@@ -4,10 +4,13 @@
  * a line for each step: its number, a CRC that depends on all steps before, and how far the other
  * processes are. Each of them notices what gets lost: one of memory, one of vector registers, a TCP
  * connection, the clock, a disk that is written to all the time. A `q` on the console ends it, and
- * the machine.
+ * the machine. With ADDRESS PORT as its words, one more has a connection to there.
  *
  * load check DISK : computes the same CRCs here, and compares them with the lines on standard
  * input; each block that these say was written must be on the disk.
+ *
+ * load answer PORT : sends what the first that connects to this port of the loopback interface says
+ * back to it.
  *
  * load ask SOCKET COMMAND : asks a machine's control socket, and prints what it answers within two
  * seconds.
@@ -47,7 +50,7 @@
 typedef double vector __attribute__((vector_size(16)));
 
 struct progress {
-	_Atomic unsigned long sums, vectors, blocks;
+	_Atomic unsigned long sums, vectors, blocks, answers;
 };
 
 static void broken(const char *what)
@@ -191,25 +194,47 @@ static void write_disk(struct progress *progress)
 	}
 }
 
+static int listen_at(const struct sockaddr_in *address)
+{
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+
+	if (ioctl(listener, SIOCSIFFLAGS, &loopback) ||
+	    bind(listener, (const struct sockaddr *)address, sizeof(*address)) ||
+	    listen(listener, 1))
+		broken("nobody can listen");
+	return listener;
+}
+
+static int connect_to(const struct sockaddr_in *address)
+{
+	int to = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (connect(to, (const struct sockaddr *)address, sizeof(*address)))
+		broken("no connection");
+	return to;
+}
+
+/* Sends back each word that comes. */
+static void answer(int listener)
+{
+	int from = accept(listener, NULL, NULL);
+	uint32_t word;
+
+	while (read(from, &word, sizeof(word)) == sizeof(word))
+		if (write(from, &word, sizeof(word)) != sizeof(word))
+			break;
+}
+
 static int connected(void)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
 				      .sin_port = htons(PORT),
 				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int listener = socket(AF_INET, SOCK_STREAM, 0), to = socket(AF_INET, SOCK_STREAM, 0);
-	struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	int listener = listen_at(&address), to = connect_to(&address);
 
-	if (ioctl(listener, SIOCSIFFLAGS, &loopback) ||
-	    bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 1) ||
-	    connect(to, (struct sockaddr *)&address, sizeof(address)))
-		broken("no connection");
 	if (fork() == 0) {
-		int from = accept(listener, NULL, NULL);
-		uint32_t word;
-
-		while (read(from, &word, sizeof(word)) == sizeof(word))
-			if (write(from, &word, sizeof(word)) != sizeof(word))
-				break;
+		answer(listener);
 		broken("the connection has ended");
 	}
 	return to;
@@ -222,6 +247,21 @@ static void exchange(int to, uint32_t sum)
 	if (write(to, &sum, sizeof(sum)) != sizeof(sum) ||
 	    read(to, &back, sizeof(back)) != sizeof(back) || back != sum)
 		broken("the connection lost something");
+}
+
+static void talk(struct progress *progress, char **words)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_port = htons((uint16_t)atoi(words[1]))};
+	int to;
+
+	if (inet_aton(words[0], &address.sin_addr) != 1)
+		broken("ADDRESS PORT");
+	to = connect_to(&address);
+	for (uint32_t word = 1;; word++, progress->answers++) {
+		exchange(to, word);
+		usleep(10000);
+	}
 }
 
 static int64_t now(void)
@@ -261,7 +301,7 @@ static void end_when_told(pid_t writer)
 	reboot(RB_POWER_OFF);
 }
 
-static void work(void)
+static void work(char **world)
 {
 	struct progress *progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
 					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -279,6 +319,8 @@ static void work(void)
 		sum_memory(progress);
 	if (fork() == 0)
 		compute(progress);
+	if (world && fork() == 0)
+		talk(progress, world);
 	writer = fork();
 	if (writer == 0)
 		write_disk(progress);
@@ -286,8 +328,8 @@ static void work(void)
 		sum = step(&state, sum);
 		exchange(to, sum);
 		wait_for_step();
-		printf("load: step %lu %08x sums %lu vectors %lu blocks %lu\n", i, sum,
-		       progress->sums, progress->vectors, progress->blocks);
+		printf("load: step %lu %08x sums %lu vectors %lu blocks %lu answers %lu\n", i, sum,
+		       progress->sums, progress->vectors, progress->blocks, progress->answers);
 		fflush(stdout);
 		end_when_told(writer);
 	}
@@ -376,6 +418,12 @@ int main(int argc, char **argv)
 		return check(argv[2]);
 	if (argc > 3 && strcmp(argv[1], "ask") == 0)
 		return ask(argv[2], argv[3]);
-	work();
+	if (argc > 2 && strcmp(argv[1], "answer") == 0) {
+		answer(listen_at(&(struct sockaddr_in){.sin_family = AF_INET,
+						       .sin_port = htons((uint16_t)atoi(argv[2])),
+						       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}));
+		return 0;
+	}
+	work(argc == 3 ? argv + 1 : NULL);
 	return 0;
 }

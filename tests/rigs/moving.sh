@@ -35,7 +35,7 @@ what_stands() {
 complain() {
 	echo "$1: $2"
 	[ ! -S "$1.control" ] || what_stands "$1"
-	tail -n 8 "$1.err" 2>/dev/null
+	tail -n 30 "$1.err" 2>/dev/null
 	tail -n 8 "$1.raw"
 	return 1
 }
