@@ -8,7 +8,7 @@ $O/bench/bench: $(bench_sources) $(wildcard bench/guest/*.h) $O/obj/flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(common) -O2 -D_GNU_SOURCE -static -s -o $@ $(bench_sources)
 
-$O/bench/first.elf: bench/guest/first.S
+$O/bench/%.elf: bench/guest/%.S
 	$(say) BENCH $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -m32 -c -o $@.o $<
@@ -24,7 +24,7 @@ guest_bench := $(or $(LODGE_BENCH_DIR),$O/guest-bench)
 bench_wants_programs := $(filter programs,$(or $(BENCH_ONLY),programs))
 
 .PHONY: bench-build guest-bench
-bench-build: $O/bench/bench $O/bench/first.elf $O/bench/source.c
+bench-build: $O/bench/bench $O/bench/first.elf $O/bench/full.elf $O/bench/source.c
 guest-bench:
 	$(Q)LODGE_BENCH_DIR=$(guest_bench) tools/prepare-bench
 
