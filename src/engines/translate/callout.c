@@ -104,20 +104,24 @@ static const void *leave(struct cpu *cpu)
 	return (const void *)translate_leave;
 }
 
-/* On at cpu->rip, wherever that is. */
-static const void *go_on(struct cpu *cpu)
+/* On at cpu->rip, where translated code may run, and does not leave before it has begun. */
+static const void *go_to(struct cpu *cpu)
 {
 	const struct jump_entry *entry = &cpu->jump[cpu->view][jump_index(cpu->rip)];
 	struct block *block;
 
-	if (is_kicked(cpu) || !translate_possible(cpu))
-		return leave(cpu);
 	if (entry->address == cpu->rip) {
 		cpu->code_page = cpu->rip & ~4095ull;
 		return resume(cpu, entry->code);
 	}
 	block = find_block(cpu);
 	return block ? resume(cpu, code_reg_entry(cpu->code, block)) : leave(cpu);
+}
+
+/* On at cpu->rip, wherever that is. */
+static const void *go_on(struct cpu *cpu)
+{
+	return is_kicked(cpu) || !translate_possible(cpu) ? leave(cpu) : go_to(cpu);
 }
 
 /* Behind an instruction that may have made an event deliverable. */
@@ -363,8 +367,12 @@ const void *translate_end(struct cpu *cpu, const struct words *words)
 		return leave(cpu);
 	/* Nothing tests kick before the first instruction of a block is done: that keeps sti's
 	 * shadow. */
-	if (cpu->interrupt_shadow == SHADOW_STI && !is_kicked(cpu))
+	if (cpu->interrupt_shadow == SHADOW_STI && !is_kicked(cpu)) {
 		cpu->interrupt_shadow = 0;
+		if (translate_possible(cpu))
+			return go_to(cpu);
+		cpu->interrupt_shadow = SHADOW_STI;
+	}
 	return go_on(cpu);
 }
 

@@ -201,13 +201,13 @@ static void engine_run(struct vcpu *vcpu, struct exit *exit)
 	struct cpu *cpu = &private->cpu;
 
 	set_gs_base(cpu);
+	exclusive_enter(cpu); /* others look at what cpu_load empties */
 	if (atomic_exchange(&private->stale, false))
 		cpu_load(cpu, &vcpu->state);
 	cpu->tsc_offset = vcpu->state.tsc_offset; /* a pause moves it */
 	cpu->exit = exit;
 	cpu->leave = false;
 	timing_switch(cpu, TIMING_DISPATCH);
-	exclusive_enter(cpu);
 	idle_begin(cpu);
 	run_loop(cpu);
 	if (cpu->vector_live)

@@ -19,7 +19,6 @@
 
 #define AREAS_MAX	64
 #define TRAP_PAGE_FAULT 14u
-#define GS_PREFIX	0x65
 
 static struct area {
 	_Atomic uintptr_t start;
@@ -82,19 +81,6 @@ static struct cpu *current_cpu(void)
 	return cpu;
 }
 
-/*
- * The call is done once more, from an empty return stack. One through the jump cache (with a prefix
- * for gs) is not, but C goes on where T0 says: it looks at kick.
- */
-static void overflow(ucontext_t *context, const struct cpu *cpu)
-{
-	greg_t *rip = &context->uc_mcontext.gregs[REG_RIP];
-
-	context->uc_mcontext.gregs[REG_RSP] = (greg_t)(uintptr_t)cpu->returns_top;
-	if (*(const uint8_t *)(uintptr_t)*rip == GS_PREFIX)
-		*rip = (greg_t)(uintptr_t)thunk_jump;
-}
-
 /* Puts the context to where to go on. */
 static bool take(ucontext_t *context)
 {
@@ -114,7 +100,8 @@ static bool take(ucontext_t *context)
 	for (unsigned i = 0; i < 16; i++)
 		fault.gpr[i] = (uint64_t)context->uc_mcontext.gregs[gregs[i]];
 	if (code && fault.vector == TRAP_PAGE_FAULT && return_stack_overflows(cpu, fault.address)) {
-		overflow(context, cpu);
+		/* The call is done once more, from an empty return stack. */
+		*rsp = (greg_t)(uintptr_t)cpu->returns_top;
 		return true;
 	}
 	if (!fault_is_guest(cpu, &fault, code != NULL))

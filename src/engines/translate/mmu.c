@@ -827,9 +827,22 @@ void mmu_forget_writes(struct cpu *cpu)
 	}
 }
 
+static bool has_write_slot(const struct cpu *cpu, uint64_t physical)
+{
+	const struct memory *memory = &cpu->vm->memory;
+	const uint8_t *host = memory->base + memory_offset(memory, physical);
+	const struct recent_entry *entry = cpu->recent[0];
+
+	for (unsigned i = 1; i < VIEW_COUNT * RECENT_SIZE; i += 2)
+		if (__atomic_load_n(&entry[i].host, __ATOMIC_ACQUIRE) == host)
+			return true;
+	return false;
+}
+
 /*
  * Another vcpu's entries, which may change meanwhile. It changes physical only while the tag is
- * invalid, and notes the page in `evicted` before it makes the tag so; hence tags are read first.
+ * invalid, notes the page in `evicted` before it makes the tag so, and fills a slot before that;
+ * hence tags are read first. A slot may have the page for longer than they do.
  */
 bool mmu_may_store(const struct cpu *cpu, uint64_t physical)
 {
@@ -845,7 +858,7 @@ bool mmu_may_store(const struct cpu *cpu, uint64_t physical)
 	for (unsigned i = 0; i < TLB_EVICTED; i++)
 		if (__atomic_load_n(&cpu->evicted[i], __ATOMIC_ACQUIRE) == physical)
 			return true;
-	return false;
+	return has_write_slot(cpu, physical);
 }
 
 void mmu_init(struct cpu *cpu)

@@ -83,7 +83,7 @@ static void emit_through_cache(struct translation *t, enum jump_kind kind, unsig
 		emit_cpu_indexed(emit, EMIT_CMP, T0, index,
 				 at + offsetof(struct jump_entry, address));
 	emit_miss(t, kind);
-	if (kind == JUMP_ANYWHERE) {
+	if (kind != JUMP_FORWARD) {
 		emit_cpu_test32(emit, offsetof(struct cpu, kick));
 		emit_miss(t, kind);
 	}
@@ -98,8 +98,8 @@ static void emit_through_cache(struct translation *t, enum jump_kind kind, unsig
 
 /*
  * jump_index() by hand; code_page is set for the block that is jumped to, unless it knows. Every
- * way round in a guest has something in it that leads backward, or where nobody knows: only that
- * tests kick. (Calls: see translate_call.)
+ * way round in a guest has something in it that leads backward, to another page, or where nobody
+ * knows: only that tests kick.
  */
 void emit_jump_cache(struct translation *t, enum jump_kind kind)
 {
@@ -374,9 +374,8 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
 }
 
 /*
- * With the return stack, kick is tested where a call comes back to, so that no tree of calls takes
- * for ever. Calls that never come back fill the return stack, and linux_signal.c lets those out
- * that go through the jump cache; others are tested if they lead backward.
+ * With the return stack, kick is tested where a call comes back to as well, so that no tree of
+ * calls takes for ever.
  */
 static void translate_call(struct translation *t, const struct step *step)
 {

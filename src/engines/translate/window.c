@@ -603,7 +603,11 @@ bool window_fault(struct cpu *cpu, uint64_t host, bool write, bool known)
 		if (enough)
 			return false;
 	}
-	return map_group(cpu, (unsigned)(window - windows->window), linear);
+	if (!map_group(cpu, (unsigned)(window - windows->window), linear))
+		return false;
+	/* Another vcpu may have begun to translate the page meanwhile, and wait for this one. */
+	number = *index_of(windows, (unsigned)(window - windows->window), linear);
+	return !write || (windows->page[number - 1].physical & WRITABLE);
 }
 
 /* Flushes */

@@ -288,6 +288,10 @@ TEST(runs_of_pushes_and_pops_fault_where_they_should)
 /* Calls that never come back, with rsp put right again: only a kick ends that. */
 GUEST(endless, "lea 1f(%rip), %rax; 1: add $8, %rsp; call *%rax");
 GUEST(endless_near, "1: add $8, %rsp; call 1b");
+/* C is called by the translated code each time, and takes the place at the end of the return stack.
+ */
+GUEST(endless_with_callouts,
+      "lea 1f(%rip), %rbp; 1: add $8, %rsp; xor %eax, %eax; cpuid; call *%rbp");
 
 static void *kick(void *nothing)
 {
@@ -299,9 +303,11 @@ static void *kick(void *nothing)
 
 TEST(calls_without_end_can_be_interrupted)
 {
-	const uint8_t *codes[][2] = {{endless, endless_end}, {endless_near, endless_near_end}};
+	const uint8_t *codes[][2] = {{endless, endless_end},
+				     {endless_near, endless_near_end},
+				     {endless_with_callouts, endless_with_callouts_end}};
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		pthread_t thread;
 
 		create();
