@@ -90,8 +90,8 @@ static bool decode_step(struct translation *t)
 		step->insn.length = 1; /* enough of it for the block to depend on */
 		return false;
 	}
-	if (!cpu_model_has(t->code->vm->cpu_model, step->insn.op->feature))
-		insn_fall_back(&step->insn);
+	step->older = !cpu_model_has(t->code->vm->cpu_model, step->insn.op->feature) &&
+		      insn_fall_back(&step->insn);
 	t->next += step->insn.length;
 	if (step->insn.op->class == CLASS_END)
 		return false;

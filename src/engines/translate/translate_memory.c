@@ -386,7 +386,7 @@ static bool copy_registers(struct translation *t, const struct insn *insn)
 	if (!plan_make(&plan, insn, 1u << T0 | 1u << T1) &&
 	    !plan_share(&plan, insn, 1u << T0 | 1u << T1))
 		return false;
-	if (plan.registers.used & (SPILLED | 1u << RSP)) {
+	if ((plan.registers.used & (SPILLED | 1u << RSP)) || translation_step(t)->older) {
 		length = insn_encode(insn, bytes, plan.rename, 0);
 		if (!length)
 			return false;

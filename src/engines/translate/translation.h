@@ -27,6 +27,7 @@ struct step {
 	uint16_t offset; /* in the page */
 	uint32_t call;	 /* number in code->insns + 1, or 0: not needed yet */
 	bool interpret;	 /* whole, at its address: it crosses the page, or does not decode */
+	bool older;	 /* insn is what a processor without its feature makes of the bytes */
 	uint16_t live_before, live_after; /* status flags that somebody may still read */
 	uint16_t live_target;		  /* of those at the branch's target in this page */
 };
