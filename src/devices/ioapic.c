@@ -169,11 +169,26 @@ static void ioapic_state(struct device *device, struct snapshot *snapshot)
 	ioapic->lines &= (1u << IOAPIC_INPUTS) - 1;
 }
 
+/* An engine may know of an interrupt's end, and not have told, when it is asked for its APICs. */
+static void ioapic_loaded(struct device *device)
+{
+	struct ioapic *ioapic = container_of(device, struct ioapic, device);
+
+	for (unsigned i = 0; i < IOAPIC_INPUTS; i++) {
+		uint8_t vector = (uint8_t)ioapic->entry[i];
+
+		if ((ioapic->entry[i] & ENTRY_REMOTE_IRR) &&
+		    !lapics_await_end(ioapic->lapics, vector))
+			ioapic_eoi(ioapic, vector);
+	}
+}
+
 static const struct device_ops ioapic_ops = {
 	.name = "ioapic",
 	.version = 1,
 	.reset = ioapic_reset,
 	.state = ioapic_state,
+	.loaded = ioapic_loaded,
 };
 
 void ioapic_init(struct ioapic *ioapic, struct vm *vm, struct lapics *lapics, uint8_t id)

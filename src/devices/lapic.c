@@ -255,6 +255,8 @@ static void lapics_reset(struct device *device)
 		if (own)
 			own->set(lapics->vm->vcpus[i], lapics->apics[i]);
 	}
+	if (own)
+		own->lint(lapics->vm, 0, false);
 }
 
 static void apic_state(struct apic *apic, struct snapshot *snapshot)
@@ -328,6 +330,22 @@ static void lapics_loaded(struct device *device)
 		apic_timer_arm(lapics->apics[i]);
 		model_changed(lapics->apics[i]);
 	}
+	if (own)
+		own->lint(lapics->vm, 0, lapics->lint[0]);
+}
+
+bool lapics_await_end(const struct lapics *lapics, uint8_t vector)
+{
+	const uint64_t bit = 1ull << vector % 64;
+	const unsigned word = vector / 64;
+
+	for (unsigned i = 0; i < lapics->count; i++) {
+		const struct apic *apic = lapics->apics[i];
+
+		if (((apic->irr[word] | apic->isr[word]) & bit) || (apic->svr & SVR_NO_BROADCAST))
+			return true;
+	}
+	return false;
 }
 
 static const struct device_ops lapics_ops = {

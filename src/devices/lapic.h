@@ -58,6 +58,10 @@ void lapics_msi(void *lapics, uint64_t address, uint32_t data);
 /* Delivers a message with an 8-bit destination to all it is for. Returns whether anyone took it. */
 bool lapics_deliver(struct lapics *lapics, const struct apic_message *message);
 
+/* As they have been loaded: may the end of a level-triggered interrupt still come, from an APIC
+ * that has it, or from a guest that tells the I/O APIC itself? */
+bool lapics_await_end(const struct lapics *lapics, uint8_t vector);
+
 /* Between the device's own files. lapic_registers.c: adds the regions. */
 void lapic_registers_init(struct lapic *lapic);
 void lapics_registers_init(struct lapics *lapics);

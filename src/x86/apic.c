@@ -8,7 +8,6 @@
 #include "x86/apic.h"
 
 #define SVR_ENABLE	   0x100u
-#define SVR_NO_BROADCAST   0x1000u
 #define ESR_ILLEGAL_VECTOR 0x40u /* received */
 
 bool apic_software_enabled(const struct apic *apic)

@@ -19,7 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define APIC_ADDRESS 0xfee00000u
+#define SVR_NO_BROADCAST 0x1000u /* of EOIs to the I/O APIC: section 10.8.5 */
+#define APIC_ADDRESS	 0xfee00000u
 #define APIC_TIMER_FREQUENCY                                                                       \
 	1000000000u /* Hz, before the divider; CPUID leaf 0x15's crystal clock */
 

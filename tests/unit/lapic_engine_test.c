@@ -99,6 +99,32 @@ TEST(the_io_apic_sends_messages_and_hears_of_their_end)
 	EXPECT(!fake_lock_held(&fixture_vm.lock));
 }
 
+/* The processor had it before the state was asked for, and the engine has not told of its end. */
+TEST(an_end_that_nobody_told_of_is_made_up_for_by_a_load)
+{
+	size_t of_ioapic, of_lapics;
+
+	setup(1);
+	store32(0, IOAPIC_ADDRESS, 0x10 + 2 * 16);
+	store32(0, IOAPIC_ADDRESS + 0x10, 0x8000 | 0x41);
+	vm_lock(&fixture_vm);
+	ioapic_set(&ioapic, 16, true);
+	vm_unlock(&fixture_vm);
+	expect_message(1, 0xfee00000, 0xc041);
+	scripted_apic(vcpu(0))->irr[1] = 2;
+	of_lapics = device_save(&lapics.device);
+	EXPECT_EQ(device_load(&lapics.device, of_lapics), 0);
+	of_ioapic = device_save(&ioapic.device);
+	EXPECT_EQ(device_load(&ioapic.device, of_ioapic), 0);
+	expect_message(1, 0xfee00000, 0xc041);
+	scripted_apic(vcpu(0))->irr[1] = 0;
+	of_lapics = device_save(&lapics.device);
+	EXPECT_EQ(device_load(&lapics.device, of_lapics), 0);
+	of_ioapic = device_save(&ioapic.device);
+	EXPECT_EQ(device_load(&ioapic.device, of_ioapic), 0);
+	expect_message(2, 0xfee00000, 0xc041);
+}
+
 TEST(pins_go_to_the_engine_and_vectors_come_from_the_8259s)
 {
 	setup(1);
@@ -131,12 +157,14 @@ TEST(state_is_saved_from_the_engine_and_loaded_into_it)
 	vm_reset(&fixture_vm);
 	EXPECT_EQ(apic->tpr, 0);
 	EXPECT(!apic->lint0);
+	EXPECT(!scripted_lint(&fixture_vm, 0));
 	EXPECT_EQ(device_load(&lapics.device, size), 0);
 	EXPECT_EQ(apic->tpr, 0x30);
 	EXPECT_EQ(apic->irr[1], 2);
 	EXPECT(apic->timer_running);
 	EXPECT_EQ(apic->initial_count, 500);
 	EXPECT(apic->lint0);
+	EXPECT(scripted_lint(&fixture_vm, 0));
 	EXPECT_EQ(fake_deadline(&fixture_vm), UINT64_MAX);
 }
 

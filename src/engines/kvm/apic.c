@@ -22,10 +22,9 @@
 #include "lib/bytes.h"
 #include "x86/msr.h"
 
-#define VERSION		 (0x14u | (LVT_COUNT - 1) << 16 | 1u << 24)
-#define SVR_NO_BROADCAST 0x1000u
-#define DATA_LEVEL	 0x8000u
-#define DATA_MODE(d)	 ((d) >> 8 & 7)
+#define VERSION	     (0x14u | (LVT_COUNT - 1) << 16 | 1u << 24)
+#define DATA_LEVEL   0x8000u
+#define DATA_MODE(d) ((d) >> 8 & 7)
 
 static void put(struct kvm_lapic_state *lapic, unsigned number, uint32_t value)
 {

@@ -384,6 +384,7 @@ void kvm_vcpu_run(struct vcpu *vcpu, struct exit *exit)
 		if (!enter(processor, exit))
 			return;
 	}
-	if (atomic_load(&vcpu->pending) & PENDING_PAUSE)
+	/* A vcpu that is held may be paused where it stands. */
+	if (atomic_load(&vcpu->pending) & (PENDING_PAUSE | PENDING_HOLD))
 		apic_paused(processor);
 }
