@@ -169,6 +169,11 @@ void vm_vcpu_parked(struct vm *vm)
 			return;
 	if (!vm->pausing || vm->paused)
 		return;
+	/* What is due is still done: of a timer that has no next time nobody knows after a load. */
+	if (!vm->timers.running)
+		timers_run(vm);
+	if (!vm->pausing)
+		return;
 	vm->paused_at = host_now();
 	vm->paused_tsc = vm_tsc(vm);
 	vm->paused = true;

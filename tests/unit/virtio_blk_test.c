@@ -496,11 +496,70 @@ TEST(one_queue_for_each_vcpu_up_to_four)
 	EXPECT_EQ(config(0x22, 2), 4);
 }
 
-TEST(requests_in_flight_are_begun_again_after_a_load)
+/* Saves the device and loads it again: what is in flight is an orphan then, as if in another
+ * process. */
+static void save_and_load(void)
 {
 	static uint8_t saved_bytes[64 << 10];
 	struct snapshot snapshot = {.bytes = saved_bytes, .size = sizeof(saved_bytes)};
 	struct device *device = &blk.virtio.device;
+
+	vm_lock(&driver.vm);
+	device->ops->state(device, &snapshot);
+	device->ops->reset(device);
+	snapshot =
+		(struct snapshot){.loading = true, .bytes = saved_bytes, .size = snapshot.position};
+	device->ops->state(device, &snapshot);
+	device->ops->loaded(device);
+	vm_unlock(&driver.vm);
+	REQUIRE(snapshot.error == 0);
+}
+
+TEST(requests_of_a_device_that_was_being_reset_are_not_begun_again)
+{
+	struct driver_buffer data;
+
+	start();
+	later = true;
+	data = driver_writable(&driver, 512);
+	add(IN, 0, &data, 1);
+	driver_kick(&driver, 0);
+	driver_common_set(&driver, 0x14, 1, 0);
+	save_and_load();
+	EXPECT_EQ(driver_status(&driver), 0);
+	REQUIRE(driver_begin(&driver, 0, 0));
+	EXPECT_EQ(pending_count, 1);
+	EXPECT_EQ(driver_status(&driver), 15);
+	finish();
+	EXPECT_EQ(driver_used(&driver, 0, NULL), -1);
+	later = false;
+	EXPECT_EQ(request(IN, 0, &data, 1), OK);
+}
+
+TEST(nor_are_those_of_a_queue_that_was)
+{
+	struct driver_buffer data;
+
+	start_with(1, VIRTIO_F_RING_RESET);
+	later = true;
+	data = driver_writable(&driver, 512);
+	add(IN, 0, &data, 1);
+	driver_kick(&driver, 0);
+	driver_common_set(&driver, 0x16, 2, 0);
+	driver_common_set(&driver, 0x3a, 2, 1);
+	save_and_load();
+	EXPECT_EQ(pending_count, 1);
+	EXPECT(!(driver_status(&driver) & VIRTIO_NEEDS_RESET));
+	finish();
+	EXPECT_EQ(driver_common(&driver, 0x3a, 2), 0);
+	later = false;
+	driver_queue_init(&driver, 0, 16);
+	driver_queue_enable(&driver, 0);
+	EXPECT_EQ(request(IN, 0, &data, 1), OK);
+}
+
+TEST(requests_in_flight_are_begun_again_after_a_load)
+{
 	struct driver_buffer data;
 	uint64_t status;
 
@@ -510,16 +569,7 @@ TEST(requests_in_flight_are_begun_again_after_a_load)
 	status = add(IN, 5, &data, 1);
 	driver_kick(&driver, 0);
 	REQUIRE(pending_count == 1);
-	vm_lock(&driver.vm);
-	device->ops->state(device, &snapshot);
-	device->ops->reset(
-		device); /* the one in flight is an orphan now, as if in another process */
-	snapshot =
-		(struct snapshot){.loading = true, .bytes = saved_bytes, .size = snapshot.position};
-	device->ops->state(device, &snapshot);
-	device->ops->loaded(device);
-	vm_unlock(&driver.vm);
-	REQUIRE(snapshot.error == 0);
+	save_and_load();
 	EXPECT_EQ(pending_count, 2);
 	finish();
 	EXPECT_EQ(driver_used(&driver, 0, NULL), -1);

@@ -296,6 +296,7 @@ static void reset(struct virtio *virtio)
 
 	for (unsigned i = 0; i < blk->slots_used; i++)
 		blk->slots[i].orphan = blk->slots[i].busy;
+	blk->reload_count = 0;
 }
 
 /*
@@ -337,9 +338,9 @@ static void state(struct virtio *virtio, struct snapshot *snapshot)
 static void reload(struct virtio_blk *blk, unsigned queue, uint16_t head)
 {
 	struct virtqueue *ring = &blk->virtio.queues[queue].ring;
-	struct virtio_blk_slot *slot = slot_take(blk, queue);
+	struct virtio_blk_slot *slot = ring->enabled ? slot_take(blk, queue) : NULL;
 
-	if (!slot)
+	if (!slot) /* or the driver resets the queue */
 		return;
 	if (virtqueue_retake(ring, head, &slot->chain, slot->slices, SLICES_MAX) == 1) {
 		if (begin(slot))
