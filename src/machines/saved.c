@@ -148,6 +148,8 @@ static const char *check_config(const struct saved_config *config)
 		return "it has a processor model that this Lodge doesn't know";
 	if (!config->tsc_frequency || config->tsc_frequency >> 40)
 		return "its TSC has an impossible frequency";
+	if (config->physical_bits && (config->physical_bits < 32 || config->physical_bits > 52))
+		return "its processors have addresses of an impossible width";
 	if (!config->kernel[0])
 		return "it has no kernel";
 	if (config->network > SAVED_TAP)

@@ -74,7 +74,7 @@ TEST(any_description_fits)
 
 TEST(impossible_descriptions_are_refused)
 {
-	for (unsigned i = 0; i < 15; i++) {
+	for (unsigned i = 0; i < 18; i++) {
 		size_t length;
 
 		make_config();
@@ -124,9 +124,32 @@ TEST(impossible_descriptions_are_refused)
 		case 14:
 			config.disks[0].limits.rate = UINT64_MAX;
 			break;
+		case 15:
+			config.physical_bits = 31;
+			break;
+		case 16:
+			config.physical_bits = 53;
+			break;
+		case 17:
+			config.physical_bits = 255;
+			break;
 		}
 		REQUIRE(saved_config_write(&config, bytes, sizeof(bytes), &length) == 0);
 		EXPECT_EQ(saved_config_read(&found, bytes, length, reason), -EINVAL);
+	}
+}
+
+TEST(addresses_of_any_width_there_is_are_taken)
+{
+	static const uint8_t widths[] = {0, 32, 46, 52};
+	size_t length;
+
+	for (unsigned i = 0; i < sizeof(widths); i++) {
+		make_config();
+		config.physical_bits = widths[i];
+		REQUIRE(saved_config_write(&config, bytes, sizeof(bytes), &length) == 0);
+		EXPECT_EQ(saved_config_read(&found, bytes, length, reason), 0);
+		EXPECT_EQ(found.physical_bits, widths[i]);
 	}
 }
 
