@@ -337,11 +337,13 @@ int saved_state_read(struct vm *vm, const uint8_t *bytes, size_t length, char *r
 		       "it holds devices that this machine doesn't have");
 		error = -EINVAL;
 	}
-	if (error)
-		return error;
+	return error;
+}
+
+void saved_state_begin(struct vm *vm)
+{
 	devices_loaded(vm);
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		if (vm->engine->reset)
 			vm->engine->reset(vm->vcpus[i]);
-	return 0;
 }

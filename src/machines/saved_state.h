@@ -25,12 +25,19 @@ struct vm;
 int saved_state_write(struct vm *vm, uint8_t *bytes, size_t size, size_t *length);
 
 /*
- * Makes the vm as it was, and leaves it paused: after vm_resume it goes on. Its machine is complete
- * (pc_create), has been reset (vm_reset), and its memory holds what it held, or knows where to get
- * it. No vcpu runs; vm's lock held. 0; or -EINVAL with one line in reason (SAVED_STATE_REASON
- * bytes), and then the vm is good for nothing but vm_reset and vm_destroy. Devices do nothing to
- * the outside world before all is known to be good.
+ * Makes the vm as it was, and leaves it paused: after saved_state_begin and vm_resume it goes on.
+ * Its machine is complete (pc_create), has been reset (vm_reset), and its memory holds what it
+ * held, or knows where to get it. No vcpu runs; vm's lock held. 0; or -EINVAL with one line in
+ * reason (SAVED_STATE_REASON bytes), and then the vm is good for nothing but vm_reset and
+ * vm_destroy. Devices do nothing to the outside world.
  */
 int saved_state_read(struct vm *vm, const uint8_t *bytes, size_t length, char *reason);
+
+/*
+ * Behind saved_state_read, once the machine is this process's alone: devices do what they were
+ * about to do (disks and networks are used from here on), and the engine has what they know. Vm's
+ * lock held, and not dropped in between: nobody may find a machine that is half loaded.
+ */
+void saved_state_begin(struct vm *vm);
 
 #endif

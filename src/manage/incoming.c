@@ -205,8 +205,8 @@ int incoming_commit(struct run *run)
 	struct wire *wire = &incoming->wire;
 	int error = wire_send(wire, WIRE_LOADED, 0, NULL, 0);
 
-	/* What it said before it went is still there to be read. */
-	if (!error || error == -ENODATA)
+	/* What it said before it went is still there to be read. Not so behind a reset of TCP. */
+	if (!error || error == -ENODATA || (error == -ECONNRESET && wire->local))
 		error = wire_receive(wire, &incoming->message, 2 * WIRE_PATIENCE);
 	if (error == -ENODATA || (error == -ECONNRESET && wire->local)) {
 		complain("--incoming %s: the other side has ended, and leaves the machine to this "

@@ -33,7 +33,8 @@ int incoming_memory(struct run *run);
  */
 bool incoming_waits(struct run *run);
 
-/* Once the machine is as it was: gets the word that it is ours. */
+/* Once the machine is as it was, and before it does anything to the world: gets the word that it is
+ * ours. */
 int incoming_commit(struct run *run);
 
 /* Tells the peer that it came to nothing, if it did. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/device.h"
 #include "core/engine.h"
 #include "machines/saved_state.h"
 #include "manage/complain.h"
@@ -387,12 +388,35 @@ int restore_check_shares(struct run *run)
 
 /* The machine */
 
+/*
+ * A machine that comes is the other process's until incoming_commit: before, its disks and its
+ * network aren't touched, for whatever fails lets it go on there. Vm's lock held all the time: the
+ * network's thread finds no machine that is half loaded.
+ */
+static int load(struct run *run, const uint8_t *state, size_t length)
+{
+	char reason[SAVED_STATE_REASON];
+	int status = LODGE_OK;
+
+	if (saved_state_read(&run->vm, state, length, reason))
+		status = complain_with(LODGE_BAD_INPUT, "--%s %s: %s", option_name(run),
+				       run->restore.path, reason);
+	if (!status)
+		status = check_tsc(run);
+	if (!status && run->incoming.address)
+		status = incoming_commit(run);
+	if (status)
+		devices_reset(&run->vm);
+	else
+		saved_state_begin(&run->vm);
+	return status;
+}
+
 int restore_machine(struct run *run)
 {
 	struct restore *restore = &run->restore;
 	uint8_t *state = restore->file.state;
 	size_t length = restore->file.state_length;
-	char reason[SAVED_STATE_REASON];
 	int error = 0;
 
 	/* The file becomes the memory's; its state is wanted a moment longer. */
@@ -408,16 +432,10 @@ int restore_machine(struct run *run)
 	if (!run->engine->fetches && restore->memory)
 		saved_memory_finish(restore->memory);
 	vm_lock(&run->vm);
-	error = saved_state_read(&run->vm, state, length, reason);
+	error = load(run, state, length);
 	vm_unlock(&run->vm);
 	free(state);
-	if (error)
-		return complain_with(LODGE_BAD_INPUT, "--%s %s: %s", option_name(run),
-				     restore->path, reason);
-	error = check_tsc(run);
-	if (error)
-		return error;
-	return run->incoming.address ? incoming_commit(run) : LODGE_OK;
+	return error;
 }
 
 void restore_started(struct run *run)

@@ -95,8 +95,10 @@ static void fuzz_state(const uint8_t *bytes, size_t size)
 		state[(size_t)(bytes[0] | bytes[1] << 8) % length] = bytes[2];
 	vm_lock(&saved_vm);
 	error = saved_state_read(&saved_vm, state, length, reason);
-	if (!error)
+	if (!error) {
+		saved_state_begin(&saved_vm);
 		vm_resume(&saved_vm);
+	}
 	vm_unlock(&saved_vm);
 	if (error)
 		check_line(error);

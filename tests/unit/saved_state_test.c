@@ -3,6 +3,8 @@
 
 #include "saved_fixture.h"
 
+#include "core/device.h"
+#include "core/snapshot.h"
 #include "lib/bytes.h"
 
 static uint8_t bytes[SAVED_STATE_USUAL], again[SAVED_STATE_USUAL];
@@ -25,6 +27,8 @@ static int load(const uint8_t *from, size_t length)
 	reason[0] = '\0';
 	vm_lock(&saved_vm);
 	error = saved_state_read(&saved_vm, from, length, reason);
+	if (!error)
+		saved_state_begin(&saved_vm);
 	vm_unlock(&saved_vm);
 	return error;
 }
@@ -82,6 +86,46 @@ TEST(what_is_saved_is_what_is_loaded)
 	EXPECT_EQ(state->xsave[160], 77);
 	EXPECT_EQ(state->xcr0, 7);
 	EXPECT_EQ(saved_submits, 0);
+}
+
+static unsigned probes_begun;
+
+static void probe_reset(struct device *device)
+{
+	(void)device;
+}
+
+static void probe_state(struct device *device, struct snapshot *snapshot)
+{
+	(void)device;
+	(void)snapshot;
+}
+
+static void probe_begun(struct device *device)
+{
+	(void)device;
+	probes_begun++;
+}
+
+/* A machine that is read is another's still. */
+TEST(devices_do_nothing_before_they_may)
+{
+	static const struct device_ops ops = {
+		.name = "probe", .reset = probe_reset, .state = probe_state, .loaded = probe_begun};
+	struct device probe;
+	size_t length;
+
+	machine_of(1, true, true);
+	device_init(&probe, &saved_vm, &ops, "0");
+	saved_machine_pause();
+	length = save(bytes);
+	vm_lock(&saved_vm);
+	EXPECT_EQ(saved_state_read(&saved_vm, bytes, length, reason), 0);
+	EXPECT_EQ(probes_begun, 0);
+	EXPECT(vm_paused(&saved_vm));
+	saved_state_begin(&saved_vm);
+	EXPECT_EQ(probes_begun, 1);
+	vm_unlock(&saved_vm);
 }
 
 TEST(guest_time_stands_still_meanwhile)

@@ -2,6 +2,7 @@
 /* Whose the machine is once all of it has come: what the side that it comes to does. */
 #include "test.h"
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +10,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/device.h"
+#include "core/snapshot.h"
 #include "engines/scripted/scripted.h"
+#include "hosts/linux/linux.h"
+#include "machines/saved_state.h"
 #include "manage/exitcodes.h"
+#include "manage/restore.h"
 #include "manage/run_state.h"
 
 static struct run *run;
@@ -89,6 +95,31 @@ TEST(cancel_leaves_it_there)
 	end();
 }
 
+/* As the old process ends a connection of TCP on which CANCEL couldn't be sent. */
+TEST(a_reset_of_tcp_leaves_it_there)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct linger at_once = {.l_onoff = 1};
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), from = socket(AF_INET, SOCK_STREAM, 0), to;
+
+	REQUIRE(!bind(listener, (struct sockaddr *)&address, size) && !listen(listener, 1));
+	REQUIRE(!getsockname(listener, (struct sockaddr *)&address, &size));
+	REQUIRE(!connect(from, (struct sockaddr *)&address, size));
+	to = accept(listener, NULL, NULL);
+	REQUIRE(to >= 0);
+	close(listener);
+	begin();
+	close(old.fd);
+	close(run->incoming.wire.fd);
+	REQUIRE(wire_init(&run->incoming.wire, to, NULL) == 0);
+	setsockopt(from, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(from);
+	EXPECT_EQ(incoming_commit(run), LODGE_HOST_LACKS);
+	end();
+}
+
 TEST(nonsense_leaves_it_there)
 {
 	static const char words[] = "200 OK, or so it seems to be";
@@ -104,17 +135,23 @@ TEST(nonsense_leaves_it_there)
 	end();
 }
 
-/* Memory that comes, until the state does. */
-static void fill(void)
+static void begin_vm(void)
 {
 	const struct vm_config config = {.vcpus = 1,
 					 .memory_size = 4 << 20,
 					 .hole_base = UINT64_C(0xc0000000),
 					 .engine = &engine_scripted};
-	static uint8_t chunk[SAVED_CHUNK];
 
 	begin();
 	REQUIRE(vm_create(&run->vm, &config) == 0);
+}
+
+/* Memory that comes, until the state does. */
+static void fill(void)
+{
+	static uint8_t chunk[SAVED_CHUNK];
+
+	begin_vm();
 	memset(chunk, 7, sizeof(chunk));
 	REQUIRE(wire_send_chunk(&old, 0x20000, chunk, 0x0003) == 0);
 }
@@ -214,4 +251,70 @@ TEST(an_end_before_the_state_is_the_end)
 	EXPECT_EQ(incoming_memory(run), LODGE_BAD_INPUT);
 	vm_destroy(&run->vm);
 	end();
+}
+
+/* A device that says when it began to do what its state wants. */
+static unsigned begun;
+
+static void probe_reset(struct device *device)
+{
+	(void)device;
+}
+
+static void probe_state(struct device *device, struct snapshot *snapshot)
+{
+	(void)device;
+	(void)snapshot;
+}
+
+static void probe_begun(struct device *device)
+{
+	(void)device;
+	begun++;
+}
+
+/* A machine that has come whole, as the old process's word leaves it; how often its device has
+ * begun. */
+static unsigned come(enum wire_type word, bool other_tsc, int expected)
+{
+	static const struct device_ops ops = {
+		.name = "probe", .reset = probe_reset, .state = probe_state, .loaded = probe_begun};
+	struct device probe;
+	struct vm *vm;
+	size_t length = 0;
+
+	begin_vm();
+	vm = &run->vm;
+	vm->cpu_model = &run->cpu_model;
+	run->engine = &engine_scripted;
+	run->cpu_model = *cpu_model_find("max");
+	run->cpu_model.tsc_frequency = host_tsc_frequency() * (other_tsc ? 2 : 1);
+	run->restore.path = "unix:/here";
+	device_init(&probe, vm, &ops, "0");
+	vm_reset(vm);
+	vm_lock(vm);
+	vm_pause(vm);
+	vm->vcpus[0]->parked = true;
+	vm_vcpu_parked(vm);
+	run->restore.file.state = malloc(SAVED_STATE_USUAL);
+	REQUIRE(run->restore.file.state);
+	REQUIRE(saved_state_write(vm, run->restore.file.state, SAVED_STATE_USUAL, &length) == 0);
+	vm_unlock(vm);
+	run->restore.file.state_length = length;
+	REQUIRE(wire_send(&old, word, 0, NULL, 0) == 0);
+	begun = 0;
+	EXPECT_EQ(restore_machine(run), expected);
+	vm_destroy(vm);
+	end();
+	return begun;
+}
+
+/* Before, it goes on there: disks would be used twice. */
+TEST(devices_begin_when_it_is_ours)
+{
+	linux_init();
+	EXPECT_EQ(come(WIRE_GO, false, LODGE_OK), 1);
+	EXPECT_EQ(come(WIRE_CANCEL, false, LODGE_HOST_LACKS), 0);
+	EXPECT_EQ(come(WIRE_MEMORY, false, LODGE_BAD_INPUT), 0);
+	EXPECT_EQ(come(WIRE_GO, true, LODGE_HOST_LACKS), 0);
 }
