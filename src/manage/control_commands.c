@@ -162,8 +162,10 @@ static void resume_vm(struct run *run, struct control_call *call)
 		return;
 	}
 	if (!migrate_resume(run)) {
-		control_fail(call, CONTROL_BAD_STATE,
-			     "another process has its disks: the machine runs there");
+		control_fail(
+			call, CONTROL_BAD_STATE,
+			"another process has a disk of it, and may run it: the machine can't go "
+			"on here before that process has ended");
 		return;
 	}
 	run->paused = false;
@@ -193,6 +195,11 @@ static void kill_vm(struct run *run, struct control_call *call)
 
 static void reset_vm(struct run *run, struct control_call *call)
 {
+	if (run->in_doubt) {
+		control_fail(call, CONTROL_BAD_STATE,
+			     "the machine stands here, for it may run elsewhere: resume it first");
+		return;
+	}
 	control_answer(call, NULL);
 	vm_stop(&run->vm, VM_RESET, 0);
 }

@@ -5,8 +5,9 @@
  * the main thread does the rest.
  *
  * Who has the machine is never in doubt to more than one side (docs/migration.md): until GO is sent
- * it is here, and all that fails lets it go on here. Once GO is sent, only the sure knowledge that
- * the other process has ended brings it back; silence does not.
+ * it is here, and all that fails lets it go on here, once the other side has been told and has left
+ * the disks. Once GO is sent, only the sure knowledge that the other process has ended brings it
+ * back; silence does not.
  */
 #include "manage/migrate.h"
 
@@ -32,8 +33,10 @@
 #define STAND_MAX      UINT64_C(30) /* seconds beyond the downtime that the guest stands at the most */
 #define DOWNTIME_USUAL 30
 #define DOWNTIME_MAX   60000
-#define OVERHEAD       5   /* milliseconds of the stand that memory doesn't take */
-#define TELL_EVERY     250 /* milliseconds */
+#define OVERHEAD       5	      /* milliseconds of the stand that memory doesn't take */
+#define TELL_EVERY     250	      /* milliseconds */
+#define BACK_MAX       UINT64_C(2000) /* milliseconds for the other side to close the disks */
+#define BACK_LOOK      20
 #define PAGE_MASK      ((1u << SAVED_CHUNK_PAGES) - 1)
 
 /* Progress */
@@ -209,14 +212,13 @@ static void explain(struct migrate *migrate, int error)
 		snprintf(migrate->reason, sizeof(migrate->reason), "%s", wire_error(error));
 }
 
-/* It stays. Vm's lock held; the thread has ended or is about to. */
+/* It stays, and the other side knows. Vm's lock held; the thread has ended or is about to. */
 static void fail(struct run *run, int error)
 {
 	struct migrate *migrate = &run->migrate;
 	struct control_call *call = migrate->call;
 
 	explain(migrate, error);
-	wire_send(&migrate->wire, WIRE_CANCEL, 0, NULL, 0);
 	close(migrate->wire.fd);
 	free(migrate->bitmap);
 	free(migrate->message.payload);
@@ -242,6 +244,8 @@ static void *work(void *argument)
 		snprintf(migrate->reason, sizeof(migrate->reason), "engine %s has no dirty log",
 			 run->engine->name);
 	}
+	if (error)
+		wire_cancel(&migrate->wire);
 	vm_lock(&run->vm);
 	if (error) {
 		fail(run, error);
@@ -263,16 +267,35 @@ static void join(struct migrate *migrate)
 	migrate->threaded = false;
 }
 
-/* Files and ports are given up, for the other side to have; or taken back. */
+static int lend_disk(struct disk *disk, bool away)
+{
+	return disk->ops->lend ? disk->ops->lend(disk, away) : 0;
+}
+
+/* All of them, or none. */
+static int lend_disks(struct run *run, bool away)
+{
+	unsigned count = 0;
+	int error = 0;
+
+	while (count < run->disk_count && !error)
+		error = lend_disk(run->disks[count++], away);
+	if (!error)
+		return 0;
+	for (unsigned i = 0; i < count - 1; i++)
+		lend_disk(run->disks[i], !away);
+	return error;
+}
+
+/* Files and ports are given up, for the other side to have; or taken back: not the network while
+ * another process has a disk, for it has that too. */
 static int lend(struct run *run, bool away)
 {
 	char reason[512];
-	int error = 0, one;
+	int error = lend_disks(run, away);
 
-	for (unsigned i = 0; i < run->disk_count; i++) {
-		one = run->disks[i]->ops->lend ? run->disks[i]->ops->lend(run->disks[i], away) : 0;
-		error = error ? error : one;
-	}
+	if (error)
+		return error;
 	vm_lock(&run->vm);
 	if (net_has_files(run->options))
 		net_hold(run->netport, away);
@@ -283,6 +306,19 @@ static int lend(struct run *run, bool away)
 			host_log(LOG_WARNING, "migrate: %s", reason);
 	}
 	vm_unlock(&run->vm);
+	return 0;
+}
+
+/* The other side, which has been told, needs a moment to close them. */
+static int take_back(struct run *run)
+{
+	const uint64_t until = host_now() + BACK_MAX * UINT64_C(1000000);
+	int error = lend(run, false);
+
+	while (error && host_now() < until) {
+		usleep(BACK_LOOK * 1000);
+		error = lend(run, false);
+	}
 	return error;
 }
 
@@ -305,6 +341,7 @@ static int send_state(struct run *run)
 					net_files(run->netport, files));
 	if (!error)
 		error = wire_send_state(&migrate->wire, state, length);
+	migrate->sent = !error;
 	free(state);
 	return error;
 }
@@ -368,41 +405,48 @@ static void left(struct run *run)
 	vm_stop(&run->vm, VM_KILLED, 0);
 }
 
-/* It stays after all. */
-static void come_back(struct run *run, int error)
+/* It stands here, and a person says what becomes of it. */
+static void in_doubt(struct run *run, int error, const char *text)
 {
-	bool busy = run->migrate.lent && lend(run, false) == -EBUSY;
+	char why[sizeof(run->migrate.reason)];
 
+	explain(&run->migrate, error);
+	snprintf(why, sizeof(why), "%s (%.256s)", text, run->migrate.reason);
+	host_log(LOG_ERROR, "migrate: %s", why);
 	vm_lock(&run->vm);
-	if (busy)
-		snprintf(run->migrate.reason, sizeof(run->migrate.reason),
-			 "a disk has been taken by another process");
-	if (busy)
-		run_stays_paused(run);
-	else if (!run->paused)
-		vm_resume(&run->vm);
-	fail(run, error);
-	vm_unlock(&run->vm);
-}
-
-static void in_doubt(struct run *run, int error)
-{
-	static const char text[] =
-		"the other side was told to go on and has not answered: the machine stands here. "
-		"If it "
-		"does not run there, and never will, resume it; if it does, kill it";
-
-	host_log(LOG_ERROR, "migrate: %s", text);
-	vm_lock(&run->vm);
-	snprintf(run->migrate.reason, sizeof(run->migrate.reason), "%s (%s)", text,
-		 wire_error(error));
-	control_fail(run->migrate.call, CONTROL_HOST, "migrate: %s", run->migrate.reason);
+	control_fail(run->migrate.call, CONTROL_HOST, "migrate: %s", why);
 	run->migrate.call = NULL;
 	close(run->migrate.wire.fd);
 	free(run->migrate.bitmap);
 	free(run->migrate.message.payload);
 	run->in_doubt = true;
 	run_stays_paused(run);
+	vm_unlock(&run->vm);
+}
+
+/*
+ * It stays after all. The other side is told before anything else: until then it may take the
+ * machine when this process ends, and it has the disks.
+ */
+static void come_back(struct run *run, int error)
+{
+	if (wire_cancel(&run->migrate.wire) && run->migrate.sent) {
+		in_doubt(run, error,
+			 "the other side can't be told that it is over: the machine stands here. "
+			 "If it does not run there, and never will, resume it; if it does, kill "
+			 "it");
+		return;
+	}
+	if (run->migrate.lent && take_back(run)) {
+		in_doubt(run, error,
+			 "another process still has a disk of it: the machine stands here. Once "
+			 "that process has ended, resume it");
+		return;
+	}
+	vm_lock(&run->vm);
+	if (!run->paused)
+		vm_resume(&run->vm);
+	fail(run, error);
 	vm_unlock(&run->vm);
 }
 
@@ -429,7 +473,10 @@ void migrate_paused(struct run *run)
 	} else if (error == -ENODATA || error == -EREMOTEIO) {
 		come_back(run, error);
 	} else {
-		in_doubt(run, error);
+		in_doubt(run, error,
+			 "the other side was told to go on and has not answered: the machine "
+			 "stands here. If it does not run there, and never will, resume it; if it "
+			 "does, kill it");
 	}
 }
 
@@ -438,7 +485,7 @@ bool migrate_resume(struct run *run)
 	if (!run->in_doubt)
 		return true;
 	vm_unlock(&run->vm);
-	run->in_doubt = lend(run, false) == -EBUSY;
+	run->in_doubt = lend(run, false) != 0;
 	vm_lock(&run->vm);
 	return !run->in_doubt;
 }
@@ -459,6 +506,7 @@ void migrate_abandon(struct run *run, const char *why)
 	vm_lock(&run->vm);
 	if (migrate->call) {
 		snprintf(migrate->reason, sizeof(migrate->reason), "%s", why);
+		wire_cancel(&migrate->wire);
 		fail(run, -ECANCELED);
 	}
 	vm_unlock(&run->vm);

@@ -31,6 +31,7 @@ struct migrate {
 	unsigned rounds;
 	bool ready;	       /* the thread has ended, and the machine is to stand for the rest */
 	bool lent;	       /* disks and ports are the other side's */
+	bool sent;	       /* all of the machine: the end of the stream gives it away */
 	uint64_t began, stood; /* host_now() */
 	char reason[512];
 };
@@ -42,8 +43,8 @@ void migrate_cancel_command(struct run *run, struct control_call *call);
 void migrate_paused(struct run *run);
 
 /*
- * Before a vm is resumed by a person: false if it stands because the other side may have it, and a
- * disk shows that it does. Vm's lock held, which is dropped meanwhile; main thread.
+ * Before a vm is resumed by a person: false if it stands because the other side may have it, and
+ * another process has one of its disks. Vm's lock held, which is dropped meanwhile; main thread.
  */
 bool migrate_resume(struct run *run);
 

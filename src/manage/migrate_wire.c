@@ -156,6 +156,22 @@ int wire_send_files(struct wire *wire, enum wire_type type, const int *files, un
 	return send_all(wire, &piece, 1, HEAD_BYTES, &control);
 }
 
+int wire_cancel(struct wire *wire)
+{
+	const struct linger at_once = {.l_onoff = 1};
+	int error;
+
+	wire->cancel = NULL;
+	wire->deadline = in_milliseconds(WIRE_LAST_WORD);
+	error = wire_send(wire, WIRE_CANCEL, 0, NULL, 0);
+	if (!error || error == -ENODATA || error == -ECONNRESET)
+		return 0;
+	/* A stream of TCP need not come to an end: a reset is none. */
+	if (!wire->local && !setsockopt(wire->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)))
+		return 0;
+	return error;
+}
+
 int wire_send_state(struct wire *wire, const uint8_t *state, size_t length)
 {
 	int error = 0;

@@ -21,6 +21,7 @@
 #define WIRE_PATIENCE	10000
 #define WIRE_SLOWEST	64
 #define WIRE_GREETING	3000 /* milliseconds for HELLO, so that the next peer gets its turn */
+#define WIRE_LAST_WORD	1000 /* milliseconds for CANCEL */
 #define WIRE_ROUNDS_MAX 201  /* in which memory is sent, the one with the state among them */
 
 /* From the machine's old process (>) or its new one (<). */
@@ -73,6 +74,13 @@ int wire_send(struct wire *wire, enum wire_type type, uint64_t argument, const v
 	      size_t length);
 int wire_send_files(struct wire *wire, enum wire_type type, const int *files, unsigned count);
 int wire_receive(struct wire *wire, struct wire_message *message, int timeout);
+
+/*
+ * Says CANCEL, within a second, whatever has ended the rest; fd is to be closed then. 0: the peer
+ * hears of it, or of a connection that is reset, or has gone. -ETIMEDOUT: it will find the end of
+ * the stream and no CANCEL, and take that for the end of this process.
+ */
+int wire_cancel(struct wire *wire);
 
 /* In as many messages as it takes. */
 int wire_send_state(struct wire *wire, const uint8_t *state, size_t length);

@@ -1,13 +1,14 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# peers.pl WAY SOCKET : a process at SOCKET to which a machine is to move, and that does it wrong (docs/migration.md has
-# the protocol). It ends when the other side has hung up.
+# peers.pl WAY SOCKET [DISK] : a process at SOCKET to which a machine is to move, and that does it wrong
+# (docs/migration.md has the protocol). It ends when the other side has hung up; but one that keeps the machine's disk
+# doesn't.
 use strict;
 use FindBin;
 use lib $FindBin::Bin;
 use IO::Socket::UNIX;
 use wire;
-my ($way, $path) = @ARGV;
+my ($way, $path, $disk) = @ARGV;
 $SIG{PIPE} = "IGNORE";
 
 # Whoever sees it can connect.
@@ -22,6 +23,13 @@ sub hear { # until a message of this type
 	}
 }
 sub say_ { syswrite $peer, message($type{$_[0]}, "") }
+# As one that has opened it; the lock is an open file's (F_OFD_SETLK), and whole.
+my $held;
+sub take_disk {
+	open $held, "+<", $disk or die "$disk: $!";
+	my $lock = pack("s s x4 q q i x4", 1, 0, 0, 0, 0);
+	fcntl $held, 37, $lock or die "it is locked: $!";
+}
 sub until_end { 1 while sysread $peer, my $bytes, 65536 }
 
 exit if $way eq "gone-at-once";
@@ -45,6 +53,14 @@ hear "STATE";
 exit if $way eq "gone-after-state";
 until_end if $way eq "never-loaded";
 if ($way eq "refuses-late") { syswrite $peer, message($type{REFUSE}, "no disk"); until_end }
+if ($way eq "late-disk") {
+	take_disk;
+	syswrite $peer, message($type{REFUSE}, "wait");
+	hear "CANCEL";
+	select undef, undef, undef, 0.5;
+	exit;
+}
+if ($way eq "keeps-disk") { take_disk; sleep 60 }
 say_ "LOADED";
 exit if $way eq "gone-after-loaded";
 hear "GO";

@@ -2,6 +2,8 @@
 #include "test.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +105,83 @@ TEST(a_full_wire_can_be_cancelled)
 	for (unsigned i = 0; i < 100 && !error; i++)
 		error = wire_send(&left, WIRE_MEMORY, 0, payload, sizeof(payload));
 	EXPECT_EQ(error, -ECANCELED);
+}
+
+/* Whatever has ended the rest. */
+TEST(the_last_word_is_said)
+{
+	static atomic_bool cancel = true;
+
+	connect_wires();
+	left.cancel = &cancel;
+	left.deadline = 1;
+	EXPECT_EQ(wire_cancel(&left), 0);
+	close(left.fd);
+	REQUIRE(wire_receive(&right, &message, 1000) == 0);
+	EXPECT_EQ(message.type, WIRE_CANCEL);
+	/* To nobody: nobody takes anything for an end. */
+	connect_wires();
+	close(right.fd);
+	EXPECT_EQ(wire_cancel(&left), 0);
+}
+
+/* So that not a byte more is taken. */
+static void fill_wire(struct wire *wire)
+{
+	int error = 0;
+
+	wire->deadline = host_now() + 200000000;
+	while (!error)
+		error = wire_send(wire, WIRE_MEMORY, 0, payload, sizeof(payload));
+	REQUIRE(error == -ETIMEDOUT);
+	while (send(wire->fd, payload, 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		continue;
+}
+
+TEST(a_last_word_that_is_not_heard_is_known)
+{
+	uint64_t began;
+
+	connect_wires();
+	fill_wire(&left);
+	began = host_now();
+	EXPECT_EQ(wire_cancel(&left), -ETIMEDOUT);
+	EXPECT(host_now() - began < UINT64_C(5000000000));
+}
+
+/* How a stream of TCP ends, as the peer sees it: 0, or a negative errno. */
+static int drain(int fd)
+{
+	static uint8_t bytes[65536];
+	ssize_t got;
+
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	do
+		got = recv(fd, bytes, sizeof(bytes), 0);
+	while (got > 0);
+	return got < 0 ? -errno : 0;
+}
+
+/* A peer takes the end of a stream for the end of a process, and a reset for nothing. */
+TEST(what_tcp_does_not_take_ends_in_a_reset)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), from = socket(AF_INET, SOCK_STREAM, 0), to;
+
+	REQUIRE(!bind(listener, (struct sockaddr *)&address, size) && !listen(listener, 1));
+	REQUIRE(!getsockname(listener, (struct sockaddr *)&address, &size));
+	REQUIRE(!connect(from, (struct sockaddr *)&address, size));
+	to = accept(listener, NULL, NULL);
+	REQUIRE(to >= 0 && wire_init(&left, from, NULL) == 0);
+	EXPECT(!left.local);
+	fill_wire(&left);
+	EXPECT_EQ(wire_cancel(&left), 0);
+	close(left.fd);
+	EXPECT_EQ(drain(to), -ECONNRESET);
+	close(to);
+	close(listener);
 }
 
 TEST(nonsense_is_noticed)
