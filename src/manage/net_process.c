@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -29,6 +30,7 @@
 
 enum {
 	IDLE_MILLISECONDS = 5000, /* without machines */
+	FULL_MILLISECONDS = 100,  /* until the next try for one more file */
 	BATCH = 64,		  /* frames of a machine in one go */
 	BUFFER = 1 << 20,
 	JOIN_TRIES = 100,
@@ -121,22 +123,24 @@ static void leave(struct net_process *process, struct station *station)
 	process->count--;
 }
 
-static void arrive(struct net_process *process)
+/* False: this process has as many files as it may have. */
+static bool arrive(struct net_process *process)
 {
 	const int size = BUFFER;
 	int socket = accept4(process->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (socket < 0)
-		return;
+		return errno != EMFILE && errno != ENFILE;
 	setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	for (unsigned i = 0; i < LAN_PORTS_MAX; i++) {
 		if (process->stations[i].socket >= 0)
 			continue;
 		process->stations[i].socket = socket;
 		process->count++;
-		return;
+		return true;
 	}
 	close(socket);
+	return true;
 }
 
 /* A hello, and the socket that comes with it into station->ports. False: it was none. */
@@ -230,9 +234,11 @@ static void read_ports(struct net_process *process, struct station *station)
 /* Until there has been no machine for a while. */
 static void serve(struct net_process *process)
 {
+	bool full = false;
+
 	for (;;) {
 		struct pollfd waits[2 * LAN_PORTS_MAX + 1] = {
-			{.fd = process->listener, .events = POLLIN}};
+			{.fd = full ? -1 : process->listener, .events = POLLIN}};
 		struct pollfd *frames = waits + 1, *ports = frames + LAN_PORTS_MAX;
 		int ready;
 
@@ -242,8 +248,11 @@ static void serve(struct net_process *process)
 			frames[i] = (struct pollfd){.fd = station->socket, .events = POLLIN};
 			ports[i] = (struct pollfd){.fd = station->ports.socket, .events = POLLIN};
 		}
-		ready = poll(waits, 2 * LAN_PORTS_MAX + 1, process->count ? -1 : IDLE_MILLISECONDS);
-		if (ready == 0 && !process->count)
+		ready = poll(waits, 2 * LAN_PORTS_MAX + 1,
+			     full	      ? FULL_MILLISECONDS
+			     : process->count ? -1
+					      : IDLE_MILLISECONDS);
+		if (ready == 0 && !process->count && !full)
 			return;
 		vm_lock(&process->vm);
 		for (unsigned i = 0; i < LAN_PORTS_MAX; i++) {
@@ -254,8 +263,7 @@ static void serve(struct net_process *process)
 			if (frames[i].revents && station->socket >= 0)
 				read_station(process, station);
 		}
-		if (waits[0].revents & POLLIN)
-			arrive(process);
+		full = (waits[0].revents & POLLIN) && !arrive(process);
 		vm_unlock(&process->vm);
 	}
 }
@@ -286,6 +294,17 @@ static int listen_as(struct net_process *process, const char *name, char *reason
 	return 0;
 }
 
+/* The connections of all its machines to the world are this one process's. */
+static void have_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int net_serve(const char *name)
 {
 	static const char *const readable[] = {"/etc/resolv.conf", NULL};
@@ -297,6 +316,7 @@ int net_serve(const char *name)
 	struct net_info info;
 	int error = net_find(name, &info, reason, sizeof(reason));
 
+	have_files();
 	host_lock_init(&process.vm.lock);
 	lan_init(&process.lan, name);
 	process.lan.trust_guests = !error && info.trust_guests;

@@ -267,6 +267,9 @@ void lan_input(struct lan *lan, unsigned number, const void *bytes, size_t lengt
 	if (is_machine(port) && !lan->trust_guests &&
 	    !lan_is_honest(lan, number, vlan, frame, length))
 		return;
+	if (!is_machine(port) && !port->gateway && vlan == LAN_VLAN && !lan->trust_guests &&
+	    is_gateways(sender))
+		return;
 	port->dropped--;
 	if (!is_machine(port))
 		learn(lan, number, sender, vlan);

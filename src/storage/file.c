@@ -312,6 +312,9 @@ int file_open(struct file *file, const char *path, bool read_only, char *reason,
 	error = measure(file, path, reason, size);
 	if (!error)
 		error = lock(file, path, reason, size);
+	/* Who had it until now may have made it larger. */
+	if (!error)
+		error = measure(file, path, reason, size);
 	if (error)
 		file_close(file);
 	return error;
@@ -327,7 +330,9 @@ int file_take(struct file *file, int descriptor)
 	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || (flags & O_APPEND))
 		return -EBADF;
 	error = measure(file, name, reason, sizeof(reason));
-	return error ? error : lock(file, name, reason, sizeof(reason));
+	if (!error)
+		error = lock(file, name, reason, sizeof(reason));
+	return error ? error : measure(file, name, reason, sizeof(reason));
 }
 
 void file_freeze(struct file *file)

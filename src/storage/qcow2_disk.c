@@ -68,6 +68,9 @@ static void disk_overlay_end(struct disk *disk, bool take)
 	struct qcow2_disk *own = container_of(disk, struct qcow2_disk, disk);
 
 	if (take) {
+		/* What a flush sets free is written by the next one. */
+		while (!qcow2_flushed(own->image) && !qcow2_flush_tables(own->image))
+			continue;
 		CHECK(qcow2_flushed(own->image));
 		qcow2_freeze_below(own->overlay);
 		own->image = own->overlay;

@@ -132,7 +132,7 @@ static int take(struct flush *flush)
 	taken_top(&flush->refcount_table, &image->refcount_table);
 	taken_cache(&flush->l2);
 	taken_top(&flush->l1, &image->l1);
-	flush->releases = image->releases.count;
+	flush->releases = image->releases_taken = image->releases.count;
 	return 0;
 }
 
@@ -286,6 +286,7 @@ static int flush_dirty(struct qcow2 *image)
 	free_copies(&flush.refcount_table);
 	free_copies(&flush.l2);
 	free_copies(&flush.l1);
+	image->releases_taken = 0;
 	if (!error)
 		error = move_releases(image, flush.releases);
 	if (!error)

@@ -65,6 +65,7 @@ struct qcow2 {
 	uint64_t packed_at;		/* where the next compressed cluster may begin */
 	struct qcow2_releases releases; /* what refers to them may still be in the file */
 	struct qcow2_releases released; /* not any more */
+	size_t releases_taken;		/* the first so many of releases are a flush's */
 	unsigned generation;
 	atomic_uint users[2]; /* reads and writes of odd and even generations */
 	atomic_bool users_awaited;

@@ -388,7 +388,9 @@ int qcow2_release(struct qcow2 *image, uint64_t offset, uint64_t length)
 
 	if (!length)
 		return 0;
-	last = releases->count ? &releases->list[releases->count - 1] : NULL;
+	/* What goes now isn't gone from the file with what a flush has begun to write. */
+	last = releases->count > image->releases_taken ? &releases->list[releases->count - 1]
+						       : NULL;
 	if (last && last->offset + last->length == offset) {
 		last->length += length;
 		return 0;

@@ -285,8 +285,7 @@ void virtqueue_push(struct virtqueue *queue, const struct virtqueue_chain *chain
 
 	CHECK(queue->in_flight > 0);
 	queue->in_flight--;
-	if (!queue->enabled || queue->broken)
-		return;
+	/* Written it has been, whether or not anybody is told. */
 	for (unsigned i = 0; i < chain->writable_count && written > 0; i++) {
 		uint64_t length =
 			chain->writable[i].length < written ? chain->writable[i].length : written;
@@ -294,6 +293,8 @@ void virtqueue_push(struct virtqueue *queue, const struct virtqueue_chain *chain
 		virtqueue_touched(queue, chain->writable[i].base, length);
 		written -= length;
 	}
+	if (!queue->enabled || queue->broken)
+		return;
 	place = queue->device_area + RING_ENTRIES +
 		USED_SIZE * (queue->next_used & (queue->size - 1u));
 	__builtin_memcpy(place, entry, sizeof(entry));

@@ -488,6 +488,31 @@ TEST(vlans_are_apart_and_trunks_carry_tags)
 	EXPECT_EQ(lan_add(&lan, &green, now), -EINVAL);
 }
 
+/* Unless the network trusts its guests. */
+TEST(nobody_behind_a_trunk_takes_the_gateways_frames)
+{
+	static const uint8_t frame[60] = {0x52, 0x54, 0, 0, 0, 0,    0x52,
+					  0x55, 10,   0, 2, 2, 0x12, 0x34};
+	struct lan_port gateway = a_port(3, ""), trunk = a_port(4, "trunk");
+	uint8_t to_gateway[60] = {0x52, 0x55, 10, 0, 2, 2};
+
+	start();
+	gateway.gateway = true;
+	trunk.trunk = true;
+	stations[3].port = lan_add(&lan, &gateway, now);
+	stations[4].port = lan_add(&lan, &trunk, now);
+	memcpy(to_gateway + 6, lan.ports[stations[0].port].mac, 6);
+	to_gateway[12] = 0x12;
+	for (unsigned i = 0; i < 2; i++) {
+		lan.trust_guests = i;
+		lan_input(&lan, (unsigned)stations[3].port, frame, sizeof(frame), now);
+		lan_input(&lan, (unsigned)stations[4].port, frame, sizeof(frame), now);
+		forget();
+		lan_input(&lan, (unsigned)stations[0].port, to_gateway, sizeof(to_gateway), now);
+		EXPECT_EQ(stations[4].count, i);
+	}
+}
+
 TEST(rate_is_kept_and_bursts_are_short)
 {
 	struct lan_port slow = a_port(5, "slow");

@@ -2,6 +2,8 @@
 /* qcow2 images: what is written is read, and damage of every kind. */
 #include "qcow2_fixture.h"
 
+#include "storage/qcow2_image.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -127,6 +129,27 @@ TEST(discard_gives_clusters_back)
 	expect_seed(16 * MIB, MIB, 2);
 	shut();
 	expect_sound();
+}
+
+/* While a flush writes, with the lock given away, others release what the map in the file still
+ * refers to. */
+TEST(what_goes_during_a_flush_does_not_go_with_it)
+{
+	struct qcow2 *own;
+
+	start((struct qcow2_options){.size = 64 * MIB});
+	own = image;
+	pthread_mutex_lock(&own->lock);
+	EXPECT_EQ(qcow2_release(own, 16 * MIB, 64 * KIB), 0);
+	EXPECT_EQ(qcow2_release(own, 16 * MIB + 64 * KIB, 64 * KIB), 0);
+	EXPECT_EQ(own->releases.count, 1);
+	own->releases_taken = own->releases.count;
+	EXPECT_EQ(qcow2_release(own, 16 * MIB + 128 * KIB, 64 * KIB), 0);
+	EXPECT_EQ(own->releases.count, 2);
+	EXPECT_EQ(own->releases.list[0].length, 128 * KIB);
+	own->releases.count = own->releases_taken = 0;
+	pthread_mutex_unlock(&own->lock);
+	shut();
 }
 
 TEST(freed_clusters_are_not_used_before_the_map_is_written)
