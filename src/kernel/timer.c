@@ -133,18 +133,22 @@ void timer_cancel(struct timer *timer)
 	lock_drop(&heap->lock);
 }
 
+/* Whichever processor calls it: it may have been set on another one since. Not this one, which is
+ * here. */
+static void await_call(const struct timer *timer)
+{
+	for (unsigned i = 0; i < CPUS_MAX; i++)
+		while (&heaps[i] != cpu_this()->timers &&
+		       atomic_load_explicit(&heaps[i].called, memory_order_acquire) == timer)
+			__builtin_ia32_pause();
+}
+
 void timer_cancel_wait(struct timer *timer)
 {
-	struct heap *heap;
-
 	/* Again, if its call has set it again. */
 	do {
 		timer_cancel(timer);
-		if (!timer->cpu || timer->cpu == cpu_this())
-			return;
-		heap = timer->cpu->timers;
-		while (atomic_load_explicit(&heap->called, memory_order_acquire) == timer)
-			__builtin_ia32_pause();
+		await_call(timer);
 	} while (timer->deadline != TIMER_NEVER);
 }
 

@@ -236,9 +236,13 @@ static bool deliver_interrupt(struct vcpu *vcpu, bool open)
 		vcpu->tpr_window = true;
 	else if (!open)
 		vcpu->interrupt_window = true;
-	else
+	else {
 		vcpu->event = (struct event){.kind = EVENT_INTERRUPT,
 					     .vector = (uint8_t)apic_acknowledge(apic)};
+		/* What still waits has told us so, but is for after that one's end: who raises one
+		 * above it finds nobody's word, and kicks. */
+		atomic_fetch_and(&vcpu->wanted, ~(uint32_t)WANTED_INTERRUPT);
+	}
 	return false;
 }
 

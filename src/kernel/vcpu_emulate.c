@@ -6,6 +6,7 @@
 #include "kernel/vcpu.h"
 #include "kernel/vendor.h"
 #include "lib/bytes.h"
+#include "x86/registers.h"
 
 #define XMM_OFFSET 160 /* of the XSAVE area (SDM 1, 13.4.1, 13.5.2) */
 #define YMM_OFFSET 576
@@ -136,6 +137,14 @@ static bool answer_here(struct vcpu *vcpu, struct mmio_access *access)
 	return true;
 }
 
+/* The instruction may have been changed since it faulted for memory: whether this one may use ports
+ * is the processor's to say. */
+static bool is_for_processor(const struct vcpu *vcpu, const struct mmio_access *access)
+{
+	return access->port && vcpu->exit.kind == VCPU_EXIT_MEMORY &&
+	       vcpu->cpl > (vcpu->state.rflags & FLAG_IOPL) >> 12;
+}
+
 static bool go_on(struct vcpu *vcpu)
 {
 	struct mmio *mmio = &vcpu->mmio;
@@ -146,6 +155,8 @@ static bool go_on(struct vcpu *vcpu)
 			finish(vcpu);
 			return false;
 		case MMIO_ACCESS:
+			if (is_for_processor(vcpu, &mmio->access))
+				return false;
 			if (answer_here(vcpu, &mmio->access))
 				break;
 			return ask(vcpu, &mmio->access);

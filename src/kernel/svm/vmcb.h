@@ -78,8 +78,10 @@ enum { INJECT_INTR = 0, INJECT_NMI = 2, INJECT_EXCEPTION = 3, INJECT_SOFTWARE = 
 /* Byte 0x90. */
 #define NP_ENABLE 1u
 
-/* VMCB clean bits (15.15.3): all that is defined for bytes that we write. */
-#define CLEAN_ALL 0x7ffu
+/* VMCB clean bits (15.15.3): all that is defined for bytes that we write, but V_TPR and what is
+ * beside it, which changes at any entry. */
+#define CLEAN_TPR 0x008u
+#define CLEAN_ALL (0x7ffu & ~CLEAN_TPR)
 
 /* EXITINFO1 of an I/O exit (15.10.2). */
 #define IOIO_IN	    0x01u
