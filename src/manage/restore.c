@@ -198,6 +198,10 @@ static int check_named(const struct run *run, const struct options *options)
 		     config->disks[i].path);
 	if (!files[0])
 		return LODGE_OK;
+	/* The names are a stranger's, and this is for a terminal. */
+	for (char *at = files; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
 	return complain_with(
 		LODGE_BAD_OPTION,
 		"--%s %s: this user has not saved it on this host, and it names files: "
