@@ -99,11 +99,18 @@ TEST(the_io_apic_sends_messages_and_hears_of_their_end)
 	EXPECT(!fake_lock_held(&fixture_vm.lock));
 }
 
+static void save_and_load(void)
+{
+	size_t size = device_save(&lapics.device);
+
+	EXPECT_EQ(device_load(&lapics.device, size), 0);
+	size = device_save(&ioapic.device);
+	EXPECT_EQ(device_load(&ioapic.device, size), 0);
+}
+
 /* The processor had it before the state was asked for, and the engine has not told of its end. */
 TEST(an_end_that_nobody_told_of_is_made_up_for_by_a_load)
 {
-	size_t of_ioapic, of_lapics;
-
 	setup(1);
 	store32(0, IOAPIC_ADDRESS, 0x10 + 2 * 16);
 	store32(0, IOAPIC_ADDRESS + 0x10, 0x8000 | 0x41);
@@ -112,16 +119,10 @@ TEST(an_end_that_nobody_told_of_is_made_up_for_by_a_load)
 	vm_unlock(&fixture_vm);
 	expect_message(1, 0xfee00000, 0xc041);
 	scripted_apic(vcpu(0))->irr[1] = 2;
-	of_lapics = device_save(&lapics.device);
-	EXPECT_EQ(device_load(&lapics.device, of_lapics), 0);
-	of_ioapic = device_save(&ioapic.device);
-	EXPECT_EQ(device_load(&ioapic.device, of_ioapic), 0);
+	save_and_load();
 	expect_message(1, 0xfee00000, 0xc041);
 	scripted_apic(vcpu(0))->irr[1] = 0;
-	of_lapics = device_save(&lapics.device);
-	EXPECT_EQ(device_load(&lapics.device, of_lapics), 0);
-	of_ioapic = device_save(&ioapic.device);
-	EXPECT_EQ(device_load(&ioapic.device, of_ioapic), 0);
+	save_and_load();
 	expect_message(2, 0xfee00000, 0xc041);
 }
 
