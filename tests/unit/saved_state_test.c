@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "test.h"
 
+#include "probe_device.h"
 #include "saved_fixture.h"
 
 #include "core/device.h"
@@ -88,35 +89,14 @@ TEST(what_is_saved_is_what_is_loaded)
 	EXPECT_EQ(saved_submits, 0);
 }
 
-static unsigned probes_begun;
-
-static void probe_reset(struct device *device)
-{
-	(void)device;
-}
-
-static void probe_state(struct device *device, struct snapshot *snapshot)
-{
-	(void)device;
-	(void)snapshot;
-}
-
-static void probe_begun(struct device *device)
-{
-	(void)device;
-	probes_begun++;
-}
-
 /* A machine that is read is another's still. */
 TEST(devices_do_nothing_before_they_may)
 {
-	static const struct device_ops ops = {
-		.name = "probe", .reset = probe_reset, .state = probe_state, .loaded = probe_begun};
 	struct device probe;
 	size_t length;
 
 	machine_of(1, true, true);
-	device_init(&probe, &saved_vm, &ops, "0");
+	device_init(&probe, &saved_vm, &probe_ops, "0");
 	saved_machine_pause();
 	length = save(bytes);
 	vm_lock(&saved_vm);

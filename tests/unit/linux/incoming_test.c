@@ -2,6 +2,9 @@
 /* Whose the machine is once all of it has come: what the side that it comes to does. */
 #include "test.h"
 
+#include "../probe_device.h"
+#include "tcp_pair.h"
+
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -98,18 +101,10 @@ TEST(cancel_leaves_it_there)
 /* As the old process ends a connection of TCP on which CANCEL couldn't be sent. */
 TEST(a_reset_of_tcp_leaves_it_there)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	const struct linger at_once = {.l_onoff = 1};
-	socklen_t size = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM, 0), from = socket(AF_INET, SOCK_STREAM, 0), to;
+	int from, to;
 
-	REQUIRE(!bind(listener, (struct sockaddr *)&address, size) && !listen(listener, 1));
-	REQUIRE(!getsockname(listener, (struct sockaddr *)&address, &size));
-	REQUIRE(!connect(from, (struct sockaddr *)&address, size));
-	to = accept(listener, NULL, NULL);
-	REQUIRE(to >= 0);
-	close(listener);
+	tcp_pair(&from, &to);
 	begin();
 	close(old.fd);
 	close(run->incoming.wire.fd);
@@ -253,32 +248,10 @@ TEST(an_end_before_the_state_is_the_end)
 	end();
 }
 
-/* A device that says when it began to do what its state wants. */
-static unsigned begun;
-
-static void probe_reset(struct device *device)
-{
-	(void)device;
-}
-
-static void probe_state(struct device *device, struct snapshot *snapshot)
-{
-	(void)device;
-	(void)snapshot;
-}
-
-static void probe_begun(struct device *device)
-{
-	(void)device;
-	begun++;
-}
-
 /* A machine that has come whole, as the old process's word leaves it; how often its device has
  * begun. */
 static unsigned come(enum wire_type word, bool other_tsc, int expected)
 {
-	static const struct device_ops ops = {
-		.name = "probe", .reset = probe_reset, .state = probe_state, .loaded = probe_begun};
 	struct device probe;
 	struct vm *vm;
 	size_t length = 0;
@@ -290,7 +263,7 @@ static unsigned come(enum wire_type word, bool other_tsc, int expected)
 	run->cpu_model = *cpu_model_find("max");
 	run->cpu_model.tsc_frequency = host_tsc_frequency() * (other_tsc ? 2 : 1);
 	run->restore.path = "unix:/here";
-	device_init(&probe, vm, &ops, "0");
+	device_init(&probe, vm, &probe_ops, "0");
 	vm_reset(vm);
 	vm_lock(vm);
 	vm_pause(vm);
@@ -302,11 +275,11 @@ static unsigned come(enum wire_type word, bool other_tsc, int expected)
 	vm_unlock(vm);
 	run->restore.file.state_length = length;
 	REQUIRE(wire_send(&old, word, 0, NULL, 0) == 0);
-	begun = 0;
+	probes_begun = 0;
 	EXPECT_EQ(restore_machine(run), expected);
 	vm_destroy(vm);
 	end();
-	return begun;
+	return probes_begun;
 }
 
 /* Before, it goes on there: disks would be used twice. */

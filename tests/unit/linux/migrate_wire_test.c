@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "test.h"
 
+#include "tcp_pair.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -165,23 +167,16 @@ static int drain(int fd)
 /* A peer takes the end of a stream for the end of a process, and a reset for nothing. */
 TEST(what_tcp_does_not_take_ends_in_a_reset)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM, 0), from = socket(AF_INET, SOCK_STREAM, 0), to;
+	int from, to;
 
-	REQUIRE(!bind(listener, (struct sockaddr *)&address, size) && !listen(listener, 1));
-	REQUIRE(!getsockname(listener, (struct sockaddr *)&address, &size));
-	REQUIRE(!connect(from, (struct sockaddr *)&address, size));
-	to = accept(listener, NULL, NULL);
-	REQUIRE(to >= 0 && wire_init(&left, from, NULL) == 0);
+	tcp_pair(&from, &to);
+	REQUIRE(wire_init(&left, from, NULL) == 0);
 	EXPECT(!left.local);
 	fill_wire(&left);
 	EXPECT_EQ(wire_cancel(&left), 0);
 	close(left.fd);
 	EXPECT_EQ(drain(to), -ECONNRESET);
 	close(to);
-	close(listener);
 }
 
 TEST(nonsense_is_noticed)
