@@ -57,6 +57,8 @@ freestanding := -ffreestanding -nostdinc -isystem $(freestanding_include)
 quiet     := -mgeneral-regs-only -fno-stack-protector -fno-builtin-memcpy
 hosted    = -D_GNU_SOURCE -pthread $(slirp_cflags)
 slirp_cflags = $(shell pkg-config --cflags slirp 2>/dev/null || echo -I/usr/include/slirp)
+# The program is mostly tables as far as the loader is concerned: 3 KiB tell it what to relocate, otherwise 130.
+link      := -g -pthread -Wl,-z,pack-relative-relocs
 storage_libs := -lz -lzstd
 manage_libs  := -ljansson
 # Version and date of a build come from git, where there is one.
@@ -81,7 +83,7 @@ all: $O/lodge $O/init $O/confine
 $O/lodge: $(program_objects) tools/check-symbols
 	$(Q)tools/check-symbols $(quiet_objects) -- $(program_objects)
 	$(say) LINK $@
-	$(Q)$(CC) -g -pthread $(LDFLAGS) -o $@ $(program_objects) $(storage_libs) $(manage_libs) $(LDLIBS)
+	$(Q)$(CC) $(link) $(LDFLAGS) -o $@ $(program_objects) $(storage_libs) $(manage_libs) $(LDLIBS)
 
 # What `lodge image import` runs its readers in.
 confine_sources := src/confine/main.c src/hosts/linux/sandbox.c src/hosts/linux/namespaces.c src/lib/format.c src/lib/bytes.c

@@ -168,7 +168,7 @@ struct operand {
  * Instructions with a handler may have implicit registers that are not listed.
  */
 struct opcode {
-	const char *name;
+	char name[17];	  /* here, not elsewhere: the loader need not relocate it */
 	uint8_t class;	  /* enum insn_class */
 	uint16_t handler; /* enum handler (handlers.h); for COPY 0 unless the interpreter has a fast
 			     way of its own */
