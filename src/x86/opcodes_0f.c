@@ -71,8 +71,8 @@ static const struct node group_7_register[8] = {
 	INVALID,
 	NP(BY_RM(OP("monitor", CALL, MONITOR, NEED(MONITOR), ATTR(OP_CPL0)),
 		 OP("mwait", END, MWAIT, NEED(MONITOR), ATTR(OP_CPL0)),
-		 OP("clac", END, CLAC, NEED(SMAP), ATTR(OP_CPL0)),
-		 OP("stac", END, STAC, NEED(SMAP), ATTR(OP_CPL0)),
+		 OP("clac", END, CLAC, NEED(SMAP)),
+		 OP("stac", END, STAC, NEED(SMAP)),
 		 INVALID, INVALID, INVALID, INVALID)),
 	NP(BY_RM(OP("xgetbv", CALL, XGETBV, NEED(XSAVE)),
 		 OP("xsetbv", END, XSETBV, NEED(XSAVE), ATTR(OP_CPL0)),
@@ -107,7 +107,7 @@ static const struct node group_9_register[8] = {
 static const struct node group_15_memory[8] = {
 	NP(XSAVE_AREA("fxsave", FXSAVE, FXSR, w)),
 	NP(XSAVE_AREA("fxrstor", FXRSTOR, FXSR, r)),
-	NP(SCALAR(SSE, "ldmxcsr", ARGS(M(D, r)))),
+	NP(OP("ldmxcsr", CALL, LDMXCSR, ARGS(M(D, r)), NEED(SSE), ATTR(OP_SSE))),
 	NP(SCALAR(SSE, "stmxcsr", ARGS(M(D, w)))),
 	NP(XSAVE_AREA("xsave", XSAVE, XSAVE, rw)),
 	NP(XSAVE_AREA("xrstor", XRSTOR, XSAVE, r)),
@@ -189,8 +189,8 @@ const struct node opcodes_0f[256] = {
 	[0x31] = OP("rdtsc", CALL, RDTSC, NEED(TSC)),
 	[0x32] = OP("rdmsr", CALL, RDMSR, NEED(MSR), ATTR(OP_CPL0)),
 	[0x33] = OP("rdpmc", CALL, RDPMC),
-	[0x34] = OP("sysenter", END, SYSENTER, NEED(SEP), ATTR(OP_MODE_DEPENDENT_REAL)),
-	[0x35] = OP("sysexit", END, SYSEXIT, NEED(SEP), ATTR(OP_MODE_DEPENDENT_REAL | OP_CPL0)),
+	[0x34] = OP("sysenter", END, SYSENTER, NEED(SEP)),
+	[0x35] = OP("sysexit", END, SYSEXIT, NEED(SEP), ATTR(OP_CPL0)),
 
 	CONDITIONS(CMOV)
 

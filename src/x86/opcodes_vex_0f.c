@@ -111,7 +111,7 @@ const struct node opcodes_vex_0f[256] = {
 			VEX(AVX, "vmovq", OP_VEX_L0, ARGS(V(X, w), X(Q, r))), INVALID),
 	[0x7f] = PREFIX(INVALID, STORE("vmovdqa", OP_ALIGNED), STORE("vmovdqu", 0), INVALID),
 
-	[0xae] = GROUP(INVALID, INVALID, NP(VEX(AVX, "vldmxcsr", OP_VEX_L0, ARGS(M(D, r)))),
+	[0xae] = GROUP(INVALID, INVALID, NP(OP("vldmxcsr", CALL, LDMXCSR, ARGS(M(D, r)), NEED(AVX), ATTR(OP_AVX | OP_MODE_DEPENDENT_REAL | OP_VEX_L0))),
 		       NP(VEX(AVX, "vstmxcsr", OP_VEX_L0, ARGS(M(D, w)))), INVALID, INVALID, INVALID, INVALID),
 	[0xc2] = PREFIX(VEX(AVX, "vcmpps", 0, ARGS(V(X, w), H(X, r), X(X, r), I(B))), VEX(AVX, "vcmppd", 0, ARGS(V(X, w), H(X, r), X(X, r), I(B))),
 			VEX(AVX, "vcmpss", 0, ARGS(V(X, w), H(X, r), X(D, r), I(B))), VEX(AVX, "vcmpsd", 0, ARGS(V(X, w), H(X, r), X(Q, r), I(B)))),

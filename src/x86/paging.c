@@ -13,8 +13,8 @@ void paging_configure(struct paging *paging, const struct paging_features *featu
 		       : (efer & EFER_LMA) ? PAGING_LONG
 					   : PAGING_PAE;
 	paging->write_protect = cr0 & CR0_WP;
-	paging->smep = cr4 & CR4_SMEP;
-	paging->smap = cr4 & CR4_SMAP;
+	paging->smep = paging->mode != PAGING_NONE && (cr4 & CR4_SMEP);
+	paging->smap = paging->mode != PAGING_NONE && (cr4 & CR4_SMAP);
 	paging->large_32 = cr4 & CR4_PSE;
 	paging->global_pages = cr4 & CR4_PGE;
 	paging->no_execute = (efer & EFER_NXE) && paging->mode >= PAGING_PAE;

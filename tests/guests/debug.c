@@ -56,6 +56,7 @@ CODE(rep_none, "xor %ecx, %ecx; rep stosb; ud2");
 CODE(cpuid_next, "cpuid; ud2");
 CODE(rdtsc_next, "rdtsc; ud2");
 CODE(int_80, "int $0x80; ud2");
+CODE(hlt_next, "hlt; ud2");
 CODE(out_next, "out %al, $0x80; ud2");
 CODE(undefined, "ud2");
 CODE(bad_load, "mov (%rbx), %rax; ud2");
@@ -93,6 +94,7 @@ static void test_step(void)
 	STEP(cpuid_next, 2);
 	STEP(rdtsc_next, 2);
 	STEP(out_next, 2);
+	STEP(hlt_next, 1);
 	/* TF that popf sets counts from the next instruction on. */
 	state_init(&s, popf, false);
 	s.sp -= 64;
@@ -274,6 +276,14 @@ static void test_data_breakpoints(void)
 	EXPECT(s.cx == 2 || s.ip == (uintptr_t)movs_next + 2);
 	EXPECT_EQ(state_run(&s), 6);
 	EXPECT_EQ(s.cx, 0);
+	/* One that faults behind its hit has not been met. */
+	dr7_write(0x402 | 3 << 16 | 3 << 18);
+	dr6_write(0);
+	state_init(&s, movs_next, false);
+	s.si = (uintptr_t)&words[1], s.di = 1ull << 62, s.cx = 1;
+	EXPECT_EQ(state_run(&s), 13);
+	EXPECT_EQ(dr6_read(), DR6);
+	dr7_write(0x402 | 1 << 16 | 3 << 18);
 	/* Together with a step. */
 	dr6_write(0);
 	state_init(&s, store_next, false);

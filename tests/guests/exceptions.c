@@ -43,6 +43,8 @@ CODE(divide_signed, "idiv %ecx");
 CODE(bp, "int3");
 CODE(bp_long, ".byte 0xcd, 3");
 CODE(icebp, ".byte 0xf1");
+CODE(stac, "stac; ud2");
+CODE(clac, "clac; ud2");
 CODE(undefined_2, "ud2");
 CODE(into_64, ".byte 0xce");
 CODE(lock_mov, ".byte 0xf0, 0x89, 0x00");
@@ -121,6 +123,8 @@ static void test_undefined(void)
 	RUN(mov_cr1, 6, 0, 0);
 	RUN(too_long, 13, 0, 0);
 	RUN3(undefined_2, 6, 0, 0);
+	RUN3(stac, 6, 0, 0);
+	RUN3(clac, 6, 0, 0);
 }
 
 static void test_traps(void)

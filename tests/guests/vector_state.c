@@ -17,6 +17,15 @@ CODE(xrstor, "xrstor64 (%rbx); ud2");
 CODE(xsetbv, "xsetbv; ud2");
 CODE(xgetbv, "xgetbv; ud2");
 CODE(ldmxcsr, "ldmxcsr (%rbx); ud2");
+CODE(fldenv, "fldenv (%rbx); ud2");
+CODE(frstor, "frstor (%rbx); ud2");
+CODE(fnstenv, "fnstenv (%rbx); ud2");
+CODE(fnsave, "fnsave (%rbx); ud2");
+CODE(maskmovq, "maskmovq %mm0, %mm1; ud2");
+CODE(fstps, "fstps (%rbx); ud2");
+CODE(fstpl, "fstpl (%rbx); ud2");
+CODE(fistpl, "fistpl (%rbx); ud2");
+CODE(fbstp, "fbstp (%rbx); ud2");
 CODE(avx, "vxorps %ymm0, %ymm0, %ymm0; ud2");
 
 #define WORD(at, offset)   (*(uint64_t *)((at) + (offset)))
@@ -43,6 +52,42 @@ static void set_registers(uint64_t seed)
 		     : "rax", "memory");
 }
 
+/* So do all others but those that don't wait. */
+static void test_waiting(void)
+{
+	EXPECT_EQ(run(fldenv, second, 0, 0, 0), 16);
+	EXPECT_EQ(s.ip, (uintptr_t)fldenv);
+	EXPECT_EQ(run(frstor, second, 0, 0, 0), 16);
+	EXPECT_EQ(run(maskmovq, second, 0, 0, 0), 16);
+	state_init(&s, fldenv, true);
+	EXPECT_EQ(state_run(&s), 16); /* before it looks at its operand */
+	EXPECT_EQ(run(fnstenv, second, 0, 0, 0), 6);
+	EXPECT_EQ(SHORT_(second, 4) & 0x84, 0x84);
+	EXPECT_EQ(run(fnsave, area, 0, 0, 0), 6);
+	EXPECT_EQ(run(fldenv, second, 0, 0, 0), 6); /* which brings it back */
+	EXPECT_EQ(run(fldenv, second, 0, 0, 0), 16);
+}
+
+/* An error that isn't masked keeps an x87 store from storing, wherever it goes to. */
+static void test_store_that_is_kept(void)
+{
+	static const uint8_t *const stores[] = {fstps, fstpl, fistpl, fbstp};
+	static uint8_t pages[2 * 4096] __attribute__((aligned(4096)));
+	static const uint16_t unmasked = 0x37e;
+
+	for (unsigned int i = 0; i < sizeof(stores) / sizeof(stores[0]); i++)
+		for (unsigned int at = 4096 - 12; at < 4096; at++) {
+			for (unsigned int k = 0; k < sizeof(pages); k++)
+				pages[k] = 0xa5;
+			asm volatile("fninit; fldcw %0" ::"m"(unmasked));
+			EXPECT_EQ(run(stores[i], pages + at, 0, 0, 0), 6);
+			EXPECT_EQ(TRAP_OF("fwait"), 16);
+			for (unsigned int k = 4000; k < 4200; k++)
+				EXPECT_EQ(pages[k], 0xa5);
+		}
+	asm volatile("fninit");
+}
+
 static void test_fxsave(void)
 {
 	clear(area);
@@ -64,12 +109,17 @@ static void test_fxsave(void)
 	HALF(area, 24) = 0x80000000;		       /* reserved bits of MXCSR */
 	EXPECT_EQ(run(fxrstor, area, 0, 0, 0), 13);
 	EXPECT_EQ(run(ldmxcsr, area + 24, 0, 0, 0), 13);
+	HALF(area, 24) = 0x21f80; /* which some processors have, but no model */
+	EXPECT_EQ(run(ldmxcsr, area + 24, 0, 0, 0),
+		  13);			   /* not on kvm: the host's MXCSR_MASK is the guest's */
+	EXPECT_EQ(HALF(area, 28), 0xffff); /* not on kvm: the same */
 	HALF(area, 24) = 0x1f80;
 	EXPECT_EQ(run(fxrstor, area, 0, 0, 0), 6);
 	/* A pending x87 error that fxrstor brings is raised by the next fwait. */
 	SHORT_(area, 0) = 0x37b, SHORT_(area, 2) = 0x84;
 	EXPECT_EQ(run(fxrstor, area, 0, 0, 0), 6);
 	EXPECT_EQ(TRAP_OF("fwait"), 16);
+	test_waiting();
 	asm volatile("fninit");
 }
 
@@ -153,6 +203,7 @@ void test_main(void)
 {
 	system_init();
 	test_fxsave();
+	test_store_that_is_kept();
 	if (!(cpuid(1, 0).c & 1 << 26)) {
 		cr4_write(cr4_read());
 		guest_skip("no XSAVE in this model");

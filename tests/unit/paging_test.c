@@ -73,6 +73,16 @@ TEST(without_paging_linear_is_physical)
 	EXPECT(page.user && page.writable && page.executable && page.dirty);
 }
 
+TEST(without_paging_nothing_keeps_the_kernel_out)
+{
+	static const struct paging_features features = {.physical_bits = 40};
+
+	paging_configure(&paging, &features, CR0_PE, 0, CR4_SMEP | CR4_SMAP, 0);
+	EXPECT(walk(0x1000, PAGING_WRITE));
+	EXPECT(paging_allows(&paging, &page, PAGING_WRITE));
+	EXPECT(paging_allows(&paging, &page, PAGING_FETCH));
+}
+
 TEST(long_mode_4k_sets_accessed_and_dirty)
 {
 	configure_long(CR0_WP, 0);

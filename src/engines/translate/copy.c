@@ -12,6 +12,8 @@
 #define STUB_SIZE   256u
 #define MEMORY_SIZE (COPY_BUCKETS * STUB_SIZE)
 
+#define X87_KEEPS_FROM_STORING 0x1f /* IE, DE, ZE, OE, UE */
+
 /* Host registers by their encodings; cpu's enum has the same numbers. */
 enum { HOST_RBP = 5, HOST_RSI = 6, HOST_RDI = 7 };
 
@@ -222,6 +224,22 @@ static void call_stub(const uint8_t *code, void *memory)
 	stub.function(memory);
 }
 
+/* Whether the instruction has stored what it was to store: an x87 error that isn't masked keeps it
+ * from that, without a fault of its own, unless it is that of a result that was rounded (SDM volume
+ * 1, 8.5). */
+static bool has_stored(const struct insn *insn)
+{
+	uint16_t control, status;
+
+	bool is_of_state = (insn->opcode | 4) == 0xdd && insn->reg == 7; /* fnstcw, fnstsw */
+
+	if (!(insn->op->attributes & OP_X87) || is_of_state)
+		return true;
+	__asm__ volatile("fnstcw %0" : "=m"(control));
+	__asm__ volatile("fnstsw %0" : "=a"(status));
+	return !(status & ~control & X87_KEEPS_FROM_STORING);
+}
+
 /*
  * The memory operand is not one piece of RAM that may be touched directly: through a buffer that is
  * aligned as the operand is. Faults come before anything changes, since the store is probed first.
@@ -239,8 +257,10 @@ static void run_buffered(struct cpu *cpu, const struct insn *insn, const uint8_t
 		    handler_exclusive_begin(cpu, linear, size);
 	if (access & ACCESS_READ)
 		mmu_load_bytes(cpu, linear, place, size, MMU_READ);
+	else
+		bytes_fill(place, 0, size);
 	call_stub(code, place);
-	if (access & ACCESS_WRITE)
+	if ((access & ACCESS_WRITE) && has_stored(insn))
 		mmu_store_bytes(cpu, linear, place, size, MMU_WRITE);
 	if (exclusive)
 		handler_exclusive_end(cpu);

@@ -88,7 +88,8 @@ void debug_check_instruction(struct cpu *cpu)
 	uint64_t linear = cpu->rip;
 	uint32_t found;
 
-	if (!(cpu->debug_active & DEBUG_INSTRUCTION) || (cpu->rflags & FLAG_RF))
+	if (!(cpu->debug_active & DEBUG_INSTRUCTION) || (cpu->rflags & FLAG_RF) ||
+	    cpu->interrupt_shadow == SHADOW_MOV_SS)
 		return;
 	if (cpu_code_size(cpu) != CODE_64)
 		linear = (uint32_t)(cpu->segment[SEGMENT_CS].base + linear);

@@ -180,6 +180,9 @@ static void run_loop(struct cpu *cpu_argument)
 		timing_switch(cpu, TIMING_DISPATCH);
 		exclusive_unwind(cpu);
 		cpu->count_exceptions++;
+		/* A trap behind hlt ends the halt. */
+		if (cpu->leave && cpu->exit->kind == EXIT_HALT)
+			cpu->leave = false;
 		exception_deliver(cpu);
 	} else if (cpu->event_pending) {
 		cpu->event_pending = false;

@@ -60,6 +60,8 @@ _Noreturn static void raise(struct cpu *cpu, unsigned vector, bool has_error, ui
 	cpu->event.software = false;
 	cpu->event.triple = false;
 	cpu->event.error = error;
+	if (vector != EXCEPTION_DB)
+		cpu->debug_hits = 0; /* an instruction that faults has not met a breakpoint */
 	if (delivering) {
 		if (cpu->delivery.external && is_in(vector, SELECTOR_ERRORS))
 			cpu->event.error |= ERROR_EXT;

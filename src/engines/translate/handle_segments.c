@@ -308,8 +308,11 @@ static void read_system_descriptor(struct cpu *cpu, uint16_t selector, unsigned 
 		selector_fault(cpu, EXCEPTION_GP, selector);
 	if (!(attributes & SEGMENT_P))
 		selector_fault(cpu, EXCEPTION_NP, selector);
-	if (cpu_long(cpu))
-		descriptor_read_high(cpu, selector, descriptor, EXCEPTION_GP);
+	if (!cpu_long(cpu))
+		return;
+	descriptor_read_high(cpu, selector, descriptor, EXCEPTION_GP);
+	if (!paging_canonical(descriptor->segment.base))
+		selector_fault(cpu, EXCEPTION_GP, selector);
 }
 
 void handle_lldt(struct cpu *cpu, const struct insn *insn)

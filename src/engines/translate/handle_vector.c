@@ -5,7 +5,7 @@
  *
  * Nothing that is saved for the guest tells an address of ours: the last x87 instruction and data
  * pointers and the last opcode, which the processor sets to where translated code lies, are saved
- * as zero.
+ * as zero. Nor does it tell the host's MXCSR_MASK: some processors have a bit 17, no model has.
  *
  * Source: Intel SDM volume 1, 8.1.10 (x87 state), 10.5.1 (FXSAVE), 13.4 to 13.13 (XSAVE); volume 2,
  * VGATHER, VMASKMOV, MASKMOVDQU.
@@ -22,6 +22,7 @@ enum { STATE_X87 = 1, STATE_SSE = 2, STATE_AVX = 4 };
 enum {
 	AREA_POINTERS = 6, /* FOP, FIP, FDP: 6..23 */
 	AREA_MXCSR = 24,
+	AREA_MXCSR_MASK = 28,
 	AREA_ST = 32,
 	AREA_XMM = 160,
 	AREA_LEGACY_END = 416,
@@ -31,6 +32,7 @@ enum {
 	AREA_AVX_SIZE = 256,
 };
 
+#define FSW_ES	       0x80u
 #define MXCSR_DEFAULT  0x1f80u
 #define MXCSR_RESERVED 0xffff0000u
 
@@ -43,12 +45,19 @@ static bool state_take(struct cpu *cpu)
 	if (live)
 		cpu_vector_save(cpu);
 	bytes_fill(cpu->xsave + AREA_POINTERS, 0, AREA_MXCSR - AREA_POINTERS);
+	bytes_store32(cpu->xsave + AREA_MXCSR_MASK, ~MXCSR_RESERVED);
 	return live;
 }
 
 static void state_give(struct cpu *cpu, bool live)
 {
 	if (live)
+		cpu_vector_load(cpu);
+}
+
+static void need_live(struct cpu *cpu)
+{
+	if (!cpu->vector_live)
 		cpu_vector_load(cpu);
 }
 
@@ -93,6 +102,15 @@ static void check_mxcsr(struct cpu *cpu, uint32_t mxcsr)
 {
 	if (mxcsr & MXCSR_RESERVED)
 		exception_raise_error(cpu, EXCEPTION_GP, 0);
+}
+
+void handle_ldmxcsr(struct cpu *cpu, const struct insn *insn)
+{
+	uint32_t mxcsr = (uint32_t)operand_read(cpu, insn, 0);
+
+	check_mxcsr(cpu, mxcsr);
+	need_live(cpu);
+	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
 }
 
 void handle_fxrstor(struct cpu *cpu, const struct insn *insn)
@@ -305,12 +323,6 @@ static void hide_pointers(struct environment *environment, unsigned size)
 	bytes_fill(environment->bytes + words, 0, size - words);
 }
 
-static void need_live(struct cpu *cpu)
-{
-	if (!cpu->vector_live)
-		cpu_vector_load(cpu);
-}
-
 void handle_fnstenv(struct cpu *cpu, const struct insn *insn)
 {
 	unsigned size = environment_size(insn);
@@ -328,13 +340,27 @@ void handle_fnstenv(struct cpu *cpu, const struct insn *insn)
 	mmu_store_bytes(cpu, linear, environment.bytes, size, MMU_WRITE);
 }
 
+/* An x87 error that waits is raised before anything else is done (SDM volume 1, 8.7); by the host
+ * it would be raised here, in C. The environment's and the state's stores are the ones that don't
+ * wait. */
+static void check_x87_error(struct cpu *cpu)
+{
+	uint16_t status;
+
+	need_live(cpu);
+	__asm__ volatile("fnstsw %0" : "=a"(status));
+	if (status & FSW_ES)
+		exception_raise(cpu, EXCEPTION_MF);
+}
+
 void handle_fldenv(struct cpu *cpu, const struct insn *insn)
 {
 	unsigned size = environment_size(insn);
-	uint64_t linear =
-		segment_linear(cpu, insn->segment, operand_address(cpu, insn), size, MMU_READ);
 	struct environment environment;
+	uint64_t linear;
 
+	check_x87_error(cpu);
+	linear = segment_linear(cpu, insn->segment, operand_address(cpu, insn), size, MMU_READ);
 	mmu_load_bytes(cpu, linear, environment.bytes, size, MMU_READ);
 	hide_pointers(&environment, size);
 	need_live(cpu);
@@ -364,10 +390,11 @@ void handle_fnsave(struct cpu *cpu, const struct insn *insn)
 void handle_frstor(struct cpu *cpu, const struct insn *insn)
 {
 	unsigned size = environment_size(insn) + 80;
-	uint64_t linear =
-		segment_linear(cpu, insn->segment, operand_address(cpu, insn), size, MMU_READ);
 	struct environment environment;
+	uint64_t linear;
 
+	check_x87_error(cpu);
+	linear = segment_linear(cpu, insn->segment, operand_address(cpu, insn), size, MMU_READ);
 	mmu_load_bytes(cpu, linear, environment.bytes, size, MMU_READ);
 	hide_pointers(&environment, environment_size(insn));
 	need_live(cpu);
@@ -529,9 +556,12 @@ void handle_maskmovq(struct cpu *cpu, const struct insn *insn)
 {
 	uint8_t value[8], mask[8];
 	uint32_t unused;
-	bool live = state_take(cpu);
-	unsigned top = cpu->xsave[3] >> 3 & 7;
+	unsigned top;
+	bool live;
 
+	check_x87_error(cpu);
+	live = state_take(cpu);
+	top = cpu->xsave[3] >> 3 & 7;
 	bytes_copy(value, cpu->xsave + AREA_ST + (((unsigned)insn->reg - top) & 7) * 16, 8);
 	bytes_copy(mask, cpu->xsave + AREA_ST + (((unsigned)insn->rm - top) & 7) * 16, 8);
 	state_give(cpu, live);

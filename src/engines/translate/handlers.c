@@ -113,6 +113,7 @@ handler_function *const handler_table[HANDLER_COUNT] = {
 	[HANDLER_FRSTOR] = handle_frstor,
 	[HANDLER_FNSTENV] = handle_fnstenv,
 	[HANDLER_FLDENV] = handle_fldenv,
+	[HANDLER_LDMXCSR] = handle_ldmxcsr,
 	[HANDLER_FXSAVE] = handle_fxsave,
 	[HANDLER_FXRSTOR] = handle_fxrstor,
 	[HANDLER_XSAVE] = handle_xsave,

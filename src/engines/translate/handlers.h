@@ -114,6 +114,7 @@ handler_function handle_fnsave;
 handler_function handle_frstor;
 handler_function handle_fnstenv;
 handler_function handle_fldenv;
+handler_function handle_ldmxcsr;
 handler_function handle_fxsave;
 handler_function handle_fxrstor;
 handler_function handle_xsave;

@@ -133,24 +133,34 @@ static void check_rip(struct cpu *cpu)
 	}
 }
 
+/* The rest of the instruction is on a page that could not be fetched from: raises, unless another
+ * vcpu has mapped it meanwhile, or it is no memory (false). */
+static bool page_came(struct cpu *cpu, uint64_t linear)
+{
+	uint8_t bytes[16];
+	uint64_t fault_at;
+
+	return mmu_fetch(cpu, linear, bytes, &fault_at) > 0;
+}
+
 void interpret(struct cpu *cpu)
 {
 	struct insn *insn = &cpu->insn;
 	uint8_t bytes[16];
 	uint64_t fault_at = 0;
+	enum decode_result result;
 	unsigned count;
 
 	check_rip(cpu);
-	switch (fetch_and_decode(cpu, insn, bytes, &count, &fault_at)) {
+	do
+		result = fetch_and_decode(cpu, insn, bytes, &count, &fault_at);
+	while (result == DECODE_MORE && count < INSN_MAX_LENGTH && page_came(cpu, fault_at));
+	switch (result) {
 	case DECODE_OK:
 		if (!cpu_model_has(cpu->vm->cpu_model, insn->op->feature))
 			insn_fall_back(insn);
 		break;
 	case DECODE_MORE:
-		if (count <
-		    INSN_MAX_LENGTH) /* the rest is on a page that cannot be fetched from: raises */
-			mmu_fetch(cpu, fault_at, bytes, &fault_at);
-		exception_raise_error(cpu, EXCEPTION_GP, 0);
 	case DECODE_TOO_LONG:
 		exception_raise_error(cpu, EXCEPTION_GP, 0);
 	case DECODE_INVALID:

@@ -11,7 +11,7 @@
 #include "lib/check.h"
 #include "x86/cpuid.h"
 
-#define XSAVE_HEADER 512
+enum { XSAVE_POINTERS = 6, XSAVE_MXCSR = 24, XSAVE_HEADER = 512 };
 
 void cpu_mode_changed(struct cpu *cpu)
 {
@@ -83,12 +83,18 @@ void cpu_load(struct cpu *cpu, const struct vcpu_state *state)
 	window_switch(cpu);
 }
 
-/* The host's xsave names what is in use in the host's registers, AVX on a guest without it too. No
- * such component belongs to the guest, and another engine or host would refuse it. */
+/*
+ * What the host's xsave says that isn't the guest's: where its last x87 instruction and operand
+ * lie, in translated code and memory of ours; which bits its MXCSR has; and what is in use in the
+ * host's registers, AVX on a guest without it too. No such component belongs to the guest, and
+ * another engine or host would refuse it.
+ */
 static void save_components(const struct cpu *cpu, struct vcpu_state *state)
 {
 	uint64_t components = bytes_load64(state->xsave + XSAVE_HEADER);
 
+	bytes_fill(state->xsave + XSAVE_POINTERS, 0, XSAVE_MXCSR - XSAVE_POINTERS);
+	bytes_store32(state->xsave + XSAVE_MXCSR + 4, 0xffff);
 	components &= 3 | cpu_model_xcr0(cpu->vcpu->vm->cpu_model);
 	bytes_store64(state->xsave + XSAVE_HEADER, components);
 }
