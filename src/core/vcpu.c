@@ -247,7 +247,8 @@ static void vcpu_park(struct vcpu *vcpu)
 	}
 	vm_unlock(vcpu->vm);
 	atomic_store(&vcpu->place, VCPU_WAITING);
-	while ((atomic_load(&vcpu->pending) & (PENDING_PAUSE | PENDING_STOP)) == PENDING_PAUSE)
+	/* Once: what is still on then may be the next pause, which is to hear of this vcpu, too. */
+	if ((atomic_load(&vcpu->pending) & (PENDING_PAUSE | PENDING_STOP)) == PENDING_PAUSE)
 		host_vcpu_wait(vcpu, UINT64_MAX);
 	atomic_store(&vcpu->place, VCPU_OUTSIDE);
 }

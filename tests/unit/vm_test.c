@@ -191,6 +191,42 @@ TEST(time_stands_still_while_paused)
 	vm_destroy(&vm);
 }
 
+static void resume_at_last(struct vcpu *vcpu)
+{
+	EXPECT(vm_paused(&vm));
+	vm_lock(&vm);
+	vm_resume(&vm);
+	vm_unlock(&vm);
+}
+
+/* Under one hold of the lock: the vcpu sees nothing of what was between. */
+static void pause_again(struct vcpu *vcpu)
+{
+	EXPECT(vm_paused(&vm));
+	fake_on_idle(resume_at_last);
+	vm_lock(&vm);
+	vm_resume(&vm);
+	vm_pause(&vm);
+	EXPECT(!vm_paused(&vm));
+	vm_unlock(&vm);
+}
+
+TEST(a_pause_right_behind_a_resume_is_one)
+{
+	static const struct scripted_step steps[] = {{.exit = {.kind = EXIT_KICKED}}};
+
+	fixture_create(1);
+	scripted_play(vm.vcpus[0], steps, 1, NULL);
+	fake_on_idle(pause_again);
+	vm_lock(&vm);
+	vm_pause(&vm);
+	vm_unlock(&vm);
+	vcpu_run(vm.vcpus[0]);
+	EXPECT_EQ(scripted_position(vm.vcpus[0]), 1);
+	EXPECT_EQ(vm.pauses, 2);
+	vm_destroy(&vm);
+}
+
 /* Half as fast again as the host's. */
 TEST(a_tsc_may_run_at_another_speed)
 {

@@ -289,6 +289,24 @@ TEST(pausing_parks_all_and_the_loop_tells)
 	EXPECT_EQ(atomic_load(&taken), 50);
 }
 
+/* Mostly no vcpu sees that it was resumed. */
+TEST(a_pause_right_behind_a_resume_parks_all)
+{
+	create(3);
+	REQUIRE(linux_vm_start(&vm) == 0);
+	for (unsigned i = 0; i < 50; i++) {
+		vm_lock(&vm);
+		vm_resume(&vm);
+		vm_pause(&vm);
+		vm_unlock(&vm);
+		linux_loop_run(&vm);
+		EXPECT(vm_paused(&vm));
+	}
+	vm_stop(&vm, VM_KILLED, 0);
+	linux_loop_run(&vm);
+	destroy();
+}
+
 /* Thousandths of one processor that a vm whose vcpus all compute uses in so many ms. */
 static unsigned share_of(struct cap *cap, unsigned percent, unsigned milliseconds)
 {
