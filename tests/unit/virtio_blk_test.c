@@ -382,7 +382,8 @@ TEST(requests_may_end_in_any_order)
 	EXPECT_EQ(driver_audit(&driver), 0);
 }
 
-TEST(a_whole_queue_can_be_in_flight)
+/* Requests in all of the queue's entries, none of which is done. */
+static void fill_queue(void)
 {
 	struct driver_buffer buffers[2], table;
 	uint8_t header[16] = {0};
@@ -402,10 +403,48 @@ TEST(a_whole_queue_can_be_in_flight)
 	driver_show(&driver, 0);
 	driver_kick(&driver, 0);
 	EXPECT_EQ(pending_count, VIRTIO_BLK_QUEUE_SIZE);
+}
+
+TEST(a_whole_queue_can_be_in_flight)
+{
+	fill_queue();
 	while (pending_count)
 		finish();
 	for (unsigned i = 0; i < VIRTIO_BLK_QUEUE_SIZE; i++)
 		EXPECT_EQ(driver_used(&driver, 0, NULL), i);
+}
+
+TEST(a_full_queue_is_looked_at_when_a_request_ends)
+{
+	fill_queue();
+	EXPECT(!timer_armed(&blk.virtio.later));
+	finish();
+	driver_offer(&driver, 0, (uint16_t)driver_used(&driver, 0, NULL));
+	driver_show(&driver, 0);
+	fake_advance(1);
+	EXPECT_EQ(pending_count, VIRTIO_BLK_QUEUE_SIZE);
+	EXPECT(!timer_armed(&blk.virtio.later));
+}
+
+TEST(behind_a_machine_reset_requests_wait_for_those_before)
+{
+	struct driver_buffer data;
+
+	fill_queue();
+	driver_power_on(&driver, SLOT);
+	REQUIRE(driver_begin(&driver, 0, 0));
+	data = driver_writable(&driver, 512);
+	add(IN, 0, &data, 1);
+	driver_kick(&driver, 0);
+	EXPECT_EQ(pending_count, VIRTIO_BLK_QUEUE_SIZE);
+	EXPECT(!timer_armed(&blk.virtio.later));
+	finish();
+	fake_advance(1);
+	EXPECT_EQ(pending_count, VIRTIO_BLK_QUEUE_SIZE);
+	while (pending_count)
+		finish();
+	EXPECT_EQ(driver_used(&driver, 0, NULL), 0);
+	EXPECT_EQ(driver_used(&driver, 0, NULL), -1);
 }
 
 TEST(reset_waits_for_requests_in_flight)

@@ -13,7 +13,7 @@ static struct driver driver;
 static struct virtio_fs fs;
 
 /* A share that answers when it is told to, with what it was asked. */
-static struct share_request *waiting[256];
+static struct share_request *waiting[2 * VIRTIO_FS_SLOTS];
 static unsigned waiting_count;
 static int refuse;
 
@@ -154,19 +154,57 @@ TEST(machine_reset_forgets_what_is_answered_later)
 	EXPECT_EQ(driver_used(&driver, REQUESTS, NULL), 0);
 }
 
+static void fill_queue(unsigned queue)
+{
+	struct driver_buffer buffer = {driver_alloc(&driver, 4, 4), 4, false};
+
+	for (unsigned i = 0; i < VIRTIO_FS_QUEUE_SIZE; i++)
+		driver_add(&driver, queue, &buffer, 1);
+	driver_kick(&driver, queue);
+}
+
 TEST(full_queue_is_taken)
 {
-	struct driver_buffer buffer = {0, 4, false};
-
 	start();
-	buffer.address = driver_alloc(&driver, 4, 4);
-	for (unsigned i = 0; i < VIRTIO_FS_QUEUE_SIZE; i++)
-		driver_add(&driver, REQUESTS, &buffer, 1);
-	driver_kick(&driver, REQUESTS);
+	fill_queue(REQUESTS);
 	EXPECT_EQ(waiting_count, VIRTIO_FS_QUEUE_SIZE);
 	answer_all();
 	for (unsigned i = 0; i < VIRTIO_FS_QUEUE_SIZE; i++)
 		EXPECT_EQ(driver_used(&driver, REQUESTS, NULL), (int)i);
+}
+
+TEST(full_queues_are_looked_at_when_a_request_ends)
+{
+	start();
+	fill_queue(URGENT);
+	fill_queue(REQUESTS);
+	EXPECT_EQ(waiting_count, VIRTIO_FS_SLOTS);
+	EXPECT(!timer_armed(&fs.virtio.later));
+	answer(VIRTIO_FS_QUEUE_SIZE);
+	driver_offer(&driver, REQUESTS, (uint16_t)driver_used(&driver, REQUESTS, NULL));
+	driver_show(&driver, REQUESTS);
+	fake_advance(1);
+	EXPECT_EQ(waiting_count, VIRTIO_FS_SLOTS + 1);
+	EXPECT(!timer_armed(&fs.virtio.later));
+}
+
+TEST(behind_a_machine_reset_requests_wait_for_those_before)
+{
+	struct driver_buffer buffers[2];
+
+	start();
+	fill_queue(URGENT);
+	fill_queue(REQUESTS);
+	driver_power_on(&driver, SLOT);
+	REQUIRE(driver_begin(&driver, 0, 0));
+	ask(REQUESTS, "one", buffers);
+	EXPECT_EQ(waiting_count, VIRTIO_FS_SLOTS);
+	EXPECT(!timer_armed(&fs.virtio.later));
+	answer(0);
+	fake_advance(1);
+	REQUIRE(waiting_count == VIRTIO_FS_SLOTS + 1);
+	answer(VIRTIO_FS_SLOTS);
+	EXPECT_EQ(driver_used(&driver, REQUESTS, NULL), 0);
 }
 
 TEST(state_survives_if_nothing_is_under_way)

@@ -107,6 +107,17 @@ static void slot_free(struct virtio_blk_slot *slot)
 	blk->idle = slot;
 }
 
+/* A slot is free: the queues that found none are looked at again. */
+static void feed_starved(struct virtio_blk *blk)
+{
+	unsigned starved = blk->starved;
+
+	blk->starved = 0;
+	for (unsigned i = 0; starved >> i; i++)
+		if (starved >> i & 1)
+			virtio_again(&blk->virtio, i);
+}
+
 /* Gives the chain back with a status; all of its writable part counts as written. */
 static void finish(struct virtio_blk_slot *slot, uint8_t status)
 {
@@ -120,6 +131,7 @@ static void finish(struct virtio_blk_slot *slot, uint8_t status)
 				slot->chain.writable_length + 1);
 	}
 	slot_free(slot);
+	feed_starved(blk);
 }
 
 static uint8_t status_of(int result)
@@ -272,10 +284,12 @@ static void notify(struct virtio *virtio, unsigned queue)
 
 	for (unsigned i = 0; i < VIRTIO_BATCH; i++) {
 		slot = slot_take(blk, queue);
-		/* The driver has at most a queue's size in flight. More is only possible behind a
-		 * machine's reset: wait for those. */
-		if (!slot)
-			break;
+		/* As many as the driver can have are in flight; or some are from before a
+		 * machine's reset. */
+		if (!slot) {
+			blk->starved |= 1u << queue;
+			return;
+		}
 		if (!virtio_pop(virtio, queue, &slot->chain, slot->slices, SLICES_MAX)) {
 			slot_free(slot);
 			return;
@@ -297,6 +311,7 @@ static void reset(struct virtio *virtio)
 	for (unsigned i = 0; i < blk->slots_used; i++)
 		blk->slots[i].orphan = blk->slots[i].busy;
 	blk->reload_count = 0;
+	blk->starved = 0;
 }
 
 /*

@@ -55,11 +55,23 @@ static void slot_free(struct virtio_fs_slot *slot)
 	slot->fs->idle = slot;
 }
 
+/* A slot is free: the queues that found none are looked at again. */
+static void feed_starved(struct virtio_fs *fs)
+{
+	unsigned starved = fs->starved;
+
+	fs->starved = 0;
+	for (unsigned i = 0; starved >> i; i++)
+		if (starved >> i & 1)
+			virtio_again(&fs->virtio, i);
+}
+
 static void finish(struct virtio_fs_slot *slot, uint64_t written)
 {
 	if (!slot->orphan)
 		virtio_complete(&slot->fs->virtio, slot->queue, &slot->chain, written);
 	slot_free(slot);
+	feed_starved(slot->fs);
 }
 
 /* On any thread. */
@@ -100,10 +112,12 @@ static void notify(struct virtio *virtio, unsigned queue)
 	for (unsigned i = 0; i < VIRTIO_BATCH; i++) {
 		struct virtio_fs_slot *slot = slot_take(fs, queue);
 
-		/* The driver has at most its queues' sizes in flight. More is only possible behind
-		 * a machine's reset: wait for those. */
-		if (!slot)
-			break;
+		/* As many as the driver can have are in flight; or some are from before a
+		 * machine's reset. */
+		if (!slot) {
+			fs->starved |= 1u << queue;
+			return;
+		}
 		if (!virtio_pop(virtio, queue, &slot->chain, slot->slices, SLICES_MAX)) {
 			slot_free(slot);
 			return;
@@ -125,6 +139,7 @@ static void reset(struct virtio *virtio)
 
 	for (unsigned i = 0; i < fs->slots_used; i++)
 		fs->slots[i].orphan = fs->slots[i].busy;
+	fs->starved = 0;
 }
 
 /*
