@@ -424,6 +424,30 @@ TEST(a_frame_with_a_header_is_for_drivers_that_take_it)
 	EXPECT_EQ(net.dropped_received, 3);
 }
 
+/* The host's kernel says so of each frame whose checksum it has seen to. */
+TEST(a_checked_frame_with_a_header_is_for_all_drivers)
+{
+	static const uint64_t features[2] = {0, F_GUEST_CSUM};
+
+	port.has_header = port.can_join = port.receive_checked = true;
+	for (unsigned i = 0; i < 2; i++) {
+		struct driver_buffer buffer;
+
+		bytes_fill(&net, 0, sizeof(net));
+		start(features[i]);
+		buffer = driver_writable(&driver, 1526);
+		driver_add(&driver, RECEIVE, &buffer, 1);
+		frame[0] = 2;
+		EXPECT(receive(frame, HEADER + 100));
+		EXPECT_EQ(driver_used(&driver, RECEIVE, NULL), 0);
+		EXPECT_EQ(*driver_at(&driver, buffer.address), i ? 2 : 0);
+		frame[0] = 3;
+		EXPECT(receive(frame, HEADER + 100));
+		EXPECT_EQ(net.dropped_received, 1);
+		driver_end(&driver);
+	}
+}
+
 /* The guest's segment that begins a connection from its port `number`. */
 static void connect_from(uint8_t number)
 {

@@ -309,6 +309,8 @@ static void fill_buffers(struct virtio_net *net, unsigned count, const uint8_t *
 
 	if (net->port->has_header) {
 		bytes_copy(header, frame, HEADER_SIZE);
+		if (!virtio_accepted(&net->virtio, F_GUEST_CSUM))
+			header[HEADER_FLAGS] = 0; /* 5.1.6.4.1 */
 		frame += HEADER_SIZE;
 		length -= HEADER_SIZE;
 	} else if (is_joined(net, length))
@@ -336,7 +338,7 @@ static bool can_take(const struct virtio_net *net, const uint8_t *frame, size_t 
 	if (length < HEADER_SIZE + ETHERNET_HEADER)
 		return false;
 	return net->port->takes_joined ||
-	       (!frame[HEADER_FLAGS] && frame[HEADER_GSO_TYPE] == GSO_NONE);
+	       (!(frame[HEADER_FLAGS] & FLAG_NEEDS_CSUM) && frame[HEADER_GSO_TYPE] == GSO_NONE);
 }
 
 static void see_received(struct virtio_net *net, const uint8_t *frame, size_t length)
