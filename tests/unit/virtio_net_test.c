@@ -533,6 +533,27 @@ static void ask(unsigned buffers)
 	EXPECT_EQ(driver_audit(&driver), 0);
 }
 
+TEST(frames_are_counted_without_headers_and_with_all_of_theirs)
+{
+	uint8_t header[HEADER] = {1, 0, 0, 0, 0, 0, 34, 0, 16, 0};
+	struct driver_buffer buffer;
+
+	start(F_CSUM);
+	send(header, frame, 101);
+	EXPECT_EQ(net.sent_bytes, 101);
+	driver_end(&driver);
+
+	port.has_header = port.can_join = port.receive_checked = true;
+	bytes_fill(&net, 0, sizeof(net));
+	start(F_CSUM);
+	send(header, frame, 101);
+	EXPECT_EQ(net.sent_bytes, 101);
+	buffer = driver_writable(&driver, 1526);
+	driver_add(&driver, RECEIVE, &buffer, 1);
+	EXPECT(receive(frame, HEADER + 100));
+	EXPECT_EQ(net.received_bytes, 100);
+}
+
 TEST(an_answered_frame_interrupts_once)
 {
 	uint64_t used_event;

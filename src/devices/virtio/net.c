@@ -128,6 +128,7 @@ static bool complete_checksum(struct virtio_net *net, struct virtqueue_chain *ch
 	chain->readable--;
 	chain->readable_count++;
 	chain->readable[0] = (struct slice){net->front, front};
+	chain->readable_length += front;
 	return true;
 }
 
@@ -377,7 +378,7 @@ static bool receive(void *device, const void *frame, size_t length)
 	}
 	see_received(net, frame, length);
 	fill_buffers(net, (unsigned)count, frame, length);
-	net->received_bytes += length;
+	net->received_bytes += length - (net->port->has_header ? HEADER_SIZE : 0);
 	net->answered = net->sending;
 	if (!net->answered)
 		virtio_publish(&net->virtio, QUEUE_RECEIVE);
