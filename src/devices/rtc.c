@@ -75,7 +75,7 @@ static int64_t days_of(struct date date)
 {
 	int64_t year = date.year - (date.month <= 2);
 	int64_t era = floor_divide(year, 400), of_era = year - era * 400;
-	int64_t of_year = (153 * ((date.month + 9) % 12) + 2) / 5 + date.day - 1;
+	int64_t of_year = (153 * ((date.month + 9) % 12) + 2) / 5 + (int64_t)date.day - 1;
 
 	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
@@ -391,7 +391,7 @@ static void rtc_state(struct device *device, struct snapshot *snapshot)
 	rtc->memory[REGISTER_C] &= C_IRQF | C_PF | C_AF | C_UF;
 	rtc->offset = (int64_t)offset;
 	/* Some thousand years either way are more than registers can ask for. */
-	if (rtc->offset < -(1ll << 40) || rtc->offset > 1ll << 40) {
+	if (snapshot->loading && (rtc->offset < -(1ll << 40) || rtc->offset > 1ll << 40)) {
 		snapshot_fail(snapshot, "rtc: the clock is set to a year that it can't show");
 		rtc->offset = 0;
 	}

@@ -113,6 +113,15 @@ TEST(years_that_are_not_leap)
 	EXPECT_EQ(get(0x32), 21);
 }
 
+TEST(day_0_is_the_one_before_the_first)
+{
+	setup();
+	set(8, 0x03);
+	set(7, 0x00);
+	expect_time(0x20, 0x23, 0x02, 0x28, 0x22, 0x13, 0x20);
+	device_save(&rtc.device);
+}
+
 TEST(update_in_progress_is_shown_before_the_second)
 {
 	setup();
