@@ -117,7 +117,8 @@ bool apics_deliver(struct apic *const *all, unsigned count, unsigned *last_lowes
 		if (!is_for(all[i], message))
 			continue;
 		apic_receive(all[i], message);
-		taken = true;
+		/* One that is off drops vectors: nobody will end that interrupt. */
+		taken |= message->mode != APIC_FIXED || apic_software_enabled(all[i]);
 	}
 	return taken;
 }

@@ -106,6 +106,20 @@ TEST(a_level_comes_again_until_it_falls)
 	EXPECT_EQ(get(0x10 + 32), 0x8040);
 }
 
+/* Nobody would end it. */
+TEST(a_level_that_no_apic_takes_is_not_in_service)
+{
+	setup(1);
+	store32(0, SVR, 0xff);
+	entry_set(16, 0x8040);
+	ioapic_set(&ioapic, 16, true);
+	EXPECT_EQ(get(0x10 + 32), 0x8040);
+	store32(0, SVR, 0x1ff);
+	entry_set(16, 0x8040);
+	EXPECT_EQ(get(0x10 + 32), 0xc040);
+	EXPECT_EQ(take(0), 0x40);
+}
+
 TEST(a_level_is_not_sent_twice_before_its_end)
 {
 	setup(1);
