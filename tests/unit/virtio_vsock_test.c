@@ -367,6 +367,25 @@ TEST(both_sides_end_in_order)
 	expect(RST, PORT, 0);
 }
 
+/* In two messages, the second of which need not repeat the first. */
+TEST(an_end_in_two_parts_is_answered)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		start();
+		room(8, 256);
+		end[0].closed = end[0].opened = 0;
+		open_stream(0);
+		say(0, SHUTDOWN, NULL, i ? 2 : 1);
+		EXPECT(received() == NULL);
+		say(0, SHUTDOWN, NULL, i ? 1 : 2);
+		expect(RST, PORT, 0);
+		EXPECT_EQ(end[0].closed, 1);
+		EXPECT_EQ(end[0].error, 0);
+		driver_end(&driver);
+		bytes_fill(&vsock, 0, sizeof(vsock));
+	}
+}
+
 TEST(world_may_close_at_any_time)
 {
 	start();

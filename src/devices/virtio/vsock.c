@@ -234,17 +234,20 @@ static void receive(struct virtio_vsock_stream *one, const struct virtqueue_chai
 	}
 }
 
+/* What was said once holds (5.10.6.6). */
 static void shut(struct virtio_vsock_stream *one, uint32_t flags)
 {
 	struct stream *stream = one->stream;
 
+	if (flags & NO_MORE_RECEIVING)
+		one->deaf = true;
 	if ((flags & NO_MORE_SENDING) && !one->ended) {
 		one->ended = true;
 		if (one->open)
 			stream->ops->ended(stream);
 	}
 	/* It has closed the socket, and waits for this. */
-	if (one->stream == stream && (flags & NO_MORE_RECEIVING) && one->ended)
+	if (one->stream == stream && one->deaf && one->ended)
 		reset_stream(one, one->open ? 0 : -ECONNREFUSED);
 }
 

@@ -19,6 +19,7 @@ struct virtio_vsock_stream {
 	struct virtio_vsock *owner;
 	struct stream *stream; /* NULL: only owed counts */
 	bool open, ended;      /* the guest has taken the call; will write no more */
+	bool deaf;	       /* nor read */
 	bool finished;	       /* the world will */
 	bool wants_input;      /* the world waits for input_ready */
 	uint8_t owed;	       /* messages for the driver, bits of enum owed in vsock.c */
