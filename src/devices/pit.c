@@ -378,8 +378,12 @@ static void pit_state(struct device *device, struct snapshot *snapshot)
 static void pit_loaded(struct device *device)
 {
 	struct pit *pit = container_of(device, struct pit, device);
+	struct pit_channel *channel = &pit->channel[0];
 
-	channel_changed(pit, &pit->channel[0]);
+	/* As `expired` leaves it, also where the output is low by now: who listens has been loaded
+	 * with that, and would not see the next rise. */
+	irq_set(&pit->irq, channel->mode || output(pit, channel));
+	arm(pit);
 }
 
 static const struct device_ops pit_ops = {

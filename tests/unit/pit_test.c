@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "device_fixture.h"
 
+#include "devices/ioapic.h"
+#include "devices/lapic.h"
 #include "devices/pit.h"
+#include "lib/bytes.h"
 
 #define CLOCK(count) (((count)*1000000000ull + PIT_FREQUENCY - 1) / PIT_FREQUENCY)
 
@@ -246,6 +249,42 @@ TEST(state_survives)
 	rises = irq.rises;
 	fake_advance(100000000);
 	EXPECT(irq.rises - rises >= 9 && irq.rises - rises <= 10);
+}
+
+/* The output is low by then, the I/O APIC's input is not. */
+TEST(no_tick_is_lost_by_a_load)
+{
+	static uint8_t saved[FIXTURE_STATE_SIZE];
+	static struct lapics lapics;
+	static struct ioapic ioapic;
+	struct vcpu *vcpu;
+	size_t size, ioapic_size;
+
+	setup();
+	vcpu = fixture_vm.vcpus[0];
+	lapics_init(&lapics, &fixture_vm);
+	ioapic_init(&ioapic, &fixture_vm, &lapics, 0);
+	irq_connect(&pit.irq, ioapic_set, &ioapic, 2);
+	store32(0, 0xfee000f0, 0x1ff);
+	store32(0, IOAPIC_ADDRESS, 0x14);
+	store32(0, IOAPIC_ADDRESS + 0x10, 0x34);
+	programme(0, 0x06, 10000);
+	fake_advance(CLOCK(10000) + 1);
+	EXPECT_EQ(vcpu_take_interrupt(vcpu), 0x34);
+	store32(0, 0xfee000b0, 0);
+	fake_advance(CLOCK(7500));
+	size = device_save(&pit.device);
+	bytes_copy(saved, fixture_state, size);
+	ioapic_size = device_save(&ioapic.device);
+
+	vm_reset(&fixture_vm);
+	store32(0, 0xfee000f0, 0x1ff);
+	EXPECT_EQ(device_load(&ioapic.device, ioapic_size), 0);
+	bytes_copy(fixture_state, saved, size);
+	EXPECT_EQ(device_load(&pit.device, size), 0);
+	EXPECT_EQ(vcpu_take_interrupt(vcpu), -1);
+	fake_advance(CLOCK(2500));
+	EXPECT_EQ(vcpu_take_interrupt(vcpu), 0x34);
 }
 
 TEST(nonsense_states_do_no_harm)
