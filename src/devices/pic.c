@@ -116,6 +116,9 @@ static unsigned chip_acknowledge(struct pic *pic, unsigned which)
 	if (input < 0)
 		return 7;
 	acknowledge(&pic->chip[which], (unsigned)input);
+	/* If the slave has more to be taken at once, that is an edge anew. */
+	if (which == SLAVE)
+		line_set(&pic->chip[MASTER], CASCADE, false);
 	return (unsigned)input;
 }
 

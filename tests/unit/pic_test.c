@@ -158,6 +158,35 @@ TEST(automatic_end_of_interrupt)
 	EXPECT_EQ(in8(0x20), 0);
 }
 
+/* What the slave does not block it asks for at once. */
+TEST(the_slave_comes_again_at_once)
+{
+	setup();
+	programme(0x03);
+	edge(8);
+	edge(12);
+	EXPECT_EQ(pic_acknowledge(&pic), 0x28);
+	EXPECT(intr.level);
+	EXPECT_EQ(pic_acknowledge(&pic), 0x2c);
+	EXPECT(!intr.level);
+	edge(8);
+	edge(12);
+	out8(0x20, 0x0c);
+	EXPECT_EQ(in8(0x20), 0x82);
+	out8(0xa0, 0x0c);
+	EXPECT_EQ(in8(0xa0), 0x80);
+	EXPECT_EQ(pic_acknowledge(&pic), 0x2c);
+
+	programme(0x01);
+	out8(0xa0, 0x68);
+	edge(8);
+	edge(12);
+	EXPECT_EQ(pic_acknowledge(&pic), 0x28);
+	out8(0x20, 0x20);
+	EXPECT(intr.level);
+	EXPECT_EQ(pic_acknowledge(&pic), 0x2c);
+}
+
 TEST(rotation_makes_the_served_the_last)
 {
 	setup();
