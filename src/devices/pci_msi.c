@@ -34,15 +34,8 @@ static uint32_t get(const struct pci_device *dev, unsigned offset, unsigned size
 	return value;
 }
 
-static void message_send(struct pci_device *dev, uint64_t address, uint32_t data)
-{
-	/* A message is a memory write like any other, which takes bus mastering (section 6.8.3.4).
-	 */
-	if (pci_bus_master(dev))
-		msi_send(&dev->bus->msi, address, data);
-}
-
-/* MSI */
+/* MSI. A message is a memory write like any other, which takes bus mastering (section 6.8.3.4):
+ * without it, it stays pending. */
 
 void pci_msi_init(struct pci_device *dev)
 {
@@ -72,10 +65,11 @@ static void msi_flush(struct pci_device *dev)
 	uint64_t address = get(dev, dev->msi + MSI_ADDRESS, 4) |
 			   (uint64_t)get(dev, dev->msi + MSI_ADDRESS + 4, 4) << 32;
 
-	if (!pci_msi_enabled(dev) || !*pending || (dev->config[dev->msi + MSI_MASK] & 1))
+	if (!pci_msi_enabled(dev) || !*pending || (dev->config[dev->msi + MSI_MASK] & 1) ||
+	    !pci_bus_master(dev))
 		return;
 	*pending = 0;
-	message_send(dev, address, get(dev, dev->msi + MSI_DATA, 2));
+	msi_send(&dev->bus->msi, address, get(dev, dev->msi + MSI_DATA, 2));
 }
 
 void pci_msi_notify(struct pci_device *dev)
@@ -106,10 +100,11 @@ static void msix_flush(struct pci_device *dev, unsigned vector)
 
 	if ((msix_control(dev) & (MSIX_ENABLE | MSIX_FUNCTION_MASK)) != MSIX_ENABLE)
 		return;
-	if ((entry->control & ENTRY_MASKED) || !(dev->msix_pending[vector / 64] & bit))
+	if ((entry->control & ENTRY_MASKED) || !(dev->msix_pending[vector / 64] & bit) ||
+	    !pci_bus_master(dev))
 		return;
 	dev->msix_pending[vector / 64] &= ~bit;
-	message_send(dev, entry->address, entry->data);
+	msi_send(&dev->bus->msi, entry->address, entry->data);
 }
 
 void pci_msix_notify(struct pci_device *dev, unsigned vector)
@@ -216,11 +211,14 @@ void pci_msix_init(struct pci_device *dev, unsigned bar_index, unsigned vectors)
 
 void pci_msi_config_written(struct pci_device *dev, unsigned offset, unsigned size)
 {
-	if (dev->msi && offset < dev->msi + MSI_SIZE && dev->msi < offset + size) {
+	bool command = offset < PCI_COMMAND + 2 && PCI_COMMAND < offset + size;
+
+	if (dev->msi && (command || (offset < dev->msi + MSI_SIZE && dev->msi < offset + size))) {
 		pci_interrupt_update(dev);
 		msi_flush(dev);
 	}
-	if (dev->msix && offset < dev->msix + MSIX_SIZE && dev->msix < offset + size) {
+	if (dev->msix &&
+	    (command || (offset < dev->msix + MSIX_SIZE && dev->msix < offset + size))) {
 		pci_interrupt_update(dev);
 		for (unsigned i = 0; i < dev->msix_vectors; i++)
 			msix_flush(dev, i);

@@ -69,6 +69,32 @@ TEST(messages_are_sent_only_when_enabled)
 	EXPECT_EQ(messages, 1); /* not a bus master */
 }
 
+TEST(messages_are_pending_until_the_function_is_a_bus_master)
+{
+	setup();
+	entry_set(3, 0xfee01000, 0x41, 0);
+	config_write(msix + 2, 2, 0x8000);
+	config_write(4, 2, PCI_COMMAND_MEMORY);
+	pci_msix_notify(&gadget.pci, 3);
+	EXPECT_EQ(messages, 0);
+	EXPECT_EQ(load32(0, PENDING), 1u << 3);
+	config_write(4, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	EXPECT_EQ(messages, 1);
+	EXPECT_EQ(load32(0, PENDING), 0);
+	config_write(4, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	EXPECT_EQ(messages, 1);
+
+	config_write(msix + 2, 2, 0);
+	config_write(msi + 2, 2, 1);
+	config_write(4, 2, PCI_COMMAND_MEMORY);
+	pci_msi_notify(&gadget.pci);
+	EXPECT_EQ(messages, 1);
+	EXPECT_EQ(config_read(msi + 20, 4), 1);
+	config_write(4, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	EXPECT_EQ(messages, 2);
+	EXPECT_EQ(config_read(msi + 20, 4), 0);
+}
+
 TEST(a_masked_vector_is_pending_until_unmasked)
 {
 	setup();
