@@ -281,6 +281,23 @@ TEST(bad_indirect_tables_break_the_queue)
 	}
 }
 
+/* What the device announces is meant for the queue that it offers. */
+TEST(indirect_chain_may_be_as_long_as_the_queue_that_was_offered)
+{
+	for (unsigned count = 2 * SIZE; count <= 2 * SIZE + 1; count++) {
+		start();
+		ring.size_max = 2 * SIZE;
+		ring.indirect = true;
+		describe(0, 0x11000, 16 * count, 4, 0);
+		for (unsigned i = 0; i < count; i++)
+			driver_describe(&driver, 0x11000 + 16 * i, 0x20000, 1, i + 1 < count,
+					(uint16_t)(i + 1));
+		offer(0);
+		EXPECT_EQ(pop(), count == 2 * SIZE ? 1 : -EPROTO);
+		driver_end(&driver);
+	}
+}
+
 TEST(indirect_chain_longer_than_the_queue_breaks_it)
 {
 	start();

@@ -166,7 +166,11 @@ static bool walk_indirect(struct walk *walk, const struct descriptor *descriptor
 	return true;
 }
 
-/* A chain may not be longer than the queue (2.7.5.3.1), which also ends loops. */
+/*
+ * A chain may not be longer than the queue (2.7.5.3.1), which also ends loops. An indirect one may
+ * be as long as the device's queue: a driver that chose a smaller one fits it to what else the
+ * device says, as a disk's SEG_MAX.
+ */
 static bool walk_chain(struct walk *walk, uint32_t index)
 {
 	for (;;) {
@@ -174,7 +178,7 @@ static bool walk_chain(struct walk *walk, uint32_t index)
 
 		if (index >= walk->table_entries)
 			return walk_fail(walk, "a descriptor's number is too high");
-		if (walk->steps++ > walk->queue->size)
+		if (walk->steps++ > (walk->indirect ? walk->queue->size_max : walk->queue->size))
 			return walk_fail(walk, "a chain is longer than its queue");
 		descriptor = walk_fetch(walk, index);
 		if (descriptor.flags & DESCRIPTOR_INDIRECT) {
