@@ -211,7 +211,8 @@ struct stream {
  * with the vm's lock held. */
 struct caller {
 	/* Begins a call of a port: opened() or closed() will follow. 0; -ENETDOWN if the guest has
-	 * no driver for it (yet), -EBUSY if there are too many streams. */
+	 * no driver for it (yet), or one that has just been loaded, -EBUSY if there are too many
+	 * streams. */
 	int (*call)(void *device, struct stream *stream, uint32_t port);
 	/* World to guest, once it is open: how many bytes were taken. */
 	size_t (*input)(struct stream *stream, const void *bytes, size_t length);

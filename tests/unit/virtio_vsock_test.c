@@ -488,6 +488,38 @@ TEST(there_is_an_end_of_streams)
 	vm_unlock(&driver.vm);
 }
 
+static void give_event_buffer(void)
+{
+	struct driver_buffer buffer = driver_writable(&driver, 4);
+
+	driver_add(&driver, 2, &buffer, 1);
+}
+
+/* Else the driver would end the new stream with the old ones. */
+TEST(calls_wait_until_the_driver_of_a_loaded_device_has_heard_of_it)
+{
+	start();
+	room(8, 256);
+	give_event_buffer();
+	give_event_buffer();
+	EXPECT_EQ(device_load(&vsock.virtio.device, device_save(&vsock.virtio.device)), 0);
+	EXPECT_EQ(call(0, PORT), -ENETDOWN);
+	EXPECT_EQ(driver_used(&driver, 2, NULL), 0);
+	EXPECT_EQ(call(0, PORT), -ENETDOWN);
+	give_event_buffer();
+	EXPECT_EQ(call(0, PORT), 0);
+	expect(REQUEST, PORT, 0);
+}
+
+TEST(calls_do_not_wait_for_a_driver_that_hears_nothing)
+{
+	start();
+	EXPECT_EQ(device_load(&vsock.virtio.device, device_save(&vsock.virtio.device)), 0);
+	EXPECT_EQ(call(0, PORT), -ENETDOWN);
+	fake_advance(1000000000);
+	EXPECT_EQ(call(0, PORT), 0);
+}
+
 TEST(loaded_device_tells_the_driver_that_streams_are_gone)
 {
 	struct driver_buffer buffer;

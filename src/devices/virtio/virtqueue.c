@@ -213,8 +213,8 @@ static int take(struct virtqueue *queue, uint16_t head, struct virtqueue_chain *
 	return 1;
 }
 
-/* How many requests wait; 0 also for a queue that is not to be looked at. */
-static unsigned available(struct virtqueue *queue)
+/* 0 also for a queue that is not to be looked at. */
+unsigned virtqueue_waiting(struct virtqueue *queue)
 {
 	uint16_t count;
 
@@ -230,7 +230,7 @@ static unsigned available(struct virtqueue *queue)
 int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain, struct slice *slices,
 		  unsigned room)
 {
-	unsigned count = available(queue);
+	unsigned count = virtqueue_waiting(queue);
 	uint16_t head;
 	int result;
 
@@ -343,7 +343,7 @@ bool virtqueue_await(struct virtqueue *queue)
 		virtqueue_touched(queue, event, 2);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	}
-	return available(queue) > 0;
+	return virtqueue_waiting(queue) > 0;
 }
 
 size_t virtqueue_chain_read(struct virtqueue_chain *chain, void *bytes, size_t length)

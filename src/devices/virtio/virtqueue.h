@@ -59,6 +59,9 @@ void virtqueue_reset(struct virtqueue *queue);
 /* Starts the queue on the areas chosen; makes it broken if they are not properly aligned RAM. */
 void virtqueue_enable(struct virtqueue *queue);
 
+/* How many requests wait. */
+unsigned virtqueue_waiting(struct virtqueue *queue);
+
 /*
  * Takes the next request. room: how many slices there is place for at slices (VIRTQUEUE_SIZE_MAX
  * always suffices; a longer chain breaks the queue). 1: taken; 0: there is none; -EPROTO: the queue

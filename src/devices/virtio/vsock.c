@@ -7,18 +7,21 @@
  * until the driver gives it a buffer. Only the answer to a message that belongs to no stream has no
  * place to wait in: then the message stays in the ring instead.
  *
- * Streams are not saved: after loading, the driver is told that they are gone (5.10.6.7).
+ * Streams are not saved: after loading, the driver is told that they are gone (5.10.6.7). It ends
+ * all that it has then, so there are no calls until it is done with that.
  *
  * Not modelled: calls by the guest (they are refused), sequenced packets.
  */
 #include "devices/virtio/vsock.h"
 
+#include "core/vm.h"
 #include "lib/bytes.h"
 #include "lib/check.h"
 #include "lib/error.h"
 
 enum { QUEUE_RECEIVE = 0, QUEUE_TRANSMIT = 1, QUEUE_EVENT = 2 };
 enum { QUEUE_SIZE = 128, EVENT_SIZE = 4, FIRST_PORT = 0x40000000 };
+#define SETTLE_MAX 1000000000 /* ns */
 
 /* struct virtio_vsock_hdr (5.10.6). */
 enum {
@@ -373,9 +376,20 @@ static void event(struct virtio_vsock *vsock)
 	if (!vsock->reset_owed || !pop(vsock, QUEUE_EVENT, &chain))
 		return;
 	vsock->reset_owed = false;
+	vsock->events_left = virtqueue_waiting(&vsock->queues[QUEUE_EVENT].ring);
 	virtqueue_push(&vsock->queues[QUEUE_EVENT].ring, &chain,
 		       virtqueue_chain_write(&chain, 0, transport_reset, EVENT_SIZE));
 	virtio_publish(&vsock->virtio, QUEUE_EVENT);
+}
+
+/* The driver gives an event's buffer back when it is done with it. One that doesn't look at events
+ * is not waited for long. */
+static bool settled(struct virtio_vsock *vsock)
+{
+	struct virtqueue *ring = &vsock->queues[QUEUE_EVENT].ring;
+
+	return vm_time(vsock->virtio.device.vm) >= vsock->settled_by ||
+	       (!vsock->reset_owed && virtqueue_waiting(ring) > vsock->events_left);
 }
 
 static void notify(struct virtio *virtio, unsigned queue)
@@ -392,6 +406,10 @@ static void notify(struct virtio *virtio, unsigned queue)
 
 static void ready(struct virtio *virtio)
 {
+	struct virtio_vsock *vsock = container_of(virtio, struct virtio_vsock, virtio);
+
+	if (vsock->reset_owed)
+		vsock->settled_by = vm_time(virtio->device.vm) + SETTLE_MAX;
 	for (unsigned i = 0; i < VIRTIO_VSOCK_QUEUES; i++)
 		virtio_notified(virtio, i);
 }
@@ -402,6 +420,7 @@ static void reset(struct virtio *virtio)
 
 	vsock->reset_owed = false;
 	vsock->transmit_waits = false;
+	vsock->settled_by = 0;
 	close_all(vsock);
 }
 
@@ -444,7 +463,7 @@ static int call(void *device, struct stream *stream, uint32_t port)
 {
 	struct virtio_vsock *vsock = device;
 
-	if (!virtio_live(&vsock->virtio))
+	if (!virtio_live(&vsock->virtio) || !settled(vsock))
 		return -ENETDOWN;
 	for (unsigned i = 0; i < VIRTIO_VSOCK_STREAMS_MAX; i++) {
 		struct virtio_vsock_stream *one = &vsock->streams[i];

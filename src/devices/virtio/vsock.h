@@ -35,8 +35,11 @@ struct virtio_vsock {
 	struct virtio_queue queues[VIRTIO_VSOCK_QUEUES];
 	struct virtio_vsock_stream streams[VIRTIO_VSOCK_STREAMS_MAX];
 	uint32_t next_port;
-	bool reset_owed;     /* the driver is to hear that all streams are gone */
-	bool transmit_waits; /* for room to answer what the guest has sent */
+	bool reset_owed; /* the driver is to hear that all streams are gone */
+	/* And to have heard of it, or this guest time to have come, before there are new ones. */
+	uint64_t settled_by;
+	unsigned events_left; /* buffers for events, when it was told */
+	bool transmit_waits;  /* for room to answer what the guest has sent */
 	uint8_t config[8];
 	struct slice slices[2]
 			   [VIRTQUEUE_SIZE_MAX]; /* of the chain at hand: received, transmitted */
