@@ -415,6 +415,62 @@ TEST(connections_come_and_go_beyond_every_limit)
 	end();
 }
 
+TEST(who_has_subscribed_and_leaves_is_gone)
+{
+	struct control_client *client;
+	char reason[256];
+
+	begin();
+	for (unsigned i = 0; i < 70; i++) {
+		client = client_open();
+		EXPECT_EQ(
+			control_request(client, "subscribe", NULL, NULL, reason, sizeof(reason)),
+			0);
+		control_disconnect(client);
+	}
+	client = client_open();
+	EXPECT_EQ(control_request(client, "status", NULL, NULL, reason, sizeof(reason)), 0);
+	control_disconnect(client);
+	end();
+}
+
+TEST(the_console_of_who_has_left_is_free)
+{
+	struct control_client *client;
+
+	begin();
+	for (unsigned i = 0; i < 70; i++) {
+		client = client_open();
+		console_begin(client, i % 2, false, 0);
+		control_disconnect(client);
+	}
+	client = client_open();
+	console_begin(client, true, false, 0);
+	control_disconnect(client);
+	end();
+}
+
+TEST(a_subscriber_who_has_ended_sending_hears_on)
+{
+	struct control_client *client, *other;
+	char reason[256];
+	json_t *event;
+
+	begin();
+	client = client_open();
+	other = client_open();
+	EXPECT_EQ(control_request(client, "subscribe", NULL, NULL, reason, sizeof(reason)), 0);
+	shutdown(control_client_file(client), SHUT_WR);
+	EXPECT_EQ(control_request(other, "status", NULL, NULL, reason, sizeof(reason)), 0);
+	EXPECT_EQ(control_request(other, "kill", NULL, NULL, reason, sizeof(reason)), 0);
+	REQUIRE(control_wait_event(client, 1000, &event, reason, sizeof(reason)) == 0);
+	EXPECT_STR(json_string_value(json_object_get(event, "event")), "stopped");
+	json_decref(event);
+	control_disconnect(client);
+	control_disconnect(other);
+	end();
+}
+
 TEST(the_document_has_every_command)
 {
 	FILE *page = fopen("docs/control-protocol.md", "re");
