@@ -74,6 +74,8 @@ static void connection_free(struct connection *connection)
 		link = &(*link)->next;
 	*link = connection->next;
 	connection->control->count--;
+	if (connection->streams)
+		console_hub_remove(&connection->control->run->hub, &connection->reader);
 	loop_withdraw(connection->control->loop, &connection->again);
 	files_close(connection);
 	free(connection->output);
@@ -220,7 +222,8 @@ static void take_lines(struct connection *connection)
 	size_t from = 0;
 	char *end;
 
-	while (!connection->streams && !connection->ending &&
+	/* Of a peer that is gone nothing more begins. */
+	while (connection->watch.fd >= 0 && !connection->streams && !connection->ending &&
 	       connection->calls < CONTROL_CALLS_MAX &&
 	       (end = memchr(connection->input + from, '\n', connection->input_have - from))) {
 		char *line = connection->input + from;

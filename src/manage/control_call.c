@@ -203,6 +203,10 @@ void control_stream_console(struct control_call *call, bool write, bool take, si
 	struct connection *connection = call->connection;
 	struct console_hub *hub = &connection->control->run->hub;
 
+	if (!control_alive(call)) {
+		control_answer(call, NULL);
+		return;
+	}
 	if (write && !console_hub_write_begin(hub, &connection->reader, take)) {
 		control_fail(call, CONTROL_BUSY, "another console writes to this machine");
 		return;

@@ -471,6 +471,35 @@ TEST(a_subscriber_who_has_ended_sending_hears_on)
 	end();
 }
 
+static void send_lines(struct control_client *client, const char *line, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		REQUIRE(send(control_client_file(client), line, strlen(line), MSG_NOSIGNAL) ==
+			(ssize_t)strlen(line));
+}
+
+/* Its output waits, and the pauses; then it is gone, in front of what it asked for last. */
+TEST(what_waits_for_its_turn_when_its_sender_goes_is_not_begun)
+{
+	struct control_client *client, *other;
+	char reason[256];
+
+	begin();
+	client = client_open();
+	other = client_open();
+	send_lines(client, "{\"command\":\"commands\"}\n", 100);
+	send_lines(client, "{\"command\":\"pause\"}\n", 16);
+	send_lines(client, "{\"command\":\"console\"}\n", 1);
+	control_disconnect(client);
+	EXPECT_EQ(control_request(other, "status", NULL, NULL, reason, sizeof(reason)), 0);
+	EXPECT_EQ(control_request(other, "resume", NULL, NULL, reason, sizeof(reason)), 0);
+	EXPECT_EQ(control_request(other, "status", NULL, NULL, reason, sizeof(reason)), 0);
+	guest_says("to nobody", 9);
+	console_begin(other, true, false, 0);
+	control_disconnect(other);
+	end();
+}
+
 TEST(the_document_has_every_command)
 {
 	FILE *page = fopen("docs/control-protocol.md", "re");
