@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -21,6 +20,7 @@
 
 #include "core/host.h"
 #include "core/vm.h"
+#include "hosts/linux/linux.h"
 #include "hosts/linux/sandbox.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
@@ -294,17 +294,6 @@ static int listen_as(struct net_process *process, const char *name, char *reason
 	return 0;
 }
 
-/* The connections of all its machines to the world are this one process's. */
-static void have_files(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int net_serve(const char *name)
 {
 	static const char *const readable[] = {"/etc/resolv.conf", NULL};
@@ -316,7 +305,8 @@ int net_serve(const char *name)
 	struct net_info info;
 	int error = net_find(name, &info, reason, sizeof(reason));
 
-	have_files();
+	/* The connections of all its machines to the world are this one process's. */
+	linux_files_raise();
 	host_lock_init(&process.vm.lock);
 	lan_init(&process.lan, name);
 	process.lan.trust_guests = !error && info.trust_guests;

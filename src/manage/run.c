@@ -719,6 +719,7 @@ int run(struct options *options)
 	run->options = options;
 	run->started = host_now();
 	linux_log_level((enum host_log_level)options->log_level);
+	linux_files_raise();
 	status = restore_begin(run, options);
 	if (!status)
 		status = incoming_begin(run, options);

@@ -23,11 +23,7 @@ static unsigned files_each(unsigned count)
 	struct rlimit limit = {0, 0};
 	rlim_t each;
 
-	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-		getrlimit(RLIMIT_NOFILE, &limit);
-	}
+	getrlimit(RLIMIT_NOFILE, &limit);
 	each = limit.rlim_cur > FILES_LEFT ? (limit.rlim_cur - FILES_LEFT) / (2 * count) : 0;
 	if (each > FILES_MOST)
 		return FILES_MOST;

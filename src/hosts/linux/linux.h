@@ -38,6 +38,10 @@ void linux_signals_usual(void);
 /* Blocks them again. */
 void linux_signals_held(void);
 
+/* Lets this process have as many open files as it may ask for: those of a guest's connections and
+ * shared folders are its own. */
+void linux_files_raise(void);
+
 /* What the log shows: lines of this level and graver ones. LOG_WARNING to begin with. Any thread.
  */
 void linux_log_level(enum host_log_level level);
