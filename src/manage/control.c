@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -25,6 +27,7 @@
 #include "manage/run_state.h"
 
 #define LAST_WORDS 200 /* milliseconds that peers have to read what waits, at the end */
+#define REST	   (100 * 1000 * 1000) /* nanoseconds until the next try, without files */
 
 /* Which events a connection waits for now. */
 static void watch_what_is_needed(struct connection *connection)
@@ -50,6 +53,14 @@ static void files_close(struct connection *connection)
 		close(connection->files[--connection->file_count]);
 }
 
+/* The guest's connections to the world are files of this process too, and may be all that it may
+ * have: then whoever has something to say still gets in, one at a time. */
+static void spare_keep(struct control *control)
+{
+	if (control->spare < 0)
+		control->spare = eventfd(0, EFD_CLOEXEC);
+}
+
 /* The peer is gone. What it has asked for goes on. */
 static void connection_end(struct connection *connection)
 {
@@ -58,6 +69,7 @@ static void connection_end(struct connection *connection)
 	loop_remove(connection->control->loop, &connection->watch);
 	close(connection->watch.fd);
 	connection->watch.fd = -1;
+	spare_keep(connection->control);
 	if (connection->streams)
 		console_hub_remove(&connection->control->run->hub, &connection->reader);
 	connection->streams = connection->subscribed = false;
@@ -331,14 +343,48 @@ static bool peer_is_welcome(const struct control *control, int fd)
 	       (peer.uid == control->user || peer.uid == 0);
 }
 
+static int accept_one(struct control *control)
+{
+	int fd = accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || control->spare < 0)
+		return fd;
+	close(control->spare);
+	control->spare = -1;
+	return accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+/* Who waits there would be reported for ever. */
+static void listener_rest(struct control *control)
+{
+	const struct itimerspec in = {.it_value = {0, REST}};
+
+	if (!timerfd_settime(control->rest.fd, 0, &in, NULL))
+		loop_change(control->loop, &control->listener, 0);
+}
+
+static void rest_over(struct loop_watch *watch, uint32_t events)
+{
+	struct control *control = watch->context;
+	uint64_t expirations;
+
+	if (read(watch->fd, &expirations, sizeof(expirations)) > 0)
+		loop_change(control->loop, &control->listener, EPOLLIN);
+}
+
 static void listener_ready(struct loop_watch *watch, uint32_t events)
 {
 	struct control *control = watch->context;
 	struct connection *connection;
-	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
-	if (fd < 0)
+	spare_keep(control);
+	fd = accept_one(control);
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			listener_rest(control);
 		return;
+	}
 	connection = peer_is_welcome(control, fd) && control->count < CONTROL_CONNECTIONS_MAX
 			     ? calloc(1, sizeof(*connection))
 			     : NULL;
@@ -395,21 +441,33 @@ int control_listen(const char *path, char *reason, size_t size)
 int control_create(struct control **result, struct run *run, int listener)
 {
 	struct control *control = calloc(1, sizeof(*control));
-	int error = control ? 0 : -ENOMEM;
+	int error, timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 
+	error = !control ? -ENOMEM : timer < 0 ? -errno : 0;
 	if (!error) {
 		control->run = run;
 		control->user = geteuid();
 		control->loop = linux_loop(&run->vm);
+		control->spare = -1;
+		control->rest =
+			(struct loop_watch){.fd = timer, .ready = rest_over, .context = control};
 		control->listener = (struct loop_watch){
 			.fd = listener, .ready = listener_ready, .context = control};
+		error = loop_add(control->loop, &control->rest, EPOLLIN);
+	}
+	if (!error) {
 		error = loop_add(control->loop, &control->listener, EPOLLIN);
+		if (error)
+			loop_remove(control->loop, &control->rest);
 	}
 	if (error) {
+		if (timer >= 0)
+			close(timer);
 		close(listener);
 		free(control);
 		return error;
 	}
+	spare_keep(control);
 	*result = control;
 	return 0;
 }
@@ -447,11 +505,15 @@ void control_destroy(struct control *control)
 	vm_lock(&control->run->vm);
 	loop_remove(control->loop, &control->listener);
 	close(control->listener.fd);
+	loop_remove(control->loop, &control->rest);
+	close(control->rest.fd);
 	say_last_words(control);
 	while (control->connections) {
 		connection_end(control->connections);
 		connection_free(control->connections);
 	}
+	if (control->spare >= 0)
+		close(control->spare);
 	vm_unlock(&control->run->vm);
 	free(control);
 }

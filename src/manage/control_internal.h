@@ -42,7 +42,9 @@ struct control {
 	struct run *run;
 	struct loop *loop;
 	struct loop_watch listener;
-	uid_t user; /* asked for before the sandbox, which doesn't let us ask */
+	struct loop_watch rest; /* a timer: when the listener is looked at again */
+	int spare;		/* a file that makes room for a connection; -1: it has */
+	uid_t user;		/* asked for before the sandbox, which doesn't let us ask */
 	struct connection *connections;
 	unsigned count;
 };

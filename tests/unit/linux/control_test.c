@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engines/scripted/scripted.h"
@@ -423,9 +425,8 @@ TEST(who_has_subscribed_and_leaves_is_gone)
 	begin();
 	for (unsigned i = 0; i < 70; i++) {
 		client = client_open();
-		EXPECT_EQ(
-			control_request(client, "subscribe", NULL, NULL, reason, sizeof(reason)),
-			0);
+		EXPECT_EQ(control_request(client, "subscribe", NULL, NULL, reason, sizeof(reason)),
+			  0);
 		control_disconnect(client);
 	}
 	client = client_open();
@@ -497,6 +498,54 @@ TEST(what_waits_for_its_turn_when_its_sender_goes_is_not_begun)
 	guest_says("to nobody", 9);
 	console_begin(other, true, false, 0);
 	control_disconnect(other);
+	end();
+}
+
+static double processor_seconds(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* As a guest may, whose connections are files of the machine's process. */
+TEST(without_files_one_is_served_and_others_wait_quietly)
+{
+	const struct control_exchange status = {.command = "status", .timeout = 300};
+	struct control_client *first, *second;
+	struct rlimit limit;
+	char reason[256], code[64];
+	double before;
+	int last = -1, file;
+
+	begin();
+	REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = 64;
+	REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	while ((file = dup(STDIN_FILENO)) >= 0)
+		last = file;
+	REQUIRE(errno == EMFILE && last > 0);
+	close(last); /* for the client's end */
+	for (unsigned i = 0; i < 3; i++) {
+		first = client_open();
+		EXPECT_EQ(control_request(first, "status", NULL, NULL, reason, sizeof(reason)), 0);
+		if (i < 2)
+			control_disconnect(first);
+	}
+	close(last - 1);
+	second = client_open();
+	before = processor_seconds();
+	EXPECT_EQ(control_ask(second, &status, NULL, code, sizeof(code), reason, sizeof(reason)),
+		  -ETIMEDOUT);
+	EXPECT(processor_seconds() - before < 0.1);
+	control_disconnect(second);
+	limit.rlim_cur = 128;
+	REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	second = client_open();
+	EXPECT_EQ(control_request(second, "status", NULL, NULL, reason, sizeof(reason)), 0);
+	control_disconnect(first);
+	control_disconnect(second);
 	end();
 }
 
