@@ -37,11 +37,23 @@ static int check_server(int fd)
 	return peer.uid == geteuid() || peer.uid == 0 ? 0 : -EPERM;
 }
 
+/* A process that stands accepts nobody, and the queue in front of its socket has an end. */
+static int connect_in_time(int fd, const struct sockaddr_un *address)
+{
+	const struct timeval limit = {.tv_sec = PATIENCE / 1000}, none = {0, 0};
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) ||
+	    connect(fd, (const struct sockaddr *)address, sizeof(*address)))
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	/* What is typed at a console waits until the guest takes it. */
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none)) ? -errno : 0;
+}
+
 int control_connect(struct control_client **result, const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct control_client *client;
-	int error = 0;
+	int error;
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
@@ -50,9 +62,7 @@ int control_connect(struct control_client **result, const char *path)
 	if (!client)
 		return -ENOMEM;
 	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (client->fd < 0 ||
-	    connect(client->fd, (const struct sockaddr *)&address, sizeof(address)))
-		error = -errno;
+	error = client->fd < 0 ? -errno : connect_in_time(client->fd, &address);
 	if (!error)
 		error = check_server(client->fd);
 	if (error) {

@@ -65,21 +65,32 @@ static void note_killed(struct store *store, struct store_machine *machine)
 	store_unlock(machine, STORE_RUN);
 }
 
-/* A process that doesn't answer any more. Its number may be another's by now, but not that of the
- * one that listens at the socket. */
-static bool kill_process(const struct store_machine *machine)
+/* The number that was noted may be another's by now, but not that of the one that listens at the
+ * socket. -1: nobody does. */
+static pid_t process_of(const struct state *state)
 {
 	struct control_client *client;
+	int error = control_connect(&client, state->control);
+	pid_t pid;
+
+	/* It has stood for so long that no more fit in front of its socket: it is there. */
+	if (error)
+		return error == -ETIMEDOUT ? state->pid : -1;
+	pid = control_client_peer(client);
+	control_disconnect(client);
+	return pid;
+}
+
+/* A process that doesn't answer any more. */
+static bool kill_process(const struct store_machine *machine)
+{
 	struct state state;
 	pid_t pid;
 	int handle;
 
 	state_read(machine, &state);
-	if (!state.control[0] || control_connect(&client, state.control))
-		return false;
-	pid = control_client_peer(client);
+	pid = state.control[0] ? process_of(&state) : -1;
 	handle = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-	control_disconnect(client);
 	if (handle < 0)
 		return false;
 	if (store_is_locked(machine, STORE_RUN))

@@ -147,6 +147,28 @@ TEST(socket_of_another_user_is_refused)
 	close(listener);
 }
 
+/* As that of a process that was stopped. */
+TEST(a_full_queue_in_front_of_a_socket_is_waited_for_ten_seconds_at_most)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct control_client *first, *second;
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), peer;
+	uint64_t before = host_now();
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", test_path("socket"));
+	REQUIRE(!bind(listener, (struct sockaddr *)&address, sizeof(address)) &&
+		!listen(listener, 0));
+	REQUIRE(!control_connect(&first, address.sun_path));
+	EXPECT_EQ(control_connect(&second, address.sun_path), -ETIMEDOUT);
+	EXPECT(host_now() - before < 20 * UINT64_C(1000000000));
+	peer = accept(listener, NULL, NULL);
+	EXPECT_EQ(control_connect(&second, address.sun_path), 0);
+	control_disconnect(first);
+	control_disconnect(second);
+	close(peer);
+	close(listener);
+}
+
 TEST(what_a_process_says_has_no_controls)
 {
 	static const char answer[] =
