@@ -219,6 +219,16 @@ static void clean(json_t *value)
 	json_object_foreach(value, key, member) clean(member);
 }
 
+static char *line_end(const struct control_client *client)
+{
+	return client->have ? memchr(client->input, '\n', client->have) : NULL;
+}
+
+bool control_client_has_line(const struct control_client *client)
+{
+	return line_end(client);
+}
+
 /* One line as an object. 0 or a negative errno. */
 static int read_line(struct control_client *client, uint64_t until, json_t **line)
 {
@@ -226,7 +236,7 @@ static int read_line(struct control_client *client, uint64_t until, json_t **lin
 	size_t length;
 	int error;
 
-	while (!(end = client->have ? memchr(client->input, '\n', client->have) : NULL)) {
+	while (!(end = line_end(client))) {
 		error = wait_readable(client, until);
 		if (!error)
 			error = read_more(client);

@@ -8,6 +8,7 @@
 #define MANAGE_CONTROL_CLIENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -20,8 +21,11 @@ struct control_client;
 int control_connect(struct control_client **client, const char *path);
 void control_disconnect(struct control_client *client);
 
-/* For poll, and once the connection is a stream of the console. */
+/* For poll, where no line is here already, and once the connection is a stream of the console. */
 int control_client_file(const struct control_client *client);
+
+/* Whether a line has been read that nobody has asked for yet: of it poll knows nothing. */
+bool control_client_has_line(const struct control_client *client);
 
 /* Who is at the other end. -1: can't be told. */
 pid_t control_client_peer(const struct control_client *client);

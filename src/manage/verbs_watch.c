@@ -158,7 +158,7 @@ static void look_at_all(struct events *events, bool quiet)
 	}
 }
 
-/* Something has come from a machine: an event, or its end, after which its state says more. */
+/* An event, or its end, after which its state says more. */
 static void take_event(struct events *events, struct seen *seen)
 {
 	json_t *line, *data;
@@ -179,6 +179,14 @@ static void take_event(struct events *events, struct seen *seen)
 	if (strcmp(event, "stopped") != 0)
 		put_event(events, seen->name, event, detail);
 	json_decref(line);
+}
+
+/* Something has come from a machine: several events at once, it may be. */
+static void take_events(struct events *events, struct seen *seen)
+{
+	do
+		take_event(events, seen);
+	while (seen->client && control_client_has_line(seen->client));
 }
 
 /* It may come yet; but a name may be wrong. */
@@ -231,7 +239,7 @@ static int events(struct verb_call *call)
 			(void)!read(notify, bytes, sizeof(bytes));
 			for (unsigned i = 0; i < count; i++)
 				if (files[i + 1].revents)
-					take_event(events, &events->list[i]);
+					take_events(events, &events->list[i]);
 		}
 		look_at_all(events, false);
 	}

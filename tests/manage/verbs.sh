@@ -192,6 +192,36 @@ expect 64 "should be" port add net 80
 expect 74 "forwards port 127.0.0.1:$other:81: lodge port rm net" set --net none net
 expect 0 "" rm --force net
 
+# tell NAME REQUEST... : what no verb asks for, all in one go; shows the answers.
+tell() {
+	python3 - "$XDG_RUNTIME_DIR/lodge/$1/control" "${@:2}" <<'PYTHON'
+import socket, sys
+peer = socket.socket(socket.AF_UNIX)
+peer.settimeout(10)
+peer.connect(sys.argv[1])
+peer.sendall("".join(line + "\n" for line in sys.argv[2:]).encode())
+answers = peer.makefile()
+for _ in sys.argv[2:]:
+    print(answers.readline(), end="")
+PYTHON
+}
+if command -v python3 >/dev/null; then
+	# Two events at once are told at once.
+	expect 0 "" launch --quiet $tiny echo -p $port:80 --until service told
+	timeout 30 "$lodge" events --timeout 3 told >events &
+	sleep 1
+	tell told "{\"command\":\"port-add\",\"arguments\":{\"port\":\"$other:81\"}}" \
+		"{\"command\":\"port-remove\",\"arguments\":{\"port\":\"$other:81\"}}" >answers
+	is "answers to two requests at once" 2 "$(grep -c result answers)"
+	wait $!
+	is "two events at once" "port-added 127.0.0.1:$other:81 port-removed 127.0.0.1:$other:81" \
+		"$(cut -d' ' -f4- events | tr '\n' ' ' | sed 's/ $//')"
+	expect 0 "" rm --force told
+else
+	skipped=$((skipped + 1))
+	echo "skipped: requests that no verb makes: there is no python3"
+fi
+
 # Where no port can be, the line is named; on a network of machines they are.
 expect 0 "" create $tiny idle -p $port:80 -p $other:81 net
 echo "net = none" >"$machines/net/more"
