@@ -108,9 +108,10 @@ static void tell_paused(struct run *run)
 void run_paused(struct run *run)
 {
 	vm_lock(&run->vm);
-	pause_answer(run, run->vm.paused ? NULL : "the machine has been resumed meanwhile");
-	if (run->vm.paused)
+	if (run->vm.paused) {
+		pause_answer(run, NULL);
 		tell_paused(run);
+	}
 	vm_unlock(&run->vm);
 }
 
@@ -126,8 +127,8 @@ void run_restarted(struct run *run)
 		return;
 	migrate_abandon(run, "the machine has reset itself meanwhile");
 	save_abandon(run, "the machine has reset itself meanwhile");
+	/* Who waits for a pause waits on: it will stand. */
 	vm_lock(&run->vm);
-	pause_answer(run, "the machine has reset itself meanwhile");
 	control_event(run->control, "reset", NULL);
 	vm_unlock(&run->vm);
 }

@@ -609,7 +609,8 @@ static int run_once(struct run *run)
 
 	vm_lock(&run->vm);
 	vm_resume(&run->vm); /* a restored one is paused */
-	run->paused = run->incoming.paused;
+	/* One that has been reset stands if it stood before. */
+	run->paused = run->paused || run->incoming.paused;
 	if (run->paused)
 		vm_pause(&run->vm);
 	run->incoming.paused = false;

@@ -216,6 +216,17 @@ if command -v python3 >/dev/null; then
 	wait $!
 	is "two events at once" "port-added 127.0.0.1:$other:81 port-removed 127.0.0.1:$other:81" \
 		"$(cut -d' ' -f4- events | tr '\n' ' ' | sed 's/ $//')"
+	# A paused machine that is reset stays paused, for everybody.
+	expect 0 "" pause told
+	is "a reset of a paused machine" 1 "$(tell told '{"command":"reset"}' | grep -c result)"
+	is "a pause behind it" 1 "$(tell told '{"command":"pause"}' | grep -c result)"
+	is "status after that" 1 "$(tell told '{"command":"status"}' | grep -c '"state":"paused"')"
+	is "ls after that" paused "$("$lodge" ls | awk '$1 == "told" {print $2}')"
+	is "what the guest has said" 1 "$(grep -c service "$machines/told/console.log")"
+	expect 0 "" resume told
+	is "ls after its resume" running "$("$lodge" ls | awk '$1 == "told" {print $2}')"
+	for _ in $(seq 100); do [ "$(grep -c service "$machines/told/console.log")" -eq 2 ] && break; sleep 0.02; done
+	is "what the guest has said anew" 2 "$(grep -c service "$machines/told/console.log")"
 	expect 0 "" rm --force told
 else
 	skipped=$((skipped + 1))
