@@ -143,6 +143,24 @@ static bool arrive(struct net_process *process)
 	return true;
 }
 
+/* The one file that came along; any other number is none. -1: none. */
+static int take_file(struct msghdr *message)
+{
+	const struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	int files[2];
+	size_t count;
+
+	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+		return -1;
+	count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(files, CMSG_DATA(header), count * sizeof(int));
+	if (count == 1)
+		return files[0];
+	while (count)
+		close(files[--count]);
+	return -1;
+}
+
 /* A hello, and the socket that comes with it into station->ports. False: it was none. */
 static bool take_hello(struct station *station, struct wire_hello *hello)
 {
@@ -156,10 +174,9 @@ static bool take_hello(struct station *station, struct wire_hello *hello)
 				 .msg_control = &control,
 				 .msg_controllen = sizeof(control)};
 	ssize_t got = recvmsg(station->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *header = got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
 
-	if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&station->ports.socket, CMSG_DATA(header), sizeof(int));
+	if (got >= 0)
+		station->ports.socket = take_file(&message);
 	return got == (ssize_t)sizeof(*hello) && !(message.msg_flags & MSG_TRUNC) &&
 	       station->ports.socket >= 0;
 }

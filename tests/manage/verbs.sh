@@ -228,6 +228,21 @@ if command -v python3 >/dev/null; then
 	for _ in $(seq 100); do [ "$(grep -c service "$machines/told/console.log")" -eq 2 ] && break; sleep 0.02; done
 	is "what the guest has said anew" 2 "$(grep -c service "$machines/told/console.log")"
 	expect 0 "" rm --force told
+	# A switch keeps no file of a stranger.
+	expect 0 "" net create strict
+	expect 0 "" launch --quiet $tiny idle --net strict told
+	is "files that come with no hello" closed "$(python3 - "$XDG_RUNTIME_DIR"/lodge/net-strict <<'PYTHON'
+import os, select, socket, sys
+peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+peer.connect(sys.argv[1])
+out, into = os.pipe()
+socket.send_fds(peer, [b"hello"], [into, into])
+os.close(into)
+print("closed" if select.select([out], [], [], 5)[0] else "kept")
+PYTHON
+)"
+	expect 0 "" rm --force told
+	for _ in $(seq 100); do "$lodge" net rm strict 2>/dev/null && break; sleep 0.1; done
 else
 	skipped=$((skipped + 1))
 	echo "skipped: requests that no verb makes: there is no python3"
