@@ -32,9 +32,12 @@ struct loop {
 	struct loop_call *calls, **calls_end;
 };
 
+/* Without events it stays in the epoll, for to put it back may fail. That would report hang-ups for
+ * ever, but in this way tells them once. */
 static int watch_control(struct loop *loop, int operation, struct loop_watch *watch)
 {
-	struct epoll_event event = {.events = watch->events, .data.ptr = watch};
+	struct epoll_event event = {.events = watch->events ? watch->events : EPOLLONESHOT,
+				    .data.ptr = watch};
 
 	return epoll_ctl(loop->epoll_fd, operation, watch->fd, &event) < 0 ? -errno : 0;
 }
@@ -43,7 +46,7 @@ int loop_add(struct loop *loop, struct loop_watch *watch, uint32_t events)
 {
 	int error;
 
-	watch->events = events ? events : EPOLLIN;
+	watch->events = events;
 	watch->always = false;
 	error = watch_control(loop, EPOLL_CTL_ADD, watch);
 	if (error == -EPERM) {
@@ -51,14 +54,13 @@ int loop_add(struct loop *loop, struct loop_watch *watch, uint32_t events)
 		watch->always = true;
 		watch->next = loop->always;
 		loop->always = watch;
-	} else if (error) {
-		return error;
+		if (events)
+			host_vm_notify(loop->vm);
+		error = 0;
 	}
-	loop_change(loop, watch, events);
-	return 0;
+	return error;
 }
 
-/* With no events it is taken out of the epoll, which would report hang-ups for ever. */
 void loop_change(struct loop *loop, struct loop_watch *watch, uint32_t events)
 {
 	uint32_t before = watch->events;
@@ -68,22 +70,19 @@ void loop_change(struct loop *loop, struct loop_watch *watch, uint32_t events)
 		host_vm_notify(loop->vm); /* it may be asleep without a time limit */
 	if (watch->always || events == before)
 		return;
-	if (!events)
-		loop->removals++;
-	CHECK(watch_control(loop,
-			    !events  ? EPOLL_CTL_DEL
-			    : before ? EPOLL_CTL_MOD
-				     : EPOLL_CTL_ADD,
-			    watch) == 0);
+	CHECK(watch_control(loop, EPOLL_CTL_MOD, watch) == 0);
 }
 
 void loop_remove(struct loop *loop, struct loop_watch *watch)
 {
 	struct loop_watch **link = &loop->always;
 
-	loop_change(loop, watch, 0);
-	if (!watch->always)
+	watch->events = 0;
+	if (!watch->always) {
+		loop->removals++;
+		CHECK(watch_control(loop, EPOLL_CTL_DEL, watch) == 0);
 		return;
+	}
 	while (*link && *link != watch)
 		link = &(*link)->next;
 	if (*link)
@@ -284,7 +283,8 @@ static void serve(struct loop *loop)
 	for (int i = 0; i < count && removals == loop->removals; i++) {
 		struct loop_watch *watch = batch[i].data.ptr;
 
-		watch->ready(watch, batch[i].events);
+		if (watch->events)
+			watch->ready(watch, batch[i].events);
 	}
 	serve_always(loop);
 }

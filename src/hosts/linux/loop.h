@@ -27,8 +27,9 @@ struct loop_watch {
 
 /*
  * Waits for events of watch->fd (EPOLLIN, EPOLLOUT; errors and hang-ups are reported with them; 0:
- * for nothing now), level-triggered. The file stays open until the watch is removed or its events
- * are 0. 0 or a negative errno. Vm's lock held, or nothing of the vm runs yet.
+ * for nothing now, not even those), level-triggered. The file stays open until the watch is
+ * removed, once. Only to add may fail: 0 or a negative errno. Vm's lock held, or nothing of the vm
+ * runs yet.
  */
 int loop_add(struct loop *loop, struct loop_watch *watch, uint32_t events);
 void loop_change(struct loop *loop, struct loop_watch *watch, uint32_t events);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/vm.h"
@@ -105,6 +106,50 @@ TEST(a_watch_removed_in_the_same_turn_is_not_called)
 	EXPECT_EQ(loop_add(loop, &watches[1], EPOLLIN), 0);
 	linux_loop_run(&vm);
 	EXPECT_EQ(called, 1);
+	destroy();
+}
+
+static void *stop_later(void *unused)
+{
+	usleep(100000);
+	vm_lock(&vm);
+	vm_stop(&vm, VM_TEST_EXIT, 0);
+	vm_unlock(&vm);
+	return NULL;
+}
+
+static double processor_seconds(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Nor does a hang-up keep the loop busy meanwhile, or get lost. */
+TEST(a_watch_without_events_is_not_called)
+{
+	double before;
+	pthread_t thread;
+	int ends[2];
+
+	create();
+	REQUIRE(pipe(ends) == 0);
+	EXPECT_EQ(write(ends[1], "x", 1), 1);
+	watches[0] = (struct loop_watch){.fd = ends[0], .ready = read_byte};
+	EXPECT_EQ(loop_add(loop, &watches[0], EPOLLIN), 0);
+	loop_change(loop, &watches[0], 0);
+	close(ends[1]);
+	pthread_create(&thread, NULL, stop_later, NULL);
+	before = processor_seconds();
+	linux_loop_run(&vm);
+	EXPECT(processor_seconds() - before < 0.05);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(bytes_read, 0);
+	vm_reset(&vm);
+	loop_change(loop, &watches[0], EPOLLIN);
+	linux_loop_run(&vm);
+	EXPECT_EQ(bytes_read, 1);
 	destroy();
 }
 
