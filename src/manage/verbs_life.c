@@ -65,8 +65,25 @@ static void note_killed(struct store *store, struct store_machine *machine)
 	store_unlock(machine, STORE_RUN);
 }
 
-/* The number that was noted may be another's by now, but not that of the one that listens at the
- * socket. -1: nobody does. */
+/* Whether it is a process of this program. */
+static bool is_ours(pid_t pid)
+{
+	char path[64], ours[32] = "", name[32] = "";
+	FILE *file;
+
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "/proc/%ld/comm", (long)(i ? pid : getpid()));
+		file = fopen(path, "re");
+		if (!file || !fgets(i ? name : ours, sizeof(name), file))
+			name[0] = '\0';
+		if (file)
+			fclose(file);
+	}
+	return name[0] && !strcmp(name, ours);
+}
+
+/* The number that was noted may be another's by now, or a lie, but not that of the one that listens
+ * at the socket. -1: nobody does. */
 static pid_t process_of(const struct state *state)
 {
 	struct control_client *client;
@@ -75,7 +92,7 @@ static pid_t process_of(const struct state *state)
 
 	/* It has stood for so long that no more fit in front of its socket: it is there. */
 	if (error)
-		return error == -ETIMEDOUT ? state->pid : -1;
+		return error == -ETIMEDOUT && is_ours(state->pid) ? state->pid : -1;
 	pid = control_client_peer(client);
 	control_disconnect(client);
 	return pid;
