@@ -68,14 +68,14 @@ int layers_find(const struct store_machine *machine, const struct machine_config
 
 /* Without its lock, which a machine that runs has: what is read here never changes while it does.
  */
-static int read_header(const char *path, struct qcow2_header *header)
+int layers_header(const char *path, bool links, struct qcow2_header *header)
 {
 	uint8_t *bytes = malloc(HEADER_MAX);
 	char reason[256];
 	ssize_t got = -1;
 	int fd, error = bytes ? 0 : -ENOMEM;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	fd = open(path, O_RDONLY | O_CLOEXEC | (links ? 0 : O_NOFOLLOW) | O_NONBLOCK);
 	if (!error && (fd < 0 || (got = pread(fd, bytes, HEADER_MAX, 0)) < 0))
 		error = -errno;
 	if (!error)
@@ -94,7 +94,7 @@ int layer_backing(const char *folder, const char *file, char *backing, size_t si
 
 	snprintf(path, sizeof(path), "%s/%s", folder, file);
 	if (!error)
-		error = read_header(path, header);
+		error = layers_header(path, false, header);
 	if (!error)
 		snprintf(backing, size, "%s", header->backing);
 	free(header);
@@ -127,7 +127,7 @@ int layers_empty_on(const struct store_machine *machine, const char *file, char 
 
 	store_path(machine, file, path);
 	if (!error)
-		error = read_header(path, header);
+		error = layers_header(path, false, header);
 	if (!error && (!layers_is_name(header->backing) || header->snapshot_count))
 		error = -ENODATA;
 	if (!error)
@@ -149,7 +149,7 @@ static int measure(const struct store_machine *machine, const char *file, uint64
 
 	store_path(machine, file, path);
 	at = strdup(path);
-	error = header && at ? read_header(at, header) : -ENOMEM;
+	error = header && at ? layers_header(at, false, header) : -ENOMEM;
 	*size = error ? 0 : header->size;
 	for (*depth = 0; !error && header->backing[0] && *depth < DEPTH_MAX; ++*depth) {
 		below = backing_path(at, header->backing);
@@ -158,7 +158,7 @@ static int measure(const struct store_machine *machine, const char *file, uint64
 		/* The first is raw, perhaps. */
 		if (!at || strcmp(header->backing_format, "qcow2") != 0)
 			break;
-		error = read_header(at, header);
+		error = layers_header(at, false, header);
 	}
 	free(at);
 	free(header);

@@ -10,6 +10,8 @@
 
 #include "manage/store.h"
 
+struct needs;
+
 #define LAYER_NAME 128 /* bytes of a file's name, with the NUL */
 
 /* The disks that a machine writes to and that are its own, in machine.conf's order. */
@@ -58,13 +60,20 @@ int layers_agree(const struct store_machine *machine, const struct machine_confi
 
 /*
  * Of a machine that neither runs nor is saved: if machine.conf names empty overlays on layers that
- * nothing else needs, it names those; and then as layers_sweep. What can't be told or done leaves
- * all as it is. STORE_CHANGE and STORE_RUN are held.
+ * nothing else needs, it names those; and then empty overlays that nothing needs go, and halves of
+ * layers: what killed commands have left. What can't be told or done leaves all as it is.
+ * STORE_CHANGE and STORE_RUN are held.
  */
 void layers_tidy(const struct store *store, const struct store_machine *machine);
 
-/* Removes layers of the machine that neither machine.conf, a snapshot nor another machine needs. */
-void layers_sweep(const struct store *store, const struct store_machine *machine);
+/* The files that a machine needs now, itself. NULL: that can't be told. */
+struct needs *layers_needs(const struct store_machine *machine);
+void layers_needs_free(struct needs *needs); /* NULL: nothing */
+
+/* Removes the layers that the machine needed then (NULL: none), and that neither machine.conf, a
+ * snapshot nor another machine needs now. Others aren't ours to remove. */
+void layers_sweep(const struct store *store, const struct store_machine *machine,
+		  const struct needs *before);
 
 /* Whether another machine is an overlay on a layer of this one, or has a layer that can't be read,
  * so that it may be: its name into user. */

@@ -5,6 +5,8 @@
 
 #include "manage/layers.h"
 
+struct qcow2_header;
+
 #define LAYERS_PART ".part" /* behind the name of one that is being made */
 
 /* A disk's name in machine.conf, without its words (into words, unless NULL: DISK_WORDS_MAX),
@@ -13,6 +15,10 @@ void layers_disk_file(const char *text, char *file, size_t size, char *words);
 
 /* Whether a file of this name may be a layer: a qcow2 file, without a folder. */
 bool layers_is_name(const char *file);
+
+/* The header of a qcow2 file; links: of what a symbolic link leads to, too. 0 or a negative errno.
+ */
+int layers_header(const char *path, bool links, struct qcow2_header *header);
 
 /* What a layer is an overlay on, if nothing was ever written to it: 0; -ENODATA if there was, or if
  * it is no overlay; another negative errno. */

@@ -24,10 +24,12 @@ struct subject {
 	struct machine_config config;
 	struct layers layers;
 	struct snapshots snapshots;
+	struct needs *needs; /* before anything changes */
 };
 
 static void subject_close(struct subject *subject)
 {
+	layers_needs_free(subject->needs);
 	snapshots_free(&subject->snapshots);
 	store_close(&subject->machine);
 	free(subject);
@@ -78,6 +80,8 @@ static int subject_open(struct verb_call *call, enum opened how, struct subject 
 	if (error)
 		status = complain_with(LODGE_HOST_LACKS, "%s: its snapshots: %s", call->words[0],
 				       strerror(-error));
+	if (!status && how != LOOKED_AT)
+		subject->needs = layers_needs(&subject->machine);
 	if (status)
 		subject_close(subject);
 	else
@@ -153,7 +157,7 @@ static int subject_open_unsaved(struct verb_call *call, enum opened how, struct 
 /* Removes what nothing needs, and closes. */
 static void subject_end(struct subject *subject)
 {
-	layers_sweep(&subject->store, &subject->machine);
+	layers_sweep(&subject->store, &subject->machine, subject->needs);
 	snapshots_sweep(&subject->machine);
 	subject_close(subject);
 }
@@ -228,7 +232,7 @@ static int restore(struct verb_call *call)
 							&subject->layers, entry)
 				: restore_disks(subject, entry);
 	}
-	layers_sweep(&subject->store, &subject->machine);
+	layers_sweep(&subject->store, &subject->machine, subject->needs);
 	/* It ran; so it does again. */
 	if (!status && memory && !verb_given(call, "--no-start"))
 		status = machine_start(&subject->store, &subject->machine, NULL, false);

@@ -85,6 +85,67 @@ expect 0 "" snapshot restore short one
 is "layers after two restores" 2 "$(layers short)"
 expect 0 "" rm short
 
+# What no command has made stays, whatever it is named by; and so does what others stand on.
+# there FILE... : they are in the folder of mine
+there() {
+	local file
+	for file in "$@"; do [ -e "$machines/mine/$file" ] && ok || bad "$step: $file is gone"; done
+}
+expect 0 "" create $tiny idle --image ./base.qcow2 mine
+conf=$machines/mine/machine.conf
+cp "$conf" conf.mine
+for disk in ./data.qcow2 "$machines/mine/data.qcow2" ../mine/data.qcow2; do
+	step="disk = $disk"
+	"$lodge" image create "$machines/mine/below.qcow2" 1M >/dev/null
+	"$lodge" image create --backing ./below.qcow2 --backing-format qcow2 "$machines/mine/data.qcow2" >/dev/null
+	{ cat conf.mine; echo "disk = $disk"; } >"$conf"
+	expect 0 "" start mine
+	expect 0 "" kill mine
+	there root.qcow2 data.qcow2 below.qcow2
+	echo "disk = $machines/mine/below.qcow2,ro" >>"$conf"
+	sed -i "s|^disk = $disk\$|disk = data.qcow2|" "$conf"
+	expect 0 "" snapshot create mine one
+	expect 0 "" snapshot restore mine one
+	expect 0 "" snapshot rm mine one
+	there root.qcow2 data.qcow2 below.qcow2
+	rm "$machines/mine"/{data*,below*,root-*}
+done
+step="a disk that isn't named yet, and another in its place"
+cp conf.mine "$conf"
+"$lodge" image create "$machines/mine/data.qcow2" 1M >/dev/null
+cp base.qcow2 "$machines/mine/rescue.qcow2"
+write_disk mine 5
+sed -i 's/^disk = root/disk = rescue/' "$conf"
+expect 0 "" start mine
+expect 0 "" kill mine
+there root.qcow2 data.qcow2
+expect 0 "" snapshot create mine one
+expect 0 "" snapshot rm mine one
+there root.qcow2 data.qcow2
+step="what another machine has"
+cp conf.mine "$conf"
+expect 0 "" snapshot create mine one
+write_disk mine 6
+expect 0 "" create $tiny idle --image ./base.qcow2 theirs
+expect 0 "" snapshot create theirs one
+disk=$(sed -n 's/^disk = \(root.*\)/\1/p' "$conf")
+cp "$machines/theirs/machine.conf" conf.theirs
+for word in ../mine/ "$machines/mine/"; do
+	{ cat conf.theirs; echo "disk = $word$disk,ro"; } >"$machines/theirs/machine.conf"
+	expect 0 "" snapshot restore mine one
+	there "$disk"
+	expect 74 "is what theirs stands on" rm mine
+	cp conf.theirs "$machines/theirs/machine.conf"
+	"$lodge" image create --backing "$word$disk" --backing-format qcow2 "$machines/theirs/more.qcow2" >/dev/null
+	sed -i "s/^disk = root.*/disk = $disk/" "$conf"
+	expect 0 "" snapshot restore mine one
+	there "$disk"
+	expect 74 "is what theirs stands on" rm mine
+	rm "$machines/theirs/more.qcow2"
+	sed -i "s/^disk = root.*/disk = $disk/" "$conf"
+done
+expect 0 "" rm theirs mine
+
 # Another raw disk can't be kept apart.
 truncate -s 1M raw.img
 expect 0 "" create $tiny idle --disk raw.img raw
