@@ -228,10 +228,11 @@ bool needs_of_disks(struct needs *needs, const struct store_machine *machine)
 bool needs_of_snapshots(struct needs *needs, const struct store_machine *machine)
 {
 	struct snapshots snapshots;
-	bool good = true;
+	bool good;
 
 	if (snapshots_read(machine, &snapshots))
 		return false;
+	good = !snapshots.damaged;
 	for (unsigned i = 0; i < snapshots.count; i++)
 		for (unsigned j = 0; j < snapshots.list[i].disk_count; j++)
 			good = good &&

@@ -108,21 +108,27 @@ static bool parse(const char *text, size_t size, struct snapshot_entry *entry)
 	return good;
 }
 
+/* False: there is none (any more). */
 static bool read_one(const struct store_machine *machine, const char *name,
 		     struct snapshot_entry *entry)
 {
 	char path[STORE_PATH], *text;
 	size_t size;
-	bool good;
+	int error;
 
 	memset(entry, 0, sizeof(*entry));
 	snprintf(entry->name, sizeof(entry->name), "%.31s", name);
 	snapshot_path(machine, name, path);
-	if (safe_file_read(path, SIZE_MAX_, &text, &size))
-		return false;
-	good = parse(text, size, entry);
-	free(text);
-	return good;
+	error = safe_file_read(path, SIZE_MAX_, &text, &size);
+	entry->damaged = error || !parse(text, size, entry);
+	if (entry->damaged) {
+		entry->disk_count = 0;
+		entry->memory = false;
+		entry->words[0] = '\0';
+	}
+	if (!error)
+		free(text);
+	return error != -ENOENT;
 }
 
 static int compare(const void *a, const void *b)
@@ -166,32 +172,40 @@ static void find_parent(const struct store_machine *machine, const struct snapsh
 	}
 }
 
+static int read_more(const struct store_machine *machine, const char *name,
+		     const struct layers *layers, struct snapshots *snapshots)
+{
+	struct snapshot_entry *more =
+		realloc(snapshots->list, (snapshots->count + 1) * sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	snapshots->list = more;
+	if (read_one(machine, name, &more[snapshots->count]) &&
+	    !is_unfinished(&more[snapshots->count], layers))
+		snapshots->damaged |= more[snapshots->count++].damaged;
+	return 0;
+}
+
 static int read_all(const struct store_machine *machine, const struct layers *layers,
 		    struct snapshots *snapshots)
 {
+	const struct dirent *entry = NULL;
 	char path[STORE_PATH], reason[256];
-	const struct dirent *entry;
 	DIR *directory;
+	int error = 0;
 
 	store_path(machine, FOLDER, path);
 	directory = opendir(path);
 	if (!directory)
 		return errno == ENOENT ? 0 : -errno;
-	while ((entry = readdir(directory))) {
-		struct snapshot_entry *more;
-
-		if (!store_name_check(entry->d_name, reason, sizeof(reason)))
-			continue;
-		more = realloc(snapshots->list, (snapshots->count + 1) * sizeof(*more));
-		if (!more)
-			break;
-		snapshots->list = more;
-		if (read_one(machine, entry->d_name, &more[snapshots->count]) &&
-		    !is_unfinished(&more[snapshots->count], layers))
-			snapshots->count++;
-	}
+	while (!error && (errno = 0, entry = readdir(directory)))
+		if (store_name_check(entry->d_name, reason, sizeof(reason)))
+			error = read_more(machine, entry->d_name, layers, snapshots);
+	if (!error && !entry)
+		error = -errno;
 	closedir(directory);
-	return 0;
+	return error;
 }
 
 /* And machine.conf's layers. */
@@ -294,7 +308,7 @@ static int sweep(const struct store_machine *machine, const struct snapshots *sn
 	if (!directory)
 		return errno == ENOENT ? 0 : -errno;
 	while ((entry = readdir(directory)))
-		if ((is_memory_of_none(entry->d_name, snapshots) ||
+		if (((!snapshots->damaged && is_memory_of_none(entry->d_name, snapshots)) ||
 		     is_left(machine, entry->d_name, layers)) &&
 		    unlinkat(dirfd(directory), entry->d_name, 0))
 			error = -errno;

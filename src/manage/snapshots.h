@@ -21,11 +21,13 @@ struct snapshot_entry {
 	unsigned disk_count;
 	char disks[MACHINE_DISKS_MAX][LAYER_NAME];
 	bool memory;		       /* it has that file */
+	bool damaged;		       /* it can't be read: only its name is known */
 	char parent[MACHINE_NAME_MAX]; /* the snapshot that it stands on; "": none */
 };
 
 struct snapshots {
 	unsigned count;
+	bool damaged;			/* one of them is */
 	struct snapshot_entry *list;	/* by time */
 	char current[MACHINE_NAME_MAX]; /* what the machine itself stands on; "": none */
 };
@@ -44,9 +46,9 @@ void snapshot_memory_path(const struct store_machine *machine, const char *name,
  * may be others' too. */
 uint64_t snapshot_size(const struct store_machine *machine, const struct snapshot_entry *entry);
 
-/* Removes the memories that no snapshot has (any more), and snapshots that were never finished:
- * those would count once machine.conf names other layers. STORE_CHANGE is held. 0 or a negative
- * errno. */
+/* Removes snapshots that were never finished, which would count once machine.conf names other
+ * layers; and, unless one is damaged, memories that no snapshot has (any more). STORE_CHANGE is
+ * held. 0 or a negative errno. */
 int snapshots_sweep(const struct store_machine *machine);
 
 /* Makes the folder that they are in. 0 or a negative errno. */

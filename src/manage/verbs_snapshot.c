@@ -222,6 +222,11 @@ static int restore(struct verb_call *call)
 	if (status)
 		return status;
 	status = find(call, subject, &entry);
+	if (!status && entry->damaged)
+		status = complain_with(LODGE_BAD_INPUT,
+				       "snapshot restore: %s: its file in %s/snapshots can't be "
+				       "read, or is damaged",
+				       entry->name, subject->machine.folder);
 	if (!status && entry->disk_count != subject->layers.count)
 		status = complain_with(LODGE_BAD_STATE,
 				       "snapshot restore: %s has another number of disks now",
@@ -273,6 +278,7 @@ static void put_json(const struct subject *subject)
 		json_text(&out, "parent", entry->parent[0] ? entry->parent : NULL);
 		json_number(&out, "time", entry->time);
 		json_bool(&out, "memory", entry->memory);
+		json_bool(&out, "damaged", entry->damaged);
 		json_number(&out, "size", snapshot_size(&subject->machine, entry));
 		json_text(&out, "description", entry->words);
 		json_end(&out, '}');
@@ -308,9 +314,12 @@ static int ls(struct verb_call *call)
 			const struct snapshot_entry *entry = &subject->snapshots.list[i];
 			uint64_t size = snapshot_size(&subject->machine, entry);
 
-			printf("%-31s %-19s %-6s %7.1fM  %s\n", entry->name, when(entry, text),
-			       entry->memory ? "yes" : "no", (double)size / (1 << 20),
-			       entry->words);
+			if (entry->damaged)
+				printf("%-31s damaged\n", entry->name);
+			else
+				printf("%-31s %-19s %-6s %7.1fM  %s\n", entry->name,
+				       when(entry, text), entry->memory ? "yes" : "no",
+				       (double)size / (1 << 20), entry->words);
 		}
 	}
 	subject_close(subject);

@@ -85,6 +85,32 @@ expect 0 "" snapshot restore short one
 is "layers after two restores" 2 "$(layers short)"
 expect 0 "" rm short
 
+# A snapshot that can't be read is still one: what it may need stays, until it is removed itself.
+expect 0 "" launch --quiet $tiny idle --image ./base.qcow2 torn
+expect 0 "" snapshot create torn one
+expect 0 "" snapshot create torn two
+two=$(sed -n 's/.*"disks": \["\([^"]*\)"\].*/\1/p' "$machines/torn/snapshots/two")
+expect 0 "" kill torn
+write_disk torn 4
+expect 0 "" snapshot restore --disk-only torn one
+cp "$machines/torn/snapshots/two" two.whole
+echo x >"$machines/torn/snapshots/two"
+expect 0 "damaged" snapshot ls torn
+expect 0 '"damaged": true' snapshot ls --json torn
+expect 65 "damaged" snapshot restore torn two
+expect 73 "has a snapshot two already" snapshot create torn two
+expect 0 "" start torn
+expect 0 "" kill torn
+expect 0 "" snapshot create torn three
+expect 0 "" snapshot rm torn three
+if [ -e "$machines/torn/$two" ] && [ -e "$machines/torn/snapshots/two.memory" ]; then ok; else bad "what a damaged snapshot needs is gone"; fi
+cat two.whole >"$machines/torn/snapshots/two"
+expect 0 "" snapshot restore --disk-only torn two
+echo x >"$machines/torn/snapshots/two"
+expect 0 "" snapshot rm torn two
+is "memories after that" one.memory "$(ls "$machines/torn/snapshots" | grep memory)"
+expect 0 "" rm torn
+
 # What no command has made stays, whatever it is named by; and so does what others stand on.
 # there FILE... : they are in the folder of mine
 there() {
