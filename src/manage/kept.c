@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "manage/safe_file.h"
+#include "manage/target.h"
 
 #define NAME "memory"
 
@@ -24,11 +25,14 @@ uint64_t kept_size(const struct store_machine *machine)
 	struct stat status;
 
 	kept_path(machine, path);
-	return lstat(path, &status) || !S_ISREG(status.st_mode) ? 0
-								: (uint64_t)status.st_blocks * 512;
+	if (lstat(path, &status) || !S_ISREG(status.st_mode))
+		return 0;
+	/* Blocks may not be counted yet, or be none: what is small may lie beside its name. */
+	return status.st_blocks ? (uint64_t)status.st_blocks * 512 : (uint64_t)status.st_size;
 }
 
-int kept_remove(const struct store_machine *machine)
+/* what: the names that it is asked about. */
+static int remove_files(const struct store_machine *machine, bool (*what)(const char *file))
 {
 	DIR *folder = opendir(machine->folder);
 	const struct dirent *entry;
@@ -38,9 +42,7 @@ int kept_remove(const struct store_machine *machine)
 	if (!folder)
 		return -errno;
 	while ((entry = readdir(folder))) {
-		/* memory.PID-N: one that had not got its name yet (save_verb.c). */
-		if (strcmp(entry->d_name, NAME) != 0 &&
-		    strncmp(entry->d_name, NAME ".", strlen(NAME ".")) != 0)
+		if (!what(entry->d_name))
 			continue;
 		if (!unlinkat(dirfd(folder), entry->d_name, 0))
 			removed = true;
@@ -49,6 +51,49 @@ int kept_remove(const struct store_machine *machine)
 	}
 	closedir(folder);
 	return error || !removed ? error : safe_folder_sync(machine->folder);
+}
+
+/* One that had not got its name yet (save_verb.c). */
+static bool is_half(const char *file)
+{
+	return target_is_other(file, NAME);
+}
+
+static bool is_any(const char *file)
+{
+	return !strcmp(file, NAME) || is_half(file);
+}
+
+int kept_remove(const struct store_machine *machine)
+{
+	return remove_files(machine, is_any);
+}
+
+int kept_sweep(const struct store_machine *machine)
+{
+	return remove_files(machine, is_half);
+}
+
+int kept_open(const struct store_machine *machine)
+{
+	char path[STORE_PATH];
+
+	kept_path(machine, path);
+	return open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int kept_remove_old(const struct store_machine *machine, int old)
+{
+	struct stat was, is;
+	struct state state;
+	char path[STORE_PATH];
+
+	kept_path(machine, path);
+	state_read(machine, &state);
+	if (state.state == MACHINE_SAVED || fstat(old, &was) || lstat(path, &is) ||
+	    was.st_dev != is.st_dev || was.st_ino != is.st_ino)
+		return 0;
+	return unlink(path) ? -errno : safe_folder_sync(machine->folder);
 }
 
 int kept_settle(const struct store_machine *machine)

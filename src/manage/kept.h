@@ -20,6 +20,15 @@ uint64_t kept_size(const struct store_machine *machine);
  * more), and the lock STORE_CHANGE is held. 0 or a negative errno. */
 int kept_remove(const struct store_machine *machine);
 
+/* The second of these alone: what never had the name. It counts for nothing. */
+int kept_sweep(const struct store_machine *machine);
+
+/* The memory, to be told from a later one of the same name: a descriptor for that alone, or -1. */
+int kept_open(const struct store_machine *machine);
+/* Removes it, if it is still that one and the machine isn't saved (again). STORE_CHANGE is held. 0
+ * or a negative errno. */
+int kept_remove_old(const struct store_machine *machine, int old);
+
 /* The record is written out, so that a power failure doesn't undo what it says. 0 or a negative
  * errno. */
 int kept_settle(const struct store_machine *machine);

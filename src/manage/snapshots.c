@@ -12,6 +12,7 @@
 
 #include "manage/control_message.h"
 #include "manage/safe_file.h"
+#include "manage/target.h"
 
 #define FOLDER	  "snapshots"
 #define MEMORY	  ".memory" /* behind a name, which has no dot */
@@ -71,12 +72,14 @@ static bool is_memory_of_none(const char *file, const struct snapshots *snapshot
 	const char *dot = strchr(file, '.');
 	const struct snapshot_entry *entry;
 
-	/* Behind NAME.memory there may be more: one that had not got its name yet (target.h). */
-	if (!dot || dot - file >= (int)sizeof(name) || strncmp(dot, MEMORY, strlen(MEMORY)) != 0)
+	if (!dot || dot - file >= (int)sizeof(name))
 		return false;
+	/* One that had not got its name yet. */
+	if (target_is_other(dot, MEMORY))
+		return true;
 	snprintf(name, sizeof(name), "%.*s", (int)(dot - file), file);
 	entry = snapshots_find(snapshots, name);
-	return dot[strlen(MEMORY)] || !entry || !entry->memory;
+	return !strcmp(dot, MEMORY) && (!entry || !entry->memory);
 }
 
 /* A layer's name as somebody may have written it. */

@@ -23,6 +23,21 @@ static int other_name(struct target *target)
 	return length < (int)sizeof(target->other) ? 0 : -ENAMETOOLONG;
 }
 
+bool target_is_other(const char *file, const char *name)
+{
+	static const char digits[] = "0123456789";
+	size_t length = strlen(name), pid, number;
+
+	if (strncmp(file, name, length) != 0 || file[length] != '.')
+		return false;
+	file += length + 1;
+	pid = strspn(file, digits);
+	if (!pid || file[pid] != '-')
+		return false;
+	number = strspn(file + pid + 1, digits);
+	return number && !file[pid + 1 + number];
+}
+
 static int open_named(struct target *target)
 {
 	int error = 0;

@@ -7,6 +7,7 @@
 #define MANAGE_TARGET_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 struct target {
 	const char *path;
@@ -21,5 +22,8 @@ int target_open(struct target *target, const char *path);
 int target_finish(struct target *target);
 
 void target_close(struct target *target);
+
+/* Whether a file is one that has no name yet, and is to have this one: NAME.NUMBER-NUMBER. */
+bool target_is_other(const char *file, const char *name);
 
 #endif
