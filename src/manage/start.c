@@ -26,12 +26,14 @@
 #include "manage/net_process.h"
 #include "manage/run.h"
 #include "manage/safe_file.h"
+#include "manage/verb_machine.h"
 
 /* All that is opened before the process is made. */
 struct start {
 	struct managed managed;
 	struct options options;
-	bool saved; /* and with its memory */
+	bool saved;	/* and with its memory */
+	int old_memory; /* the file `memory` that there was before, whether it counts or not; -1 */
 	char conf[STORE_PATH], memory[STORE_PATH], control[STORE_PATH + 16];
 };
 
@@ -99,16 +101,19 @@ static int prepare(struct start *start, const struct options *extra, bool fresh)
 	struct state state;
 	int error, status;
 
-	/* Before we look as if we ran. */
-	state_read(machine, &state);
-	start->saved = state.state == MACHINE_SAVED;
 	error = store_lock(start->managed.store, machine, STORE_RUN, 0);
 	if (error == -EBUSY)
 		return complain_with(LODGE_BAD_STATE, "%s is running already", machine->name);
 	if (error)
 		return complain_about(machine, "its lock", error);
+	/* Only now it can't end any more, as one that is being saved. Our own lock doesn't count.
+	 */
+	state_read(machine, &state);
+	start->saved = state.state == MACHINE_SAVED;
+	start->old_memory = kept_open(machine);
 	/* What commands that were killed have left. */
 	safe_folder_sweep(machine->folder, "machine.conf");
+	kept_sweep(machine);
 	if (!start->saved)
 		layers_tidy(start->managed.store, machine);
 	if (extra)
@@ -225,6 +230,8 @@ static void clean_up(struct start *start)
 		close(start->managed.log);
 	if (start->managed.runtime_lock >= 0)
 		close(start->managed.runtime_lock);
+	if (start->old_memory >= 0)
+		close(start->old_memory);
 	free(start);
 }
 
@@ -249,6 +256,8 @@ static struct start *start_new(const struct store *store, struct store_machine *
 	struct start *start = calloc(1, sizeof(*start));
 
 	if (start)
+		start->old_memory = -1;
+	if (start)
 		start->managed = (struct managed){.store = store,
 						  .machine = machine,
 						  .state_file = -1,
@@ -258,11 +267,18 @@ static struct start *start_new(const struct store *store, struct store_machine *
 	return start;
 }
 
-/* Room is all that is lost if it stays. */
-static void remove_memory(const struct store_machine *machine)
+/*
+ * Its process has the old memory open, and has let go of the locks: by now another command may have
+ * saved the machine again. Room is all that is lost if it stays.
+ */
+static void remove_memory(const struct store *store, struct store_machine *machine, int old_memory)
 {
-	int error = kept_remove(machine);
+	int error;
 
+	if (old_memory < 0 || store_lock(store, machine, STORE_CHANGE, CHANGE_PATIENCE))
+		return;
+	error = kept_remove_old(machine, old_memory);
+	store_unlock(machine, STORE_CHANGE);
 	if (error)
 		complain("%s: its old memory can't be removed: %s", machine->name,
 			 strerror(-error));
@@ -308,11 +324,11 @@ int machine_start(const struct store *store, struct store_machine *machine,
 	close(ends[0]);
 	if (kept >= 0)
 		close(kept);
-	clean_up(start);
-	/* Its record says by now that it runs; its process has the memory open. */
+	status = settle(machine, status);
 	if (!status)
-		remove_memory(machine);
-	return settle(machine, status);
+		remove_memory(store, machine, start->old_memory);
+	clean_up(start);
+	return status;
 }
 
 int machine_start_here(const struct store *store, struct store_machine *machine,

@@ -2,7 +2,8 @@
 /*
  * Put before the C library (LD_PRELOAD), kills the program before its call number STEPS_KILL_AT,
  * from 1 on, of those that change files or speak with another process; or, if STEPS_KILL_PID is
- * set, the process of that number.
+ * set, the process of that number. STEPS_STOP=NAME:N stops it before its call number N of NAME; the
+ * processes that it makes aren't stopped.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -10,15 +11,31 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void step(void)
+static void stop(const char *name)
+{
+	static pid_t self;
+	static long at;
+	const char *when = getenv("STEPS_STOP");
+	size_t length = strlen(name);
+
+	if (!self)
+		self = getpid();
+	if (when && !strncmp(when, name, length) && when[length] == ':' && self == getpid() &&
+	    ++at == atol(when + length + 1))
+		raise(SIGSTOP);
+}
+
+static void step(const char *name)
 {
 	static long at;
 	const char *when = getenv("STEPS_KILL_AT"), *who = getenv("STEPS_KILL_PID");
 
+	stop(name);
 	if (!when || ++at != atol(when))
 		return;
 	kill(who && atoi(who) > 1 ? atoi(who) : getpid(), SIGKILL);
@@ -30,7 +47,7 @@ static void step(void)
 	type name parameters                                                                       \
 	{                                                                                          \
 		NEXT(name);                                                                        \
-		step();                                                                            \
+		step(#name);                                                                       \
 		return next arguments;                                                             \
 	}
 
@@ -62,6 +79,21 @@ int open(const char *path, int flags, ...)
 	mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
 	va_end(rest);
 	if (flags & (O_CREAT | O_TMPFILE) & ~O_DIRECTORY)
-		step();
+		step("open");
 	return next(path, flags, mode);
+}
+
+/* Locks that are taken or let go of. No step: to others that is as if nothing had been done. */
+int fcntl(int fd, int command, ...)
+{
+	NEXT(fcntl);
+	va_list rest;
+	void *argument;
+
+	va_start(rest, command);
+	argument = va_arg(rest, void *);
+	va_end(rest);
+	if (command == F_OFD_SETLK)
+		stop("lock");
+	return next(fd, command, argument);
 }

@@ -93,3 +93,59 @@ after() {
 }
 at_each_step command snapshot create steps one
 expect 0 "" rm --force steps
+
+# A start that others overtake where it stands: what they keep stays.
+# stopped_at CALL:N VERB... : lodge VERB..., stopped there, as $stopped
+stopped_at() {
+	local stop=$1 i
+	shift
+	STEPS_STOP=$stop LD_PRELOAD=$steps "$lodge" "$@" >out 2>&1 </dev/null &
+	stopped=$!
+	for ((i = 0; i < 500; i++)); do
+		case $(sed 's/.*) //' /proc/$stopped/stat 2>/dev/null) in "" | [TZ]*) break ;; esac
+		sleep 0.02
+	done
+}
+goes_on() {
+	kill -CONT $stopped 2>/dev/null # it may never have come there
+	wait $stopped
+	is "$step: status" 0 $?
+}
+expect 0 "" launch --quiet $tiny echo --image ./base.qcow2 --until service steps
+expect 0 "" save steps
+for at in unlinkat:1 unlink:1 lock:4; do
+	step="start, stopped at $at, and a save"
+	stopped_at $at start steps
+	"$lodge" save steps >/dev/null 2>&1 &
+	saving=$!
+	sleep 0.7
+	goes_on
+	wait $saving
+	is "$step: status of save" 0 $?
+	is "$step: state" saved "$(state steps)"
+	[ -s "$machines/steps/memory" ] && ok || bad "$step: the memory is gone"
+done
+expect 0 "" start steps
+
+# A save whose command was killed behind its last step: the process ends while start waits for it.
+step="start, while the machine becomes saved"
+expect 0 "" save steps
+cp "$machines/steps/state" saved.state
+sed 's/"saved"/"running"/' saved.state >"$machines/steps/state"
+stopped_at lock:2 start steps
+cat saved.state >"$machines/steps/state"
+goes_on
+step="it went on"
+is "greetings after that" 1 "$(grep -c 'at your service' "$machines/steps/console.log")"
+expect 0 "" rm --force steps
+
+# What only looks like a memory stays.
+expect 0 "" create $tiny idle --image ./base.qcow2 steps
+mkdir "$machines/steps/snapshots"
+for file in memory.qcow2 memory.img memory.1-2x snapshots/one.memory.img; do cp base.qcow2 "$machines/steps/$file"; done
+for file in memory memory.12-0 snapshots/one.memory snapshots/one.memory.12-0; do : >"$machines/steps/$file"; done
+expect 0 "" start steps
+expect 0 "" snapshot create --disk-only steps two
+is "files of memory" "memory.1-2x memory.img memory.qcow2 snapshots/one.memory.img" \
+	"$(cd "$machines/steps" && echo memory* snapshots/*memory*)"
+expect 0 "" rm --force steps
