@@ -5,19 +5,23 @@
  */
 #include "manage/image_store.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "manage/guest.h"
-#include "manage/layers.h"
+#include "manage/layers_needs.h"
 #include "manage/safe_file.h"
+#include "storage/file.h"
 
-#define PREPARED "prepared"
+#define PREPARED      "prepared"
+#define LOCK_PATIENCE 10000    /* milliseconds */
+#define LOCK_STEP     20000000 /* nanoseconds */
 
 static const char prepared_conf[] = "# The Debian guest that make guest has prepared\n"
 				    "[machine " PREPARED "]\n"
@@ -118,27 +122,106 @@ static int open_folder(struct image *image, char *reason, size_t size)
 	return error ? error : take_disk(image, reason, size);
 }
 
-static int open_stored(const struct store *store, const char *name, struct image *image,
+/* The image's lock; 0 and -1 in *fd: nobody may remove anything there. */
+static int take_lock(const char *folder, short type, int *fd)
+{
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = STORE_CHANGE, .l_len = 1};
+	const struct timespec step = {.tv_nsec = LOCK_STEP};
+	char path[STORE_PATH + 16];
+	struct stat ours, there;
+	int error = 0;
+
+	snprintf(path, sizeof(path), "%s/lock", folder);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*fd < 0)
+		return errno == EACCES || errno == EROFS ? 0 : -errno;
+	for (unsigned waited = 0; fcntl(*fd, F_OFD_SETLK, &lock); waited += LOCK_STEP / 1000000) {
+		error = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+		if (error != -EBUSY || waited >= LOCK_PATIENCE)
+			break;
+		nanosleep(&step, NULL);
+		error = 0;
+	}
+	/* It may have been removed meanwhile. */
+	if (!error && (fstat(*fd, &ours) || stat(path, &there) || ours.st_ino != there.st_ino ||
+		       ours.st_dev != there.st_dev))
+		error = -ENOENT;
+	if (error) {
+		close(*fd);
+		*fd = -1;
+	}
+	return error;
+}
+
+int image_lock_alone(const struct store *store, const char *name, int *lock)
+{
+	char path[STORE_PATH];
+
+	snprintf(path, sizeof(path), "%s/%s", store->images, name);
+	return take_lock(path, F_WRLCK, lock);
+}
+
+void image_release(struct image *image)
+{
+	if (image->lock >= 0)
+		close(image->lock);
+	image->lock = -1;
+}
+
+static int open_stored(const struct store *store, const char *name, bool hold, struct image *image,
 		       char *reason, size_t size)
 {
+	int error = 0;
+
 	if (!store_image_name_check(name, reason, size))
 		return -EINVAL;
 	image->stored = true;
 	snprintf(image->name, sizeof(image->name), "%s", name);
 	snprintf(image->folder, sizeof(image->folder), "%s/%s", store->images, name);
-	if (!access(image->folder, F_OK))
+	if (access(image->folder, F_OK))
+		error = -ENOENT;
+	else if (hold)
+		error = take_lock(image->folder, F_RDLCK, &image->lock);
+	if (!error)
 		return open_folder(image, reason, size);
-	snprintf(reason, size,
-		 "there is no image %s: lodge image ls lists them; a file is written as ./%s", name,
-		 name);
-	return -ENOENT;
+	if (error == -ENOENT)
+		snprintf(reason, size,
+			 "there is no image %s: lodge image ls lists them; a file is written as "
+			 "./%s",
+			 name, name);
+	else
+		snprintf(reason, size, "image %s: its lock: %s", name, strerror(-error));
+	return error;
 }
 
-static int open_path(const char *path, struct image *image, char *reason, size_t size)
+/* The image of the store that a path is, or is in: its name. */
+static bool is_stored(const struct store *store, const char *path, char name[STORE_IMAGE_MAX],
+		      bool *itself)
+{
+	char *images = realpath(store->images, NULL), reason[256];
+	size_t length = images ? strlen(images) : 0, name_length;
+	bool below = images && !strncmp(path, images, length) && path[length] == '/';
+
+	free(images);
+	if (!below)
+		return false;
+	path += length + 1;
+	name_length = strcspn(path, "/");
+	*itself = !path[name_length];
+	snprintf(name, STORE_IMAGE_MAX, "%.*s", (int)name_length, path);
+	return name_length < STORE_IMAGE_MAX &&
+	       store_image_name_check(name, reason, sizeof(reason));
+}
+
+/* What is written of an image of the store must not lead out of it: the store may be moved. */
+static int open_path(const struct store *store, const char *path, bool hold, struct image *image,
+		     char *reason, size_t size)
 {
 	struct stat status;
-	char *whole = realpath(path, NULL);
+	char *whole = realpath(path, NULL), name[STORE_IMAGE_MAX], folder[STORE_PATH];
 	int error = whole && !stat(whole, &status) ? 0 : -errno;
+	bool itself;
 
 	if (!error && strlen(whole) >= sizeof(image->folder))
 		error = -ENAMETOOLONG;
@@ -146,6 +229,19 @@ static int open_path(const char *path, struct image *image, char *reason, size_t
 		snprintf(reason, size, "%s: %s", path, strerror(-error));
 		free(whole);
 		return error;
+	}
+	if (is_stored(store, whole, name, &itself)) {
+		if (itself) {
+			free(whole);
+			return open_stored(store, name, hold, image, reason, size);
+		}
+		snprintf(folder, sizeof(folder), "%s/%s", store->images, name);
+		error = hold ? take_lock(folder, F_RDLCK, &image->lock) : 0;
+		if (error) {
+			snprintf(reason, size, "%s: its image's lock: %s", whole, strerror(-error));
+			free(whole);
+			return error;
+		}
 	}
 	snprintf(image->name, sizeof(image->name), "%s", whole);
 	if (S_ISDIR(status.st_mode)) {
@@ -168,10 +264,20 @@ static int import_prepared(const struct store *store, const struct guest *guest,
 		{guest->kernel, "vmlinuz"}, {guest->initrd, "initrd"}, {guest->root, "root.img"}};
 	char path[STORE_PATH + 16];
 	struct store_new new;
-	int error = store_new_begin(store->images, &new, reason, size);
+	struct file root;
+	/* As long as it is open nobody begins to write to it. */
+	int error = file_open(&root, guest->root, true, reason, size);
 
+	if (error == -EBUSY)
+		snprintf(reason, size, "the prepared guest is running (%s): end that first",
+			 guest->root);
 	if (error)
 		return error;
+	error = store_new_begin(store->images, &new, reason, size);
+	if (error) {
+		file_close(&root);
+		return error;
+	}
 	for (unsigned i = 0; !error && i < 3; i++) {
 		snprintf(path, sizeof(path), "%s/%s", new.folder, files[i][1]);
 		error = safe_file_copy(files[i][0], path, 0444);
@@ -179,6 +285,7 @@ static int import_prepared(const struct store *store, const struct guest *guest,
 			snprintf(reason, size, "%s into the store: %s", files[i][0],
 				 strerror(-error));
 	}
+	file_close(&root);
 	snprintf(path, sizeof(path), "%s/image.conf", new.folder);
 	if (!error) {
 		error = safe_file_replace(path, prepared_conf, strlen(prepared_conf), 0644);
@@ -193,7 +300,8 @@ static int import_prepared(const struct store *store, const struct guest *guest,
 	return error == -EEXIST ? 0 : error; /* another command was as quick */
 }
 
-static int open_prepared(const struct store *store, struct image *image, char *reason, size_t size)
+static int open_prepared(const struct store *store, bool hold, struct image *image, char *reason,
+			 size_t size)
 {
 	struct guest *guest;
 	struct options none;
@@ -214,84 +322,37 @@ static int open_prepared(const struct store *store, struct image *image, char *r
 		}
 		free(guest);
 	}
-	return error ? error : open_stored(store, PREPARED, image, reason, size);
+	return error ? error : open_stored(store, PREPARED, hold, image, reason, size);
 }
 
-int image_find(const struct store *store, const char *text, struct image *image, char *reason,
-	       size_t size)
+int image_find(const struct store *store, const char *text, bool hold, struct image *image,
+	       char *reason, size_t size)
 {
+	int error;
+
 	memset(image, 0, sizeof(*image));
+	image->lock = -1;
 	if (!text)
-		return open_prepared(store, image, reason, size);
-	if (strchr(text, '/') || !strcmp(text, ".") || !strcmp(text, ".."))
-		return open_path(text, image, reason, size);
-	return open_stored(store, text, image, reason, size);
-}
-
-/* Whether the path, as seen from a machine's folder, is below the image's. */
-static bool is_below(const char *path, const char *image)
-{
-	size_t length = strlen(image);
-
-	return !strncmp(path, "../../images/", 13) && !strncmp(path + 13, image, length) &&
-	       path[13 + length] == '/';
-}
-
-/* Whether one of the machine's own layers, of its snapshots too, is an overlay on it. */
-static bool layers_use(const struct store_machine *machine, const char *image)
-{
-	char backing[MACHINE_FILE_NAME_MAX];
-	DIR *directory = opendir(machine->folder);
-	const struct dirent *entry;
-	bool uses = false;
-
-	while (directory && !uses && (entry = readdir(directory))) {
-		size_t length = strlen(entry->d_name);
-
-		if (length < 6 || strcmp(entry->d_name + length - 6, ".qcow2") != 0)
-			continue;
-		/* What can't be read may be anything. */
-		uses = layer_backing(machine->folder, entry->d_name, backing, sizeof(backing)) ||
-		       is_below(backing, image);
-	}
-	if (directory)
-		closedir(directory);
-	return uses;
-}
-
-static bool machine_uses(const struct store_machine *machine, const char *image)
-{
-	struct machine_config *config = malloc(sizeof(*config));
-	char reason[STORE_PATH + 512];
-	bool uses = false;
-
-	if (config && !store_config(machine, config, reason, sizeof(reason))) {
-		uses = is_below(config->kernel, image) || is_below(config->initrd, image);
-		for (unsigned i = 0; !uses && i < config->disk_count; i++)
-			uses = is_below(config->disks[i].file, image);
-	}
-	free(config);
-	return uses || layers_use(machine, image);
+		error = open_prepared(store, hold, image, reason, size);
+	else if (strchr(text, '/') || !strcmp(text, ".") || !strcmp(text, ".."))
+		error = open_path(store, text, hold, image, reason, size);
+	else
+		error = open_stored(store, text, hold, image, reason, size);
+	if (error)
+		image_release(image);
+	return error;
 }
 
 bool image_used(const struct store *store, const char *name, char *user, size_t size)
 {
-	char **names, reason[STORE_PATH + 512];
-	unsigned count;
-	bool used = false;
+	char folder[STORE_PATH];
+	struct needs needs;
+	bool used;
 
-	if (store_machine_names(store, &names, &count))
-		return false;
-	for (unsigned i = 0; i < count && !used; i++) {
-		struct store_machine machine;
-
-		if (store_find(store, names[i], &machine, reason, sizeof(reason)))
-			continue;
-		used = machine_uses(&machine, name);
-		store_close(&machine);
-		if (used)
-			snprintf(user, size, "%s", names[i]);
-	}
-	store_names_free(names, count);
+	user[0] = '\0';
+	snprintf(folder, sizeof(folder), "%s/%s", store->images, name);
+	used = !needs_begin(&needs, folder) || !needs_of_others(&needs, store, NULL, user, size) ||
+	       user[0];
+	needs_end(&needs);
 	return used;
 }

@@ -55,9 +55,11 @@ static int apply(struct throwaway *throwaway, struct options *options, struct im
 
 	if (error)
 		return complain_with(LODGE_HOST_LACKS, "run: %s", reason);
-	error = image_find(&store, options->image, image, reason, sizeof(reason));
+	error = image_find(&store, options->image, true, image, reason, sizeof(reason));
 	if (error)
-		return complain_with(error == -ENOENT ? LODGE_NOT_FOUND : LODGE_BAD_INPUT,
+		return complain_with(error == -ENOENT  ? LODGE_NOT_FOUND
+				     : error == -EBUSY ? LODGE_BAD_STATE
+						       : LODGE_BAD_INPUT,
 				     "run: %s", reason);
 	if (!image->config.kernel[0])
 		return complain_with(LODGE_BAD_INPUT,
@@ -89,8 +91,11 @@ int throwaway_begin(struct throwaway *throwaway, struct options *options)
 					     "out",
 					     *option, options->image);
 	image = malloc(sizeof(*image));
-	status = image ? apply(throwaway, options, image)
-		       : complain_with(LODGE_HOST_LACKS, "no memory");
+	if (!image)
+		return complain_with(LODGE_HOST_LACKS, "no memory");
+	image->lock = -1;
+	status = apply(throwaway, options, image);
+	image_release(image);
 	free(image);
 	return status;
 }

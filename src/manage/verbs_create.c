@@ -52,10 +52,11 @@ static int find_image(struct create *create)
 	/* A kernel alone is enough of a machine. */
 	if (!text && create->call->machine->kernel)
 		return LODGE_OK;
-	error = image_find(&create->store, text, &create->image, reason, sizeof(reason));
+	error = image_find(&create->store, text, true, &create->image, reason, sizeof(reason));
 	if (error)
-		return complain_with(error == -ENOENT ? LODGE_NOT_FOUND
-						      : exit_for(error, LODGE_BAD_INPUT),
+		return complain_with(error == -ENOENT  ? LODGE_NOT_FOUND
+				     : error == -EBUSY ? LODGE_BAD_STATE
+						       : exit_for(error, LODGE_BAD_INPUT),
 				     "%s: %s", create->call->verb->name, reason);
 	create->has_image = true;
 	create->has_root = create->image.disk[0];
@@ -202,7 +203,11 @@ static int create_machine(struct create *create)
 			create->call->verb->name, create->name, create->name);
 	}
 	status = find_image(create);
-	return status ? status : make_machine(create);
+	if (!status)
+		status = make_machine(create);
+	if (create->has_image)
+		image_release(&create->image);
+	return status;
 }
 
 static int create(struct verb_call *call)

@@ -42,7 +42,7 @@ static void disk_sizes(const struct image *image, uint64_t *size, uint64_t *used
 static void put(const struct store *store, const char *name, struct image *image, struct json *out)
 {
 	char reason[REASON];
-	bool broken = image_find(store, name, image, reason, sizeof(reason));
+	bool broken = image_find(store, name, false, image, reason, sizeof(reason));
 	uint64_t size = 0, used = 0;
 
 	if (!broken)
@@ -95,6 +95,7 @@ static int ls(struct verb_call *call)
 static int remove_one(struct verb_call *call, struct store *store, const char *name)
 {
 	char reason[REASON], user[MACHINE_NAME_MAX], path[STORE_PATH];
+	int lock, error, status = LODGE_OK;
 
 	if (!store_image_name_check(name, reason, sizeof(reason)))
 		return complain_with(LODGE_BAD_OPTION, "image rm: %s", reason);
@@ -103,13 +104,31 @@ static int remove_one(struct verb_call *call, struct store *store, const char *n
 		return complain_with(LODGE_NOT_FOUND,
 				     "image rm: there is no image %s: lodge image ls lists them",
 				     name);
-	if (image_used(store, name, user, sizeof(user)))
+	error = image_lock_alone(store, name, &lock);
+	if (error == -EBUSY)
 		return complain_with(LODGE_BAD_STATE,
-				     "image rm: %s is what machine %s stands on: lodge rm %s first",
-				     name, user, user);
-	if (store_remove(store->images, name, reason, sizeof(reason)))
-		return complain_with(LODGE_HOST_LACKS, "image rm: %s", reason);
-	return LODGE_OK;
+				     "image rm: %s: a machine is being made of it: try again when "
+				     "that is done",
+				     name);
+	if (error)
+		return complain_with(LODGE_HOST_LACKS, "image rm: %s: its lock: %s", name,
+				     strerror(-error));
+	if (!image_used(store, name, user, sizeof(user)))
+		status = store_remove(store->images, name, reason, sizeof(reason))
+				 ? complain_with(LODGE_HOST_LACKS, "image rm: %s", reason)
+				 : LODGE_OK;
+	else if (user[0])
+		status = complain_with(LODGE_BAD_STATE,
+				       "image rm: %s is what machine %s stands on, or that has a "
+				       "disk that can't be read: lodge rm %s first",
+				       name, user, user);
+	else
+		status = complain_with(LODGE_HOST_LACKS,
+				       "image rm: %s: can't tell whether a machine stands on it",
+				       name);
+	if (lock >= 0)
+		close(lock);
+	return status;
 }
 
 static int rm(struct verb_call *call)

@@ -254,6 +254,27 @@ expect 0 "" snapshot create of-small one
 expect 0 "" rm other
 expect 74 "is what machine of-small stands on" image rm small
 expect 0 "" rm of-small
+# By paths, of the folder and of its files; by one that the person has written.
+expect 0 "" create --image "$images/small" of-small
+grep -q '^kernel = ../../images/small/idle$' "$machines/of-small/machine.conf" && ok ||
+	bad "an image of the store by its path: $(cat "$machines/of-small/machine.conf")"
+expect 74 "is what machine of-small stands on" image rm small
+expect 0 "" rm of-small
+expect 0 "" create $tiny idle --image "$images/small/base.qcow2" of-small
+expect 74 "is what machine of-small stands on" image rm small
+expect 0 "" rm of-small
+expect 0 "" create --kernel "$images/small/idle" of-small
+expect 74 "is what machine of-small stands on" image rm small
+sed -i 's|^kernel = .*|kernel = ../../machines/../images/small/idle|' "$machines/of-small/machine.conf"
+expect 74 "is what machine of-small stands on" image rm small
+if [ "$(id -u)" -ne 0 ]; then
+	cp idle "$machines/of-small/kernel"
+	sed -i 's|^kernel = .*|kernel = kernel|' "$machines/of-small/machine.conf"
+	chmod 0 "$machines/of-small/machine.conf"
+	expect 74 "is what machine of-small stands on" image rm small
+	chmod 600 "$machines/of-small/machine.conf"
+fi
+expect 0 "" rm of-small
 expect 0 "" image rm small
 expect 66 "there is no image small" image rm small
 expect 64 "is no name" image rm ../machines
@@ -261,6 +282,22 @@ mkdir "$images/broken"
 expect 0 broken image ls
 expect 65 "image.conf" create --image broken one
 expect 0 "" image rm broken
+
+# The guest that is prepared is copied once, and while nobody writes to it.
+mkdir prepared
+cp idle prepared/vmlinuz
+cp idle prepared/initrd
+truncate -s 1M prepared/root.img
+timeout 60 "$lodge" run --console none $tiny idle --disk prepared/root.img >/dev/null 2>&1 </dev/null &
+running=$!
+for _ in $(seq 100); do LODGE_GUEST_DIR=$PWD/prepared "$lodge" run --disk prepared/root.img --kernel missing 2>&1 | grep -q "in use" && break; sleep 0.05; done
+LODGE_GUEST_DIR=$PWD/prepared expect 74 "the prepared guest is running" create of-prepared
+[ -e "$images/prepared" ] && bad "an image of a guest that is running" || ok
+kill $running
+wait $running
+LODGE_GUEST_DIR=$PWD/prepared expect 0 "" create of-prepared
+expect 0 "" rm of-prepared
+expect 0 "" image rm prepared
 
 # top and events
 truncate -s 1M limited.img

@@ -139,6 +139,31 @@ step="it went on"
 is "greetings after that" 1 "$(grep -c 'at your service' "$machines/steps/console.log")"
 expect 0 "" rm --force steps
 
+# An image isn't removed while a machine is being made of it; nor is what was removed used.
+images=$XDG_DATA_HOME/lodge/images
+mkdir -p "$images/steps"
+cp idle base.qcow2 "$images/steps"
+printf '[machine steps]\nkernel = idle\ndisk = base.qcow2\n' >"$images/steps/image.conf"
+step="create, stopped before its machine appears, and image rm"
+stopped_at mkostemp:1 create --memory 16M --image steps steps
+"$lodge" image rm steps >rm.out 2>&1 &
+removing=$!
+sleep 0.7
+goes_on
+wait $removing
+is "$step: status of image rm" 74 $?
+expect 0 "" start steps
+expect 0 "" rm --force steps
+step="image rm, stopped before it goes, and create"
+stopped_at rename:1 image rm steps
+"$lodge" create --memory 16M --image steps steps >/dev/null 2>&1 &
+making=$!
+sleep 0.7
+goes_on
+wait $making
+is "$step: status of create" 66 $?
+[ -e "$machines/steps" ] && bad "a machine of an image that is gone" || ok
+
 # What only looks like a memory stays.
 expect 0 "" create $tiny idle --image ./base.qcow2 steps
 mkdir "$machines/steps/snapshots"
