@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The overlay lies in a folder as the store's verbs make them: if this process is killed before it
+ * The overlays lie in a folder as the store's verbs make them: if this process is killed before it
  * is open, the next one that makes something there removes it. Afterwards it has no name, and ends
  * with the process, however that ends.
  */
@@ -24,26 +24,52 @@
 static const char *const excluded[] = {"--machine", "--kernel",	  "--initrd", "--disk",
 				       "--restore", "--incoming", NULL};
 
-static int make_overlay(struct throwaway *throwaway, const struct store *store,
-			const struct image *image, struct options_disk *disk)
+/* Of one disk; number tells them apart. */
+static int make_overlay(const struct throwaway *throwaway, unsigned number,
+			struct options_disk *disk)
 {
-	const struct qcow2_options options = {.version = 3,
-					      .cluster_bits = QCOW2_CLUSTER_BITS_USUAL,
-					      .backing = image->disk,
-					      .backing_format = format_name(image->disk_format)};
-	char path[STORE_PATH + 16], reason[REASON];
-	int error = store_new_begin(store->machines, &throwaway->folder, reason, sizeof(reason));
+	char path[STORE_PATH + 32], reason[REASON], *whole = realpath(disk->path, NULL);
+	struct qcow2_options options = {
+		.version = 3, .cluster_bits = QCOW2_CLUSTER_BITS_USUAL, .backing = whole};
+	enum format format = disk->format;
+	int error = 0, status = LODGE_OK;
 
+	if (!whole)
+		return complain_with(LODGE_BAD_INPUT, "run: %s: %s", disk->path, strerror(errno));
+	if (format == FORMAT_AUTO)
+		error = format_decide(whole, &format, reason, sizeof(reason));
+	options.backing_format = format_name(format);
+	snprintf(path, sizeof(path), "%s/disk-%u.qcow2", throwaway->folder.folder, number);
+	if (!error)
+		error = qcow2_create(path, &options, reason, sizeof(reason));
 	if (error)
-		return complain_with(LODGE_HOST_LACKS, "run: %s", reason);
-	throwaway->used = true;
-	snprintf(path, sizeof(path), "%s/root.qcow2", throwaway->folder.folder);
-	error = qcow2_create(path, &options, reason, sizeof(reason));
-	if (error)
-		return complain_with(LODGE_HOST_LACKS, "run: %s", reason);
+		status = complain_with(LODGE_HOST_LACKS, "run: %s", reason);
+	free(whole);
+	if (status)
+		return status;
 	free(disk->path);
-	*disk = (struct options_disk){.path = strdup(path), .format = FORMAT_QCOW2};
+	disk->path = strdup(path);
+	disk->format = FORMAT_QCOW2;
 	return disk->path ? LODGE_OK : complain_with(LODGE_HOST_LACKS, "no memory");
+}
+
+/* Of each that the machine would write to: images don't change. */
+static int make_overlays(struct throwaway *throwaway, const struct store *store,
+			 struct options *options)
+{
+	char reason[REASON];
+	int status = LODGE_OK;
+
+	for (unsigned i = 0; !status && i < options->disk_count; i++) {
+		if (options->disks[i].read_only)
+			continue;
+		if (!throwaway->used &&
+		    store_new_begin(store->machines, &throwaway->folder, reason, sizeof(reason)))
+			return complain_with(LODGE_HOST_LACKS, "run: %s", reason);
+		throwaway->used = true;
+		status = make_overlay(throwaway, i, &options->disks[i]);
+	}
+	return status;
 }
 
 static int apply(struct throwaway *throwaway, struct options *options, struct image *image)
@@ -73,8 +99,7 @@ static int apply(struct throwaway *throwaway, struct options *options, struct im
 	options->name = name;
 	if (options->net == NET_DEFAULT)
 		options->net = NET_USER;
-	return image->disk[0] ? make_overlay(throwaway, &store, image, &options->disks[0])
-			      : LODGE_OK;
+	return make_overlays(throwaway, &store, options);
 }
 
 int throwaway_begin(struct throwaway *throwaway, struct options *options)

@@ -8,7 +8,7 @@
 
 struct throwaway {
 	bool used;
-	struct store_new folder; /* of its overlay, until that is open */
+	struct store_new folder; /* of its overlays, until they are open */
 };
 
 /* Fills in what the image brings, if the options name one: its disk is an overlay. An exit status,

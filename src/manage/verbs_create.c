@@ -59,6 +59,13 @@ static int find_image(struct create *create)
 						       : exit_for(error, LODGE_BAD_INPUT),
 				     "%s: %s", create->call->verb->name, reason);
 	create->has_image = true;
+	if (create->image.config.disk_count > 1)
+		return complain_with(LODGE_BAD_INPUT,
+				     "%s: %s has %u disks, and a machine can be made of one: leave "
+				     "the others out of its image.conf, and add them to the "
+				     "machine.conf",
+				     create->call->verb->name, create->image.name,
+				     create->image.config.disk_count);
 	create->has_root = create->image.disk[0];
 	return LODGE_OK;
 }

@@ -329,6 +329,22 @@ expect 66 "no-such-image" run no-such-image
 expect 64 "image some brings its own" run --kernel x some
 expect 64 "what is more" run some more
 
+mkdir -p "$images/two"
+cp idle base.qcow2 "$images/two"
+truncate -s 1M "$images/two/second.img" "$images/two/third.img"
+printf '[machine two]\nkernel = idle\ndisk = base.qcow2\ndisk = second.img,format=raw\ndisk = third.img,ro\nmemory = 16M\n' \
+	>"$images/two/image.conf"
+# Several may run: none writes to a disk of the image.
+for _ in 1 2; do timeout 3 "$lodge" run --console none two >/dev/null 2>errors </dev/null & done
+sleep 1
+is "folders of two that run" "" "$(ls -A "$machines" | grep '^\.new')"
+timeout 1 "$lodge" run --console none two >out 2>errors </dev/null
+is "status of a third" 124 $?
+grep -q "in use" errors && bad "run IMAGE: $(cat errors)" || ok
+wait
+expect 65 "has 3 disks" create --image two of-two
+rm -r "$images/two"
+
 # Completion, by the shell itself
 expect 0 "" create $tiny idle complete-me
 mkdir -p "$XDG_DATA_HOME/lodge/images/colon:12" beside
