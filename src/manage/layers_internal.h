@@ -20,8 +20,8 @@ bool layers_is_name(const char *file);
  */
 int layers_header(const char *path, bool links, struct qcow2_header *header);
 
-/* What a layer is an overlay on, if nothing was ever written to it: 0; -ENODATA if there was, or if
- * it is no overlay; another negative errno. */
+/* What a layer is an overlay on, if it is that same disk: 0; -ENODATA if something was written to
+ * it or its size was changed, or if it is no overlay; another negative errno. */
 int layers_empty_on(const struct store_machine *machine, const char *file,
 		    char backing[LAYER_NAME]);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The overlays lie in a folder as the store's verbs make them: if this process is killed before it
- * is open, the next one that makes something there removes it. Afterwards it has no name, and ends
- * with the process, however that ends.
+ * The overlays lie in a folder as the store's verbs make them: if this process is killed before
+ * they are open, the next one that makes something there removes it. Afterwards they have no names,
+ * and end with the process, however that ends.
  */
 #include "manage/throwaway.h"
 

@@ -85,6 +85,16 @@ expect 0 "" snapshot restore short one
 is "layers after two restores" 2 "$(layers short)"
 expect 0 "" rm short
 
+# A disk that was made larger stays so when the layers below it are nothing else's.
+expect 0 "" create $tiny idle --image ./base.qcow2 grown
+expect 0 "" snapshot create grown one
+expect 0 "" image resize "$machines/grown/root-2.qcow2" +64M
+expect 0 "" snapshot rm grown one
+expect 0 "" start grown
+expect 0 "" kill grown
+expect 0 "134217728 (128.0 MiB)" image info "$machines/grown/$(sed -n 's/^disk = root/root/p' "$machines/grown/machine.conf")"
+expect 0 "" rm grown
+
 # A snapshot that can't be read is still one: what it may need stays, until it is removed itself.
 expect 0 "" launch --quiet $tiny idle --image ./base.qcow2 torn
 expect 0 "" snapshot create torn one
