@@ -14,6 +14,7 @@
 #include "manage/safe_file.h"
 #include "manage/seed.h"
 #include "manage/set_live.h"
+#include "manage/snapshots.h"
 #include "manage/verbs.h"
 #include "storage/qcow2.h"
 #include "storage/qcow2_header.h"
@@ -272,7 +273,7 @@ static int make(struct clone *clone)
 static int open_source(struct clone *clone)
 {
 	char path[STORE_PATH + MACHINE_NAME_MAX], reason[REASON];
-	int status;
+	int status, error;
 
 	clone->name = clone->call->words[1];
 	if (!store_name_check(clone->name, reason, sizeof(reason)))
@@ -293,6 +294,11 @@ static int open_source(struct clone *clone)
 	    (store_config(&clone->source, &clone->config, reason, sizeof(reason)) ||
 	     layers_find(&clone->source, &clone->config, &clone->layers, reason, sizeof(reason))))
 		status = complain_with(LODGE_BAD_STATE, "clone: %s", reason);
+	/* What was never finished must not count once machine.conf names other layers. */
+	error = status ? 0 : snapshots_sweep(&clone->source);
+	if (error)
+		status = complain_with(LODGE_HOST_LACKS, "clone: %s: its snapshots: %s",
+				       clone->source.name, strerror(-error));
 	return status;
 }
 
