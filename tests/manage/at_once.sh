@@ -33,3 +33,13 @@ for i in 1 2 3 4 5 6; do "$lodge" port add one $((port + i)):80 & done
 wait
 is "six ports added at once" 6 "$("$lodge" port ls one | wc -l)"
 expect 0 "" rm one
+
+# Machines that have nothing to do with each other, removed at once.
+[ -e base.qcow2 ] || "$lodge" image create base.qcow2 64M || bad "no base disk"
+for i in $(seq 20); do "$lodge" create $tiny idle --image ./base.qcow2 "of$i" || bad "create of$i"; done
+for i in $(seq 20); do
+	{ timeout 60 "$lodge" rm "of$i" >/dev/null 2>&1; echo $? >"status.$i"; } &
+done
+wait
+is "twenty removed at once" "0:20" "$(cat status.* | sort -n | uniq -c | awk '{printf "%s%s:%s", s, $2, $1; s = " "}')"
+rm -f status.*

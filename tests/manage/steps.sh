@@ -139,6 +139,21 @@ step="it went on"
 is "greetings after that" 1 "$(grep -c 'at your service' "$machines/steps/console.log")"
 expect 0 "" rm --force steps
 
+# A snapshot whose command was killed before machine.conf named other layers: a clone doesn't make it one.
+expect 0 "" create $tiny idle --image ./base.qcow2 steps
+mkdir "$machines/steps/snapshots"
+echo '{"time": 1, "description": "", "disks": ["root.qcow2"], "memory": false}' >"$machines/steps/snapshots/one"
+expect 0 "" clone --linked steps linked
+is "snapshots after that" 0 "$("$lodge" snapshot ls steps | grep -c '^one ')"
+expect 0 "" rm linked steps
+
+# A machine that goes away stands on nothing.
+for name in steps unrelated; do expect 0 "" create $tiny idle --image ./base.qcow2 $name; done
+step="rm, while another machine goes away"
+stopped_at opendir:2 rm steps
+expect 0 "" rm unrelated
+goes_on
+
 # An image isn't removed while a machine is being made of it; nor is what was removed used.
 images=$XDG_DATA_HOME/lodge/images
 mkdir -p "$images/steps"
