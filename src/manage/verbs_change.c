@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/bits.h"
+#include "manage/clone_files.h"
 #include "manage/complain.h"
 #include "manage/exitcodes.h"
 #include "manage/layers.h"
@@ -19,8 +20,7 @@
 #include "storage/qcow2.h"
 #include "storage/qcow2_header.h"
 
-#define REASON	  (STORE_PATH + 512)
-#define DEPTH_MAX 256
+#define REASON (STORE_PATH + 512)
 
 /* set: options whose names are keys of machine.conf. */
 static const struct verb_option set_options[] = {
@@ -164,38 +164,13 @@ static int write_conf(struct clone *clone)
 		     : LODGE_OK;
 }
 
-/* A layer and those below it that are in the machine's folder, file by file. */
-static int copy_chain(struct clone *clone, const char *file)
-{
-	char at[MACHINE_FILE_NAME_MAX], below[MACHINE_FILE_NAME_MAX];
-	char from[STORE_PATH], to[STORE_PATH + MACHINE_FILE_NAME_MAX];
-	int error = 0;
-
-	snprintf(at, sizeof(at), "%s", file);
-	for (unsigned depth = 0; !error && depth < DEPTH_MAX; depth++) {
-		store_path(&clone->source, at, from);
-		snprintf(to, sizeof(to), "%s/%s", clone->new.folder, at);
-		error = safe_file_copy(from, to, 0600);
-		if (error == -EEXIST)
-			return LODGE_OK; /* two disks on one layer */
-		if (!error)
-			error = layer_backing(clone->source.folder, at, below, sizeof(below));
-		/* One of an image, or of the machine that this one is a linked clone of: the same
-		 * from the new folder, which is beside the old one. */
-		if (!error && (!below[0] || strchr(below, '/')))
-			return LODGE_OK;
-		memcpy(at, below, sizeof(at));
-	}
-	return complain_with(LODGE_HOST_LACKS, "clone: %s: %s", file,
-			     error ? strerror(-error) : "too many layers");
-}
-
 static int copy_disks(struct clone *clone)
 {
 	int status = LODGE_OK;
 
 	for (unsigned i = 0; !status && i < clone->layers.count; i++)
-		status = copy_chain(clone, clone->layers.disks[i].file);
+		status =
+			clone_chain(&clone->source, clone->layers.disks[i].file, clone->new.folder);
 	return status;
 }
 
@@ -255,6 +230,8 @@ static int make(struct clone *clone)
 	status = write_conf(clone);
 	if (!status)
 		status = copy_seed(clone);
+	if (!status)
+		status = clone_files(&clone->source, &clone->config, clone->new.folder);
 	if (!status)
 		status =
 			verb_given(clone->call, "--linked") ? link_disks(clone) : copy_disks(clone);

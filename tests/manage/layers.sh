@@ -85,6 +85,31 @@ expect 0 "" snapshot restore short one
 is "layers after two restores" 2 "$(layers short)"
 expect 0 "" rm short
 
+# A copy has what its machine has beside its disks.
+expect 0 "" create $tiny idle --image ./base.qcow2 own
+cp idle "$machines/own/kernel"
+: >"$machines/own/module"
+truncate -s 1M "$machines/own/more.img"
+"$lodge" image create "$machines/own/below.qcow2" 1M >/dev/null
+"$lodge" image create --backing ./below.qcow2 --backing-format qcow2 "$machines/own/data.qcow2" >/dev/null
+sed -i 's|^kernel = .*|kernel = ./kernel\ninitrd = module with words,module|' "$machines/own/machine.conf"
+printf 'disk = more.img,format=raw,ro\ndisk = data.qcow2,ro\n' >>"$machines/own/machine.conf"
+for how in "" --linked; do
+	expect 0 "" clone $how own copy
+	expect 0 "" start copy
+	expect 0 "" rm --force copy
+done
+mkdir "$machines/own/boot"
+cp idle "$machines/own/boot/kernel"
+sed -i 's|^kernel = .*|kernel = boot/kernel|' "$machines/own/machine.conf"
+expect 74 "which is in a folder in its own" clone own copy
+sed -i "s|^kernel = .*|kernel = ../own/boot/kernel|" "$machines/own/machine.conf"
+expect 0 "" clone own copy
+expect 0 "" start copy
+expect 0 "" kill copy
+expect 74 "is what copy stands on" rm own
+expect 0 "" rm copy own
+
 # A disk that was made larger stays so when the layers below it are nothing else's.
 expect 0 "" create $tiny idle --image ./base.qcow2 grown
 expect 0 "" snapshot create grown one
