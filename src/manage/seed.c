@@ -362,6 +362,18 @@ int seed_file(const struct seed *given, const char *user_data_path, const char *
 
 /* For another machine */
 
+/* With a NUL behind it; there may be others in it, for user-data may be compressed. */
+static char *copy(const uint8_t *bytes, size_t length)
+{
+	char *text = malloc(length + 1);
+
+	if (!text)
+		return NULL;
+	memcpy(text, bytes, length);
+	text[length] = '\0';
+	return text;
+}
+
 /* A file of the folder, as we wrote it: a copy with a NUL behind it. */
 static char *file_take(const uint8_t *disk, size_t size, const char *name, size_t *length)
 {
@@ -374,9 +386,7 @@ static char *file_take(const uint8_t *disk, size_t size, const char *name, size_
 		if (record[32] != strlen(name) || memcmp(record + RECORD, name, record[32]) != 0)
 			continue;
 		*length = record[10] | (size_t)record[11] << 8 | (size_t)record[12] << 16;
-		return at <= size && *length <= size - at
-			       ? strndup((const char *)disk + at, *length)
-			       : NULL;
+		return at <= size && *length <= size - at ? copy(disk + at, *length) : NULL;
 	}
 	return NULL;
 }

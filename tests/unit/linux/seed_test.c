@@ -179,3 +179,32 @@ TEST(seed_is_renewed_for_another_machine)
 	free(disk);
 	free(expected);
 }
+
+TEST(user_data_with_a_nul_are_renewed_whole)
+{
+	char data[4000], path[64];
+	const struct seed seed = {
+		.hostname = "old", .user_data = data, .user_data_size = sizeof(data)};
+	struct seed wanted = seed;
+	uint8_t *expected;
+	size_t expected_size;
+	int descriptor, renewed;
+
+	memset(data, 'x', sizeof(data));
+	memcpy(data, "\x1f\x8b\x08\0\0", 5);
+	snprintf(path, sizeof(path), "%s", test_path("seed"));
+	disk = seed_make(&seed, &size);
+	descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	REQUIRE(descriptor >= 0 && write(descriptor, disk, size) == (ssize_t)size);
+	renewed = seed_renew(path, "new");
+	REQUIRE(renewed >= 0);
+	wanted.hostname = "new";
+	expected = seed_make(&wanted, &expected_size);
+	EXPECT_EQ(expected_size, size);
+	EXPECT_EQ(pread(renewed, disk, size, 0), (ssize_t)size);
+	EXPECT_MEM(disk, expected, size);
+	close(renewed);
+	close(descriptor);
+	free(disk);
+	free(expected);
+}
