@@ -261,6 +261,8 @@ int safe_file_copy(const char *from_path, const char *to_path, mode_t mode)
 		error = -errno;
 	else if (ioctl(to, FICLONE, from))
 		error = copy_all(from, to, status.st_size);
+	else if (fsync(to))
+		error = -errno;
 	close(from);
 	if (to >= 0 && close(to) && !error)
 		error = -errno;
