@@ -142,32 +142,42 @@ static bool is_qcow2(const char *path, const char *format)
 	return length > 6 && !strcmp(path + length - 6, ".qcow2");
 }
 
+/* What is found of a file that can't be read: it may be missing, or be anything. */
+enum must { MUST_BE_READ, MAY_BE_MISSING, MAY_BE_ANYTHING };
+
+static bool may(enum must must, int error)
+{
+	return must == MAY_BE_ANYTHING ||
+	       (must == MAY_BE_MISSING && (error == -ENOENT || error == -ENOTDIR));
+}
+
 /* One file; *below: what it stands on (to be freed), NULL for nothing. header has its format. */
-static bool follow(struct needs *needs, const char *path, struct qcow2_header *header, bool own,
-		   char **below)
+static bool follow(struct needs *needs, const char *path, struct qcow2_header *header,
+		   enum must must, char **below)
 {
 	struct stat status;
 	bool before;
+	int error;
 
 	*below = NULL;
-	/* What another machine hasn't (any more) it doesn't need. */
 	if (stat(path, &status))
-		return !own && (errno == ENOENT || errno == ENOTDIR);
+		return may(must, -errno);
 	mark(needs, &status);
 	if (!S_ISREG(status.st_mode) || !is_qcow2(path, header->backing_format))
 		return true;
 	if (!see(needs, &status, &before) || before)
 		return before;
-	if (layers_header(path, true, header))
-		return !own && access(path, F_OK) && errno == ENOENT;
+	error = layers_header(path, true, header);
+	if (error)
+		return may(must, error);
 	if (!header->backing[0])
 		return true;
 	*below = backing_path(path, header->backing);
 	return *below;
 }
 
-/* A file and all that it stands on. own: it can't be missing. */
-static bool need(struct needs *needs, const char *path, const char *format, bool own)
+/* A file and all that it stands on. */
+static bool need(struct needs *needs, const char *path, const char *format, enum must must)
 {
 	struct qcow2_header *header = calloc(1, sizeof(*header));
 	char *at = strdup(path), *below;
@@ -176,7 +186,11 @@ static bool need(struct needs *needs, const char *path, const char *format, bool
 	if (good)
 		snprintf(header->backing_format, sizeof(header->backing_format), "%s", format);
 	for (unsigned depth = 0; good && at; depth++) {
-		good = follow(needs, at, header, own, &below) && depth < CHAIN_MAX;
+		good = follow(needs, at, header, must, &below) && depth < CHAIN_MAX;
+		/* What others stand on further down may be nobody's here; else nothing could be
+		 * removed while that can't be read. */
+		if (must == MAY_BE_MISSING)
+			must = MAY_BE_ANYTHING;
 		free(at);
 		at = below;
 	}
@@ -187,18 +201,18 @@ static bool need(struct needs *needs, const char *path, const char *format, bool
 
 /* Of a folder: "", or a name as machine.conf and snapshots have it. */
 static bool need_file(struct needs *needs, const struct store_machine *machine, const char *file,
-		      const char *format, bool own)
+		      const char *format, enum must must)
 {
 	char path[STORE_PATH];
 
 	if (file[0] == '/')
-		return need(needs, file, format, own);
+		return need(needs, file, format, must);
 	store_path(machine, file, path);
-	return path[0] && need(needs, path, format, own);
+	return path[0] && need(needs, path, format, must);
 }
 
 static bool need_disks(struct needs *needs, const struct store_machine *machine,
-		       const struct machine_config *config, bool own)
+		       const struct machine_config *config, enum must must)
 {
 	char file[MACHINE_FILE_NAME_MAX], reason[128];
 	bool good = true;
@@ -207,9 +221,10 @@ static bool need_disks(struct needs *needs, const struct store_machine *machine,
 		struct options_disk disk = {.path = file};
 
 		snprintf(file, sizeof(file), "%s", config->disks[i].file);
-		good = options_disk_take(&disk, reason, sizeof(reason)) &&
+		good = options_disk_take(&disk, reason, sizeof(reason)) || may(must, -EINVAL);
+		good = good &&
 		       need_file(needs, machine, file,
-				 disk.format == FORMAT_AUTO ? "" : format_name(disk.format), own);
+				 disk.format == FORMAT_AUTO ? "" : format_name(disk.format), must);
 	}
 	return good;
 }
@@ -219,7 +234,7 @@ bool needs_of_disks(struct needs *needs, const struct store_machine *machine)
 	struct machine_config *config = malloc(sizeof(*config));
 	char reason[REASON];
 	bool good = config && !store_config(machine, config, reason, sizeof(reason)) &&
-		    need_disks(needs, machine, config, true);
+		    need_disks(needs, machine, config, MUST_BE_READ);
 
 	free(config);
 	return good;
@@ -235,8 +250,8 @@ bool needs_of_snapshots(struct needs *needs, const struct store_machine *machine
 	good = !snapshots.damaged;
 	for (unsigned i = 0; i < snapshots.count; i++)
 		for (unsigned j = 0; j < snapshots.list[i].disk_count; j++)
-			good = good &&
-			       need_file(needs, machine, snapshots.list[i].disks[j], "qcow2", true);
+			good = good && need_file(needs, machine, snapshots.list[i].disks[j],
+						 "qcow2", MUST_BE_READ);
 	snapshots_free(&snapshots);
 	return good;
 }
@@ -254,7 +269,7 @@ static bool need_modules(struct needs *needs, const struct store_machine *machin
 
 		snprintf(file, sizeof(file), "%.*s", (int)length, list);
 		file[strcspn(file, " ")] = '\0';
-		good = !file[0] || need_file(needs, machine, file, "raw", false);
+		good = !file[0] || need_file(needs, machine, file, "raw", MAY_BE_ANYTHING);
 		list += length + (list[length] == ',');
 	}
 	return good;
@@ -269,9 +284,9 @@ static bool need_config(struct needs *needs, const struct store_machine *other)
 	bool good = !error || error == -ENOENT || error == -ENOTDIR || error == -EINVAL;
 
 	if (!error)
-		good = need_disks(needs, other, config, false) &&
+		good = need_disks(needs, other, config, MAY_BE_ANYTHING) &&
 		       (!config->kernel[0] ||
-			need_file(needs, other, config->kernel, "raw", false)) &&
+			need_file(needs, other, config->kernel, "raw", MAY_BE_ANYTHING)) &&
 		       need_modules(needs, other, config->initrd);
 	free(config);
 	return good;
@@ -288,7 +303,7 @@ static bool need_layers(struct needs *needs, const struct store_machine *other)
 		return errno == ENOENT;
 	while (good && (errno = 0, entry = readdir(directory)))
 		if (is_qcow2(entry->d_name, ""))
-			good = need_file(needs, other, entry->d_name, "qcow2", false);
+			good = need_file(needs, other, entry->d_name, "qcow2", MAY_BE_MISSING);
 	good = good && !errno;
 	closedir(directory);
 	return good;

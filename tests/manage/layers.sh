@@ -207,6 +207,15 @@ for word in ../mine/ "$machines/mine/"; do
 done
 expect 0 "" rm theirs mine
 
+# Machines on something that can't be read any more, and one whose machine.conf is wrong, can go.
+cp base.qcow2 lost.qcow2
+for name in mine theirs wrong; do expect 0 "" create $tiny idle --image ./lost.qcow2 $name; done
+echo x >lost.qcow2
+echo "disk = x,rate=much" >>"$machines/wrong/machine.conf"
+expect 0 "" rm mine
+echo "diks = x" >>"$machines/wrong/machine.conf"
+expect 0 "" rm theirs wrong
+
 # Another raw disk can't be kept apart.
 truncate -s 1M raw.img
 expect 0 "" create $tiny idle --disk raw.img raw
