@@ -334,20 +334,34 @@ void store_new_abandon(struct store_new *new)
 		close(new->lock);
 }
 
+/* Gives a folder a name that nobody looks for. A full disk has no room for a new one to be
+ * replaced.
+ */
+static int hide(const char *path, const char *parent, char *gone)
+{
+	uint64_t chance;
+	int error;
+
+	host_random(&chance, sizeof(chance));
+	if (snprintf(gone, STORE_PATH, "%s/.gone-%016llx", parent, (unsigned long long)chance) >=
+	    STORE_PATH)
+		return -ENAMETOOLONG;
+	error = renameat2(AT_FDCWD, path, AT_FDCWD, gone, RENAME_NOREPLACE) ? -errno : 0;
+	/* Not every file system can. */
+	if (error == -EINVAL)
+		error = rename(path, gone) ? -errno : 0;
+	return error;
+}
+
 int store_remove(const char *parent, const char *name, char *reason, size_t size)
 {
 	char path[STORE_PATH], gone[STORE_PATH];
 	int error;
 
 	snprintf(path, sizeof(path), "%s/%s", parent, name);
-	snprintf(gone, sizeof(gone), "%s/.gone-XXXXXX", parent);
-	if (!mkdtemp(gone))
-		return fail(-errno, reason, size, parent);
-	if (rename(path, gone)) {
-		error = -errno;
-		rmdir(gone);
+	error = hide(path, parent, gone);
+	if (error)
 		return fail(error, reason, size, path);
-	}
 	error = safe_folder_sync(parent);
 	if (!error)
 		error = safe_folder_remove(gone);

@@ -69,7 +69,29 @@ full_inside() {
 	expect 0 "" kill a
 	for disk in "$machines"/*/*.qcow2; do expect 0 sound image check "$disk"; done
 	expect 0 "" rm --force a r
+	full_of_files
 	echo "$passed $failed" >"$counts"
+}
+
+# Removing is what makes room again: it needs none.
+full_of_files() {
+	mount -t tmpfs -o size=3m,nr_inodes=60 none "$small" || return
+	mkdir -m 700 "$XDG_DATA_HOME" "$XDG_RUNTIME_DIR"
+	expect 0 "" create $tiny idle a
+	expect 0 "" create $tiny idle b
+	expect 0 "" launch --quiet $tiny idle r
+	mkdir "$XDG_DATA_HOME/lodge/images/old"
+	cp "$machines/a/machine.conf" "$XDG_DATA_HOME/lodge/images/old/image.conf"
+	for i in $(seq 60); do : >"$XDG_DATA_HOME/filler$i" || break; done 2>/dev/null
+	expect 0 "" rm a
+	is "a machine that is removed" "" "$(ls -A "$machines" | grep -vx '[br]')"
+	for i in $(seq 60); do : >"$XDG_DATA_HOME/more$i" || break; done 2>/dev/null
+	expect 0 "" image rm old
+	is "an image that is removed" "" "$(ls -A "$XDG_DATA_HOME/lodge/images")"
+	for i in $(seq 60); do : >"$XDG_DATA_HOME/most$i" || break; done 2>/dev/null
+	expect 0 "" rm --force r
+	expect 0 "" rm b
+	umount "$small"
 }
 
 small=$work/small counts=$work/counts
@@ -78,7 +100,7 @@ mkdir "$small"
 if unshare -rm mount -t tmpfs none "$small" 2>errors; then
 	rm -f "$counts"
 	export lodge small counts tiny
-	unshare -rm bash -uc "$(declare -f ok bad is expect state what_is_there no_room fill full_inside); full_inside"
+	unshare -rm bash -uc "$(declare -f ok bad is expect state what_is_there no_room fill full_of_files full_inside); full_inside"
 	[ -e "$counts" ] || bad "full.sh: the part in the namespace has not come to its end"
 	read -r more worse <"$counts"
 	passed=$((passed + more)) failed=$((failed + worse))
