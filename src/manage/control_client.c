@@ -55,6 +55,8 @@ int control_connect(struct control_client **result, const char *path)
 	struct control_client *client;
 	int error;
 
+	if (!path[0])
+		return -ENOENT;
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	memcpy(address.sun_path, path, strlen(path));

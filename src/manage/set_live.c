@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "manage/complain.h"
+#include "manage/control_client.h"
 #include "manage/exitcodes.h"
 #include "manage/limits.h"
 #include "manage/live.h"
@@ -238,11 +239,26 @@ int set_live_cpu(struct conf_change *change, const char *key, const char *value,
 	return status;
 }
 
+/* Its number in the record is the process's own word. */
+static pid_t process_of(const struct store_machine *machine)
+{
+	struct control_client *client;
+	struct state state;
+	pid_t pid;
+
+	state_read(machine, &state);
+	if (control_connect(&client, state.control))
+		return -1;
+	pid = control_client_peer(client);
+	control_disconnect(client);
+	return pid;
+}
+
 int set_live_outside(const struct conf_change *change, bool weight, bool processors, bool *live)
 {
 	struct machine_config *config;
-	struct state state;
 	int error = 0, status;
+	pid_t process;
 
 	if (!change->runs || (!weight && !processors))
 		return LODGE_OK;
@@ -250,11 +266,13 @@ int set_live_outside(const struct conf_change *change, bool weight, bool process
 	if (!config)
 		return complain_with(LODGE_HOST_LACKS, "no memory");
 	status = conf_change_config(change, config);
-	state_read(change->machine, &state);
-	if (!status && processors)
-		error = limits_bind(state.pid, config->processors);
+	process = process_of(change->machine);
+	if (process <= 0)
+		error = -ESRCH;
+	if (!status && !error && processors)
+		error = limits_bind(process, config->processors);
 	if (!status && !error && weight)
-		error = limits_share_of(state.pid, config->weight);
+		error = limits_share_of(process, config->weight);
 	free(config);
 	if (error == -EACCES || error == -EPERM)
 		*live = false;

@@ -16,6 +16,7 @@
 
 #include "manage/control_message.h"
 #include "manage/kept.h"
+#include "manage/plain.h"
 #include "manage/safe_file.h"
 
 static const char *const names[] = {[MACHINE_STOPPED] = "stopped", [MACHINE_STARTING] = "starting",
@@ -127,10 +128,44 @@ bool state_parse(const char *text, size_t size, struct state *state)
 	return true;
 }
 
-void state_read(const struct store_machine *machine, struct state *state)
+/* Where start.c makes the socket of a machine of this name. */
+static bool is_place_of(const char *control, const char *name)
 {
-	/* Before the record: a machine that ends meanwhile must not look like a crash. */
-	bool runs = store_is_locked(machine, STORE_RUN);
+	char place[STORE_PATH];
+	size_t length = strlen(control), end;
+
+	snprintf(place, sizeof(place), "/tmp/lodge-%u/%s/control", (unsigned)geteuid(), name);
+	if (!strcmp(control, place))
+		return true;
+	snprintf(place, sizeof(place), "/lodge/%s/control", name);
+	end = strlen(place);
+	return control[0] == '/' && length >= end && !strcmp(control + length - end, place);
+}
+
+/* Not by a link to where another is, which a guest could have made in a shared folder. */
+static bool is_itself(const char *control)
+{
+	char folder[STORE_PATH];
+	struct stat status;
+
+	if (!lstat(control, &status) && !S_ISSOCK(status.st_mode))
+		return false;
+	snprintf(folder, sizeof(folder), "%s", control);
+	*strrchr(folder, '/') = '\0';
+	return lstat(folder, &status) || S_ISDIR(status.st_mode);
+}
+
+/* A guest may have got hold of the process that writes the record: what it says is shown to people,
+ * and who listens at the socket is sent signals. */
+static void distrust(const struct store_machine *machine, struct state *state)
+{
+	plain_line(state->reason);
+	if (!is_place_of(state->control, machine->name) || !is_itself(state->control))
+		state->control[0] = '\0';
+}
+
+static void read_record(const struct store_machine *machine, struct state *state)
+{
 	char path[STORE_PATH], *text = NULL;
 	size_t size;
 
@@ -139,10 +174,24 @@ void state_read(const struct store_machine *machine, struct state *state)
 	if (!safe_file_read(path, STATE_SIZE, &text, &size))
 		state_parse(text, size, state);
 	free(text);
+	distrust(machine, state);
+}
+
+static void judge(const struct store_machine *machine, bool runs, struct state *state)
+{
 	if (runs && state->state != MACHINE_RUNNING && state->state != MACHINE_PAUSED)
 		state->state = MACHINE_STARTING;
 	else if (!runs && state->state == MACHINE_SAVED && !kept_size(machine))
 		state->state = MACHINE_STOPPED; /* somebody has removed it */
 	else if (!runs && state->state != MACHINE_STOPPED && state->state != MACHINE_SAVED)
 		state->state = MACHINE_CRASHED;
+}
+
+void state_read(const struct store_machine *machine, struct state *state)
+{
+	/* Before the record: a machine that ends meanwhile must not look like a crash. */
+	bool runs = store_is_locked(machine, STORE_RUN);
+
+	read_record(machine, state);
+	judge(machine, runs, state);
 }

@@ -30,9 +30,10 @@ struct state {
 	char reason[32]; /* why it stopped: "powered-off", "killed", ...; "": never ran; of one
 			    that runs: STATE_DISK_FULL */
 	int status;	 /* the exit status of its process, once stopped */
-	pid_t pid;	 /* of the last process */
+	pid_t pid;	 /* of the last process, which says so itself: to be shown */
 	uint64_t started, ended;  /* seconds since 1970; 0: never */
-	char control[STORE_PATH]; /* the socket of a machine that runs */
+	char control[STORE_PATH]; /* the socket of a machine that runs; state_read: empty, if it
+				     isn't where that of this machine must be */
 };
 
 const char *state_name(enum machine_state state);

@@ -141,7 +141,10 @@ TEST(the_lock_of_a_machine_that_was_removed_is_none)
 
 TEST(a_record_of_running_without_a_process_is_a_crash)
 {
-	struct state state = {.state = MACHINE_RUNNING, .pid = 7, .control = "/a\"b"}, read;
+	struct state state = {.state = MACHINE_RUNNING,
+			      .pid = 7,
+			      .control = "/a\"b/lodge/web/control"},
+		     read;
 	struct store_machine machine, other;
 	int fd;
 
@@ -155,7 +158,7 @@ TEST(a_record_of_running_without_a_process_is_a_crash)
 	REQUIRE(fd >= 0 && state_write(fd, &state) == 0);
 	state_read(&machine, &read);
 	EXPECT_EQ(read.state, MACHINE_CRASHED);
-	EXPECT_STR(read.control, "/a\"b");
+	EXPECT_STR(read.control, "/a\"b/lodge/web/control");
 	REQUIRE(store_lock(&store, &other, STORE_RUN, 0) == 0);
 	state_read(&machine, &read);
 	EXPECT_EQ(read.state, MACHINE_RUNNING);
@@ -167,6 +170,41 @@ TEST(a_record_of_running_without_a_process_is_a_crash)
 	close(fd);
 	store_close(&machine);
 	store_close(&other);
+}
+
+/* As a guest could write it that has taken its process over. */
+TEST(a_record_can_t_lead_elsewhere)
+{
+	char own[STORE_PATH], link_folder[STORE_PATH], linked[STORE_PATH];
+	const char *const controls[] = {"/run/lodge/db/control",
+					"/run/lodge/web/control/../../db/control",
+					"lodge/web/control",
+					"/run/lodge/xweb/control",
+					"/lodge/web/other",
+					"/tmp/lodge-12345/web/control",
+					linked};
+	struct state state = {.state = MACHINE_RUNNING, .reason = "\033]0;x\007\302\233m"}, read;
+	struct store_machine machine;
+	int fd;
+
+	begin();
+	make("web");
+	REQUIRE(store_find(&store, "web", &machine, reason, sizeof(reason)) == 0);
+	REQUIRE(store_runtime_make(&store, "db", own, reason, sizeof(reason)) == 0);
+	snprintf(link_folder, sizeof(link_folder), "%s/web", store.runtime);
+	snprintf(linked, sizeof(linked), "%.4000s/control", link_folder);
+	REQUIRE(symlink(own, link_folder) == 0);
+	fd = state_open(&machine);
+	REQUIRE(fd >= 0);
+	for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++) {
+		snprintf(state.control, sizeof(state.control), "%s", controls[i]);
+		REQUIRE(state_write(fd, &state) == 0);
+		state_read(&machine, &read);
+		EXPECT_STR(read.control, "");
+		EXPECT_STR(read.reason, "?]0;x???m");
+	}
+	close(fd);
+	store_close(&machine);
 }
 
 TEST(a_record_that_makes_no_sense_is_none)

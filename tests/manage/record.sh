@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The record of how a machine does: what its process could write there once a guest has got hold of it, and what
+# it says while a machine starts and ends. For tests/manage/run.
+
+# put_record NAME JSON : as its process writes it
+put_record() { printf '%-1023s\n' "$2" | dd of="$machines/$1/state" conv=notrunc status=none; }
+
+expect 0 "" launch --quiet $tiny idle web
+expect 0 "" launch --quiet $tiny idle victim
+web=$(pid web) victim=$(pid victim)
+own=$("$lodge" info --json web | sed -n 's/^  "control": "\(.*\)",$/\1/p')
+
+# Another's socket, and another's process.
+put_record web "{\"state\":\"running\",\"pid\":$victim,\"control\":\"${own%/web/control}/victim/control\"}"
+"$lodge" kill web >out 2>errors
+is "status of kill by another's socket" 69 $?
+is "a machine whose socket another names" running "$(state victim)"
+mkdir -p "$work/shared/lodge"
+ln -s "${own%/web/control}/victim" "$work/shared/lodge/web"
+put_record web "{\"state\":\"running\",\"pid\":$victim,\"control\":\"$work/shared/lodge/web/control\"}"
+expect 69 "can't be used" pause web
+is "a machine that another's link leads to" running "$(state victim)"
+put_record web "{\"state\":\"running\",\"pid\":$victim,\"control\":\"$own\"}"
+before=$(taskset -cp "$victim" | sed 's/.*: //')
+expect 0 "" set --processors 0 web
+is "processors of a process that another names" "$before" "$(taskset -cp "$victim" | sed 's/.*: //')"
+is "processors of its own" 0 "$(taskset -cp "$web" | sed 's/.*: //')"
+
+# What a terminal would obey.
+"$lodge" events --timeout 2 web >told 2>&1 &
+watching=$!
+sleep 0.5
+put_record web '{"state":"stopped","pid":1,"reason":"\u001b]0;x\u0007\u009bm","control":""}'
+kill -KILL "$web"
+for _ in $(seq 100); do [ "$(state web)" = stopped ] && break; sleep 0.02; done
+wait $watching
+grep -qF 'stopped ?]0;x???m' told && ok || bad "events of a reason with escapes: $(od -c told)"
+expect 0 'stopped (?]0;x???m)' info web
+expect 0 "" rm --force web victim
