@@ -189,9 +189,13 @@ static void judge(const struct store_machine *machine, bool runs, struct state *
 
 void state_read(const struct store_machine *machine, struct state *state)
 {
-	/* Before the record: a machine that ends meanwhile must not look like a crash. */
-	bool runs = store_is_locked(machine, STORE_RUN);
+	bool runs;
 
-	read_record(machine, state);
-	judge(machine, runs, state);
+	/* The lock before the record: a machine that ends meanwhile must not look like a crash. And
+	 * once more behind it: nor one that starts. */
+	do {
+		runs = store_is_locked(machine, STORE_RUN);
+		read_record(machine, state);
+		judge(machine, runs, state);
+	} while (!runs && store_is_locked(machine, STORE_RUN));
 }

@@ -207,6 +207,52 @@ TEST(a_record_can_t_lead_elsewhere)
 	store_close(&machine);
 }
 
+/* Runs and ends, again and again, as a machine's process does. */
+static _Noreturn void run_often(void)
+{
+	struct state state = {.state = MACHINE_STOPPED};
+	struct store_machine machine;
+	int fd;
+
+	if (store_find(&store, "web", &machine, reason, sizeof(reason)))
+		_exit(1);
+	fd = state_open(&machine);
+	for (;;) {
+		if (store_lock(&store, &machine, STORE_RUN, 1000))
+			_exit(1);
+		state.state = MACHINE_RUNNING;
+		state_write(fd, &state);
+		usleep(5000);
+		state.state = MACHINE_STOPPED;
+		state_write(fd, &state);
+		store_unlock(&machine, STORE_RUN);
+		usleep(20);
+	}
+}
+
+TEST(one_that_starts_or_ends_is_not_a_crash)
+{
+	struct store_machine machine;
+	unsigned crashes = 0;
+	struct state read;
+	pid_t child;
+
+	begin();
+	make("web");
+	REQUIRE(store_find(&store, "web", &machine, reason, sizeof(reason)) == 0);
+	child = fork();
+	if (!child)
+		run_often();
+	for (unsigned i = 0; i < 40000; i++) {
+		state_read(&machine, &read);
+		crashes += read.state == MACHINE_CRASHED;
+	}
+	EXPECT_EQ(crashes, 0);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	store_close(&machine);
+}
+
 TEST(a_record_that_makes_no_sense_is_none)
 {
 	static const char *const cases[] = {"",
