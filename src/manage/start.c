@@ -95,12 +95,38 @@ static void take_memory(struct start *start, bool fresh)
 	start->options.restore = start->memory;
 }
 
+/* Once we have the lock, "running" in the record would be said of this start. Without the lock this
+ * reads as a crash, too. */
+static int forget_crash(struct start *start, struct state *state)
+{
+	if (state->state != MACHINE_CRASHED)
+		return 0;
+	state->state = MACHINE_STARTING;
+	state->pid = 0;
+	state->control[0] = '\0';
+	return state_write(start->managed.state_file, state);
+}
+
+/* Before we look as if we ran. */
+static int open_record(struct start *start)
+{
+	struct state state;
+
+	start->managed.state_file = state_open(start->managed.machine);
+	if (start->managed.state_file < 0)
+		return start->managed.state_file;
+	state_read(start->managed.machine, &state);
+	return forget_crash(start, &state);
+}
+
 static int prepare(struct start *start, const struct options *extra, bool fresh)
 {
 	struct store_machine *machine = start->managed.machine;
+	int error = open_record(start), status;
 	struct state state;
-	int error, status;
 
+	if (error)
+		return complain_about(machine, "state", error);
 	error = store_lock(start->managed.store, machine, STORE_RUN, 0);
 	if (error == -EBUSY)
 		return complain_with(LODGE_BAD_STATE, "%s is running already", machine->name);
@@ -127,14 +153,7 @@ static int prepare(struct start *start, const struct options *extra, bool fresh)
 	start->options.managed = &start->managed;
 	start->options.control = start->control;
 	status = open_log(start);
-	if (!status)
-		status = take_runtime(start);
-	if (status)
-		return status;
-	start->managed.state_file = state_open(machine);
-	return start->managed.state_file < 0
-		       ? complain_about(machine, "state", start->managed.state_file)
-		       : LODGE_OK;
+	return status ? status : take_runtime(start);
 }
 
 /* Only standard files, and what `start` needs: what the shell had open is not for us to keep. */

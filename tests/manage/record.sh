@@ -37,3 +37,19 @@ wait $watching
 grep -qF 'stopped ?]0;x???m' told && ok || bad "events of a reason with escapes: $(od -c told)"
 expect 0 'stopped (?]0;x???m)' info web
 expect 0 "" rm --force web victim
+
+# A crash isn't what the next start looks like.
+expect 0 "" launch --quiet $tiny idle fell
+for _ in 1 2 3 4 5; do
+	old=$(pid fell)
+	kill -KILL "$old"
+	for _ in $(seq 100); do [ "$(state fell)" = crashed ] && break; sleep 0.02; done
+	"$lodge" start fell 2>/dev/null &
+	starting=$! wrong=0
+	while kill -0 $starting 2>/dev/null; do
+		[ "$(pid fell 2>/dev/null)" != "$old" ] || wrong=$((wrong + 1))
+	done
+	wait $starting
+	is "looks at a start after a crash that saw the old process" 0 $wrong
+done
+expect 0 "" rm --force fell
