@@ -93,7 +93,8 @@ int verb_connect(const struct store_machine *machine, struct control_client **cl
 	case MACHINE_PAUSED:
 		break;
 	case MACHINE_STARTING:
-		return complain_with(LODGE_BAD_STATE, "%s is only starting: try again in a moment",
+		return complain_with(LODGE_BAD_STATE,
+				     "%s is only starting, or just ending: try again in a moment",
 				     machine->name);
 	default:
 		return complain_with(LODGE_BAD_STATE, "%s is not running: lodge start %s starts it",

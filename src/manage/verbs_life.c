@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/host.h"
@@ -142,6 +143,19 @@ static int end_by_force(struct store *store, struct store_machine *machine)
 			     (int)state.pid);
 }
 
+/* One that is only starting, or ending by itself, is so for a moment. */
+static void await_change(const struct store_machine *machine, uint64_t until)
+{
+	const struct timespec step = {.tv_nsec = 10000000};
+	struct state state;
+
+	state_read(machine, &state);
+	while (state.state == MACHINE_STARTING && host_now() < until) {
+		nanosleep(&step, NULL);
+		state_read(machine, &state);
+	}
+}
+
 /* Asks the agent, for a guest may not hear of buttons; presses the power button, and again as long
  * as the machine runs: a guest that was still starting has not noticed. 0 once it has ended,
  * -ETIMEDOUT; or an exit status after a complaint. */
@@ -150,8 +164,12 @@ static int press_until_end(struct store_machine *machine, unsigned patience)
 	uint64_t until = host_now() + patience * UINT64_C(1000000);
 	struct control_client *client;
 	struct state state;
-	int status = verb_connect(machine, &client), agent;
+	int status, agent;
 
+	await_change(machine, until);
+	if (!store_is_locked(machine, STORE_RUN))
+		return LODGE_OK;
+	status = verb_connect(machine, &client);
 	if (status)
 		return status;
 	state_read(machine, &state);

@@ -53,3 +53,24 @@ for _ in 1 2 3 4 5; do
 	is "looks at a start after a crash that saw the old process" 0 $wrong
 done
 expect 0 "" rm --force fell
+
+# One that is just ending (its lock is held, and its record says so) is waited for.
+if command -v python3 >/dev/null; then
+	expect 0 "" launch --quiet $tiny idle ends
+	expect 0 "" kill ends
+	python3 - "$machines/ends/lock" <<'PYTHON' &
+import fcntl, sys, time
+with open(sys.argv[1], "r+") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX, 1, 1)
+    print("locked", file=open("locked", "w"))
+    time.sleep(1)
+PYTHON
+	for _ in $(seq 100); do [ -s locked ] && break; sleep 0.02; done
+	expect 74 "just ending" pause ends
+	expect 0 "" stop ends
+	wait $!
+	expect 0 "" rm ends
+else
+	skipped=$((skipped + 1))
+	echo "skipped: a machine that is just ending: there is no python3"
+fi
