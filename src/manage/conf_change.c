@@ -84,27 +84,40 @@ int conf_change_disk(struct conf_change *change, unsigned number, const char *va
 	return take(change, text, reason);
 }
 
+static void add_ask(struct conf_change *change, const char *command, json_t *arguments,
+		    const char *undo_command, json_t *undo)
+{
+	json_array_append_new(change->asks,
+			      json_pack("{s:s, s:o, s:s, s:o}", "command", command, "arguments",
+					arguments, "undo-command", undo_command, "undo", undo));
+}
+
 void conf_change_ask(struct conf_change *change, const char *command, json_t *arguments,
 		     json_t *undo)
 {
-	json_array_append_new(change->asks, json_pack("{s:s, s:o, s:o}", "command", command,
-						      "arguments", arguments, "undo", undo));
+	add_ask(change, command, arguments, command, undo);
+}
+
+void conf_change_ask_or(struct conf_change *change, const char *command, const char *opposite,
+			json_t *arguments)
+{
+	add_ask(change, command, arguments, opposite, json_incref(arguments));
 }
 
 static int ask(const struct conf_change *change, struct control_client *client, size_t i,
-	       const char *what)
+	       const char *command, const char *arguments)
 {
 	const json_t *one = json_array_get(change->asks, i);
 
-	return verb_ask(change->machine, client, json_string_value(json_object_get(one, "command")),
-			json_incref(json_object_get(one, what)), NULL);
+	return verb_ask(change->machine, client, json_string_value(json_object_get(one, command)),
+			json_incref(json_object_get(one, arguments)), NULL);
 }
 
 /* The process is as it was again, as far as it still answers. */
 static void take_back(const struct conf_change *change, struct control_client *client, size_t asked)
 {
 	while (asked--)
-		ask(change, client, asked, "undo");
+		ask(change, client, asked, "undo-command", "undo");
 }
 
 static int replace(const struct conf_change *change)
@@ -126,7 +139,7 @@ int conf_change_apply(struct conf_change *change)
 	int status = count ? verb_connect(change->machine, &client) : LODGE_OK;
 
 	while (!status && asked < count) {
-		status = ask(change, client, asked, "arguments");
+		status = ask(change, client, asked, "command", "arguments");
 		asked += !status;
 	}
 	if (!status)

@@ -34,6 +34,10 @@ int conf_change_disk(struct conf_change *change, unsigned number, const char *va
 void conf_change_ask(struct conf_change *change, const char *command, json_t *arguments,
 		     json_t *undo);
 
+/* The same where another command takes it back, with the same arguments. */
+void conf_change_ask_or(struct conf_change *change, const char *command, const char *opposite,
+			json_t *arguments);
+
 /* Asks, and writes machine.conf. */
 int conf_change_apply(struct conf_change *change);
 

@@ -28,8 +28,4 @@ int verb_end_machine(struct verb_call *call, struct store *store, struct store_m
 /* Refuses what can't be done to a machine that is saved. An exit status. */
 int verb_not_saved(const struct verb_call *call, const struct store_machine *machine);
 
-/* Changes a line of machine.conf (machine_conf_set). The lock STORE_CHANGE is held. */
-int verb_change_conf(const char *verb, const struct store_machine *machine, const char *key,
-		     const char *old, const char *value);
-
 #endif

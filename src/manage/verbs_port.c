@@ -9,27 +9,11 @@
 #include "manage/conf_change.h"
 #include "manage/exitcodes.h"
 #include "manage/json.h"
-#include "manage/machine_conf.h"
 #include "manage/net_store.h"
-#include "manage/safe_file.h"
 #include "manage/verbs.h"
 #include "network/user.h"
 
 #define REASON (STORE_PATH + 512)
-
-int verb_change_conf(const char *verb, const struct store_machine *machine, const char *key,
-		     const char *old, const char *value)
-{
-	struct conf_change change;
-	int status = conf_change_begin(&change, verb, machine);
-
-	if (!status)
-		status = conf_change_line(&change, key, old, value);
-	if (!status)
-		status = conf_change_apply(&change);
-	conf_change_end(&change);
-	return status;
-}
 
 static int take_port(const struct verb_call *call, const char *word, char *text)
 {
@@ -59,19 +43,21 @@ static const char *find_line(const struct machine_config *config, const char *po
 }
 
 /* In the machine that runs, first: whether this host gives the port is seen there. */
-static int change_running(const struct store_machine *machine, const char *command,
-			  const char *port)
+static int change_port(const char *verb, const struct store_machine *machine, const char *port,
+		       const char *line, bool add)
 {
-	struct control_client *client;
-	int status;
+	struct conf_change change;
+	int status = conf_change_begin(&change, verb, machine);
 
-	if (!store_is_locked(machine, STORE_RUN))
-		return LODGE_OK;
-	status = verb_connect(machine, &client);
-	if (status)
-		return status;
-	status = verb_ask(machine, client, command, json_pack("{s:s}", "port", port), NULL);
-	control_disconnect(client);
+	if (!status)
+		status = conf_change_line(&change, "port", line, add ? port : NULL);
+	if (!status) {
+		conf_change_ask_or(&change, add ? "port-add" : "port-remove",
+				   add ? "port-remove" : "port-add",
+				   json_pack("{s:s}", "port", port));
+		status = conf_change_apply(&change);
+	}
+	conf_change_end(&change);
 	return status;
 }
 
@@ -110,24 +96,20 @@ static int add_one(const struct store_machine *machine, struct machine_config *c
 		return complain_with(LODGE_EXISTS, "%s: port %s is forwarded already",
 				     machine->name, port);
 	status = check_network(machine, config);
-	if (!status)
-		status = change_running(machine, "port-add", port);
-	return status ? status : verb_change_conf("port add", machine, "port", "", port);
+	return status ? status : change_port("port add", machine, port, "", true);
 }
 
 static int remove_one(const struct store_machine *machine, struct machine_config *config,
 		      const char *port)
 {
 	const char *line = find_line(config, port);
-	int status;
 
 	if (!line)
 		return complain_with(LODGE_NOT_FOUND,
 				     "%s: port %s is not forwarded: see lodge port "
 				     "ls %s",
 				     machine->name, port, machine->name);
-	status = change_running(machine, "port-remove", port);
-	return status ? status : verb_change_conf("port rm", machine, "port", line, NULL);
+	return change_port("port rm", machine, port, line, false);
 }
 
 static int change(struct verb_call *call,

@@ -32,7 +32,8 @@ full_inside() {
 	no_room "$full" image convert random.img "$small/data/x.img"
 	is "images of convert" "" "$(ls "$small/data" | grep '^x')"
 	expect 0 "" create $tiny idle --image ./base.qcow2 a
-	expect 0 "" launch --quiet $tiny echo --image ./base.qcow2 --until service r
+	local port=$((20000 + ($$ + 6000) % 20000))
+	expect 0 "" launch --quiet $tiny echo --image ./base.qcow2 -p $port:80 --until service r
 	expect 0 "" snapshot create --disk-only r before
 	here_conf=$(cat "$machines/a/machine.conf")
 	fill
@@ -49,6 +50,10 @@ full_inside() {
 	no_room "set: $machines/a/machine.conf: $full" set --memory 32M a
 	no_room "set: $machines/r/machine.conf: $full" set --cap 50 r
 	no_room "port add: $machines/a/machine.conf: $full" port add a 8080:80
+	no_room "port add: $machines/r/machine.conf: $full" port add r $((port + 1)):81
+	no_room "port rm: $machines/r/machine.conf: $full" port rm r $port:80
+	(exec 3<>"/dev/tcp/127.0.0.1/$((port + 1))") 2>/dev/null && bad "a port that could not be added is there" || ok
+	(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && ok || bad "a port that could not be removed isn't there"
 	no_room "$full" net create blue
 	is "machine.conf after all that" "$here_conf" "$(cat "$machines/a/machine.conf")"
 	is "state of the one that runs" running "$(state r)"
