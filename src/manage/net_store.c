@@ -36,8 +36,9 @@ int net_runtime_path(const char *name, const char *suffix, char *path, char *rea
 {
 	int error = store_runtime_folder(path, reason, size);
 
+	/* No machine's name has a dot, and their folders are here as well. */
 	if (!error)
-		snprintf(path + strlen(path), PATH_MAX - strlen(path), "/net-%s%s", name, suffix);
+		snprintf(path + strlen(path), PATH_MAX - strlen(path), "/net.%s%s", name, suffix);
 	return error;
 }
 

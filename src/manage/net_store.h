@@ -3,7 +3,7 @@
  * The networks of a user: what each is, and where its switch can be found.
  *
  *	$XDG_DATA_HOME/lodge/networks/NAME (~/.local/share/lodge/...)	what `lodge net create` said
- *	$XDG_RUNTIME_DIR/lodge/net-NAME (else /tmp/lodge-UID/...)	the switch's socket
+ *	$XDG_RUNTIME_DIR/lodge/net.NAME (else /tmp/lodge-UID/...)	the switch's socket
  *	the same with .lock						held by the switch's process
  */
 #ifndef MANAGE_NET_STORE_H

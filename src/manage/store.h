@@ -9,6 +9,7 @@
  *		seal-key	seal.h
  *	$XDG_RUNTIME_DIR/lodge (else /tmp/lodge-UID)
  *		NAME/		control (the socket), lock
+ *		net.NAME	net_store.h
  *
  * Names that begin with a dot are folders that are being made or removed.
  */

@@ -273,6 +273,16 @@ expect 0 "" rm --force second
 for _ in $(seq 100); do "$lodge" net rm both 2>/dev/null && break; sleep 0.1; done
 expect 66 "no network both" net rm both
 
+# A machine may be called as a network's socket might be: either one is there first.
+expect 0 "" net create blue
+expect 0 "" launch --quiet $tiny idle net-blue
+expect 0 "" launch --quiet $tiny idle --net blue on
+expect 0 "" rm --force net-blue
+expect 0 "" launch --quiet $tiny idle net-blue
+expect 0 "" rm --force net-blue on
+for _ in $(seq 100); do "$lodge" net rm blue 2>/dev/null && break; sleep 0.1; done
+expect 66 "no network blue" net rm blue
+
 # Ports of IPv6.
 listens6() { (exec 3<>"/dev/tcp/::1/$1") 2>/dev/null; }
 if grep -q '^0*1 ' /proc/net/if_inet6 2>/dev/null; then
