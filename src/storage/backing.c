@@ -177,6 +177,11 @@ void backing_close(struct backing *backing)
 	free(backing);
 }
 
+struct qcow2 *backing_image(const struct backing *backing)
+{
+	return backing->image;
+}
+
 uint64_t backing_size(const struct backing *backing)
 {
 	return backing->size;

@@ -42,6 +42,8 @@ void backing_close(struct backing *backing); /* NULL: nothing */
 /* The file that a name in an image at path `from` means; to be freed. NULL: no memory. */
 char *backing_path(const char *from, const char *name);
 
+/* NULL: it is a raw file. */
+struct qcow2 *backing_image(const struct backing *backing);
 uint64_t backing_size(const struct backing *backing);
 
 /* As qcow2_read_slices; within its size. */

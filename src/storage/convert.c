@@ -61,6 +61,21 @@ static int end_close(struct end *end)
 	return error;
 }
 
+static int check_room(struct end *end, const char *path, char *reason, size_t size)
+{
+	int error = qcow2_check_room(end->image);
+
+	if (!error)
+		return 0;
+	snprintf(reason, size, "disk %s: %s", path,
+		 error == -EFBIG
+			 ? "is a damaged qcow2 image (its tables lead to more than its file "
+			   "has room for)"
+			 : strerror(-error));
+	end_close(end);
+	return error;
+}
+
 static int end_open(struct end *end, const char *path, enum format format, bool read_only,
 		    char *reason, size_t size)
 {
@@ -70,7 +85,7 @@ static int end_open(struct end *end, const char *path, enum format format, bool 
 		error = qcow2_open(path, read_only ? QCOW2_READ_ONLY : 0, &end->image, reason,
 				   size);
 		end->size = error ? 0 : qcow2_size(end->image);
-		return error;
+		return error || !read_only ? error : check_room(end, path, reason, size);
 	}
 	if (format == FORMAT_VMDK) {
 		error = vmdk_open(path, &end->vmdk, reason, size);

@@ -43,6 +43,14 @@ enum qcow2_presence { QCOW2_NOT_HERE, QCOW2_HERE, QCOW2_HERE_ZERO };
 int qcow2_presence(struct qcow2 *image, uint64_t offset, uint64_t length,
 		   enum qcow2_presence *presence, uint64_t *same);
 
+/*
+ * Before all of an image is read. No two of its clusters are in the same place, nor of an image
+ * below it: else a file of some megabytes would be a disk of petabytes, all of them data. Takes
+ * time in proportion to the files alone. 0; -EFBIG: they have no room for all that; another
+ * negative errno.
+ */
+int qcow2_check_room(struct qcow2 *image);
+
 /* As a disk. As raw_open otherwise. */
 int qcow2_disk_open(const char *path, bool read_only, struct disk **disk, char *reason,
 		    size_t size);

@@ -2,8 +2,9 @@
 /*
  * Checking a qcow2 image: counts the references to each cluster of the file by walking through all
  * tables, and compares with the refcounts. Tables may be anything here: each walk has the depth
- * that the format has, whatever refers to whatever, and its length is bounded by the sizes that the
- * header was checked for.
+ * that the format has, whatever refers to whatever. What it takes is in proportion to the file: all
+ * upper tables together are no larger than that, and each lower one is visited once, however many
+ * refer to it.
  */
 #include "storage/qcow2_check.h"
 
@@ -15,11 +16,17 @@
 #include "lib/checked.h"
 #include "storage/qcow2_snapshot.h"
 
-/* What is counted in memory at most: 4 GiB of it; a file of 64 TiB with the usual clusters. */
+/* What is counted in memory at most: 5 GiB of it; a file of 64 TiB with the usual clusters. */
 #define CLUSTERS_MAX (UINT64_C(1) << 30)
 
-/* Counts one reference to each cluster of a range. False if that isn't in the file. */
-static bool count_any(struct qcow2_walk *walk, uint64_t offset, uint64_t length, bool l2)
+static void add(uint32_t *count, uint32_t more)
+{
+	*count = more > UINT32_MAX - *count ? UINT32_MAX : *count + more;
+}
+
+/* Counts so many references to each cluster of a range. False if that isn't in the file. */
+static bool count_any(struct qcow2_walk *walk, uint64_t offset, uint64_t length, uint32_t times,
+		      uint8_t mark)
 {
 	uint64_t first = offset >> walk->image->cluster_bits, last;
 
@@ -31,15 +38,25 @@ static bool count_any(struct qcow2_walk *walk, uint64_t offset, uint64_t length,
 	if (last >= walk->clusters)
 		return false;
 	for (; first <= last; first++) {
-		walk->counts[first] += walk->counts[first] != UINT32_MAX;
-		walk->other[first] |= !l2;
+		add(&walk->counts[first], times);
+		walk->marks[first] |= mark;
 	}
 	return true;
 }
 
 static bool count_range(struct qcow2_walk *walk, uint64_t offset, uint64_t length)
 {
-	return count_any(walk, offset, length, false);
+	return count_any(walk, offset, length, 1, QCOW2_IS_OTHER);
+}
+
+/* Whether the file has room for one more upper table of so many bytes: no two are in the same
+ * place. */
+static bool take_room(struct qcow2_walk *walk, uint64_t bytes)
+{
+	if (bytes > walk->room)
+		return false;
+	walk->room -= bytes;
+	return true;
 }
 
 /* The number of references that were counted to what is at the offset. */
@@ -68,7 +85,7 @@ static bool l2_entry_valid(const struct qcow2_walk *walk, uint64_t entry)
 	return cluster_valid(walk, entry & QCOW2_OFFSET_MASK);
 }
 
-static void count_entry(struct qcow2_walk *walk, uint64_t entry, bool active)
+static void count_entry(struct qcow2_walk *walk, uint64_t entry, uint32_t times, bool active)
 {
 	struct qcow2_findings *findings = walk->findings;
 	uint64_t offset = entry & QCOW2_OFFSET_MASK, length = walk->image->cluster_size;
@@ -83,7 +100,7 @@ static void count_entry(struct qcow2_walk *walk, uint64_t entry, bool active)
 		return;
 	findings->allocated += active;
 	findings->compressed += active && (entry & QCOW2_COMPRESSED);
-	count_range(walk, offset, length);
+	count_any(walk, offset, length, times, QCOW2_IS_OTHER);
 }
 
 /* The flag as it ought to be. */
@@ -97,11 +114,11 @@ static uint64_t right_flag(const struct qcow2_walk *walk, uint64_t entry)
 }
 
 /* Looks at one entry of an L2 table; what it is to be. */
-static uint64_t visit_entry(struct qcow2_walk *walk, uint64_t entry, bool active)
+static uint64_t visit_entry(struct qcow2_walk *walk, uint64_t entry, uint32_t times, bool active)
 {
 	switch (walk->pass) {
 	case QCOW2_COUNT:
-		count_entry(walk, entry, active);
+		count_entry(walk, entry, times, active);
 		return entry;
 	case QCOW2_CLEAR:
 		if (l2_entry_valid(walk, entry))
@@ -116,11 +133,14 @@ static uint64_t visit_entry(struct qcow2_walk *walk, uint64_t entry, bool active
 	}
 }
 
-/* One L2 table. A damaged one that is something else as well isn't written. */
-static int visit_table(struct qcow2_walk *walk, uint64_t offset, bool active)
+/* One L2 table, to which so many L1 entries refer. A damaged one that is something else as well
+ * isn't written. */
+static int visit_table(struct qcow2_walk *walk, uint64_t offset, uint32_t times)
 {
 	struct qcow2 *image = walk->image;
-	bool changed = false, only_table = !walk->other[offset >> image->cluster_bits];
+	uint8_t marks = walk->marks[offset >> image->cluster_bits];
+	bool changed = false, only_table = !(marks & QCOW2_IS_OTHER);
+	bool active = marks & QCOW2_IS_ACTIVE;
 	int error = file_read(&image->file, walk->table, image->cluster_size, offset);
 
 	for (uint64_t at = 0; at < image->cluster_size && !error; at += 8) {
@@ -128,7 +148,7 @@ static int visit_table(struct qcow2_walk *walk, uint64_t offset, bool active)
 
 		if (!entry)
 			continue;
-		now = visit_entry(walk, entry, active);
+		now = visit_entry(walk, entry, times, active);
 		if (now == entry || !only_table)
 			continue;
 		qcow2_store64(walk->table + at, now);
@@ -139,29 +159,29 @@ static int visit_table(struct qcow2_walk *walk, uint64_t offset, bool active)
 	return error;
 }
 
-/* One entry of an L1 table, and the L2 table below it; what the entry is to be. */
-static int visit_l1_entry(struct qcow2_walk *walk, uint64_t *entry, bool active)
+/* One entry of an L1 table; what it is to be. The L2 table below it is visited later. */
+static void visit_l1_entry(struct qcow2_walk *walk, uint64_t *entry, bool active)
 {
-	uint64_t offset = *entry & QCOW2_OFFSET_MASK;
+	uint64_t offset = *entry & QCOW2_OFFSET_MASK, cluster = offset >> walk->image->cluster_bits;
 
 	if (!offset && !(*entry & QCOW2_L1_RESERVED))
-		return 0;
+		return;
 	if ((*entry & QCOW2_L1_RESERVED) || !offset || !cluster_valid(walk, offset)) {
 		walk->bad += walk->pass == QCOW2_COUNT;
 		if (walk->pass != QCOW2_CLEAR)
-			return 0;
+			return;
 		walk->cleared++;
 		*entry = 0;
-		return 0;
+		return;
 	}
 	if (walk->pass == QCOW2_COUNT)
-		count_any(walk, offset, walk->image->cluster_size, true);
+		count_any(walk, offset, walk->image->cluster_size, 1, active ? QCOW2_IS_ACTIVE : 0);
 	if (active && walk->pass >= QCOW2_FLAGS && right_flag(walk, *entry) != *entry) {
 		walk->flags++;
 		if (walk->pass == QCOW2_MEND_FLAGS)
 			*entry = right_flag(walk, *entry);
 	}
-	return visit_table(walk, offset, active);
+	add(&walk->tables[cluster], 1);
 }
 
 static int visit_l1(struct qcow2_walk *walk, uint64_t offset, uint32_t count, bool active)
@@ -178,20 +198,24 @@ static int visit_l1(struct qcow2_walk *walk, uint64_t offset, uint32_t count, bo
 		walk->bad += walk->pass == QCOW2_COUNT;
 		return 0;
 	}
+	if (!take_room(walk, (uint64_t)count * 8)) {
+		walk->bad += walk->pass == QCOW2_COUNT;
+		return 0;
+	}
 	if (walk->pass == QCOW2_COUNT)
 		count_range(walk, offset, (uint64_t)count * 8);
 	error = qcow2_top_read(&l1, &image->file, offset, count);
 	if (error)
 		return error;
-	for (uint32_t i = 0; i < count && !error; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		uint64_t entry = l1.entries[i];
 
-		error = visit_l1_entry(walk, &entry, active);
+		visit_l1_entry(walk, &entry, active);
 		alone = counted(walk, offset + (uint64_t)i * 8) == 1;
 		if (entry != l1.entries[i] && alone)
 			qcow2_top_set(&l1, i, entry);
 	}
-	if (!error && l1.dirty_count)
+	if (l1.dirty_count)
 		error = qcow2_top_write(&l1, &image->file);
 	qcow2_top_destroy(&l1);
 	return error;
@@ -216,14 +240,33 @@ static int visit_snapshots(struct qcow2_walk *walk)
 	return error;
 }
 
+static int visit_tables(struct qcow2_walk *walk)
+{
+	int error = 0;
+
+	for (uint64_t i = 0; i < walk->clusters && !error; i++) {
+		uint32_t times = walk->tables[i];
+
+		if (!times)
+			continue;
+		walk->tables[i] = 0;
+		error = visit_table(walk, i << walk->image->cluster_bits, times);
+	}
+	return error;
+}
+
 int qcow2_walk_tables(struct qcow2_walk *walk, enum qcow2_pass pass)
 {
 	const struct qcow2_header *header = &walk->image->header;
 	int error;
 
 	walk->pass = pass;
+	walk->room = walk->clusters << walk->image->cluster_bits;
 	error = visit_l1(walk, header->l1_offset, header->l1_size, true);
-	return error ? error : visit_snapshots(walk);
+	/* The flags of snapshots' tables are as they are. */
+	if (!error && pass < QCOW2_FLAGS)
+		error = visit_snapshots(walk);
+	return error ? error : visit_tables(walk);
 }
 
 int qcow2_walk_block(struct qcow2_walk *walk, uint64_t entry, uint8_t *bytes, bool *there)
@@ -259,6 +302,7 @@ static int count_bitmap(struct qcow2_walk *walk, const uint8_t *entry)
 	int error;
 
 	if ((uint64_t)count * 8 > QCOW2_L1_MAX || !cluster_valid(walk, offset) ||
+	    !take_room(walk, (uint64_t)count * 8) ||
 	    !count_range(walk, offset, (uint64_t)count * 8)) {
 		walk->bad++;
 		return 0;
@@ -310,7 +354,7 @@ int qcow2_walk_count(struct qcow2_walk *walk)
 	int error;
 
 	memset(walk->counts, 0, walk->clusters * sizeof(*walk->counts));
-	memset(walk->other, 0, walk->clusters);
+	memset(walk->marks, 0, walk->clusters);
 	walk->bad = 0;
 	walk->findings->allocated = walk->findings->compressed = 0;
 	count_range(walk, 0, walk->image->cluster_size);
@@ -345,9 +389,11 @@ static int compare(struct qcow2_walk *walk)
 	int error = bytes ? 0 : -ENOMEM;
 	bool there;
 
+	walk->room = walk->clusters << image->cluster_bits;
 	for (uint64_t i = 0; (i < blocks || i < table->count) && !error; i++) {
 		there = false;
-		if (i < table->count)
+		/* Two entries of the same block are found by its refcount. */
+		if (i < table->count && table->entries[i] && take_room(walk, image->cluster_size))
 			error = qcow2_walk_block(walk, table->entries[i], bytes, &there);
 		if (!error && (there || i < blocks))
 			compare_block(walk, i << bits, there ? bytes : NULL);
@@ -371,18 +417,20 @@ static int start_walk(struct qcow2_walk *walk)
 	walk->clusters =
 		(align_up(image->file_size, image->cluster_size) >> image->cluster_bits) + 1;
 	walk->counts = calloc(walk->clusters, sizeof(*walk->counts));
-	walk->other = calloc(walk->clusters, 1);
+	walk->tables = calloc(walk->clusters, sizeof(*walk->tables));
+	walk->marks = calloc(walk->clusters, sizeof(*walk->marks));
 	walk->table = malloc(image->cluster_size);
-	return walk->counts && walk->other && walk->table ? 0 : -ENOMEM;
+	return walk->counts && walk->tables && walk->marks && walk->table ? 0 : -ENOMEM;
 }
 
 static void end_walk(struct qcow2_walk *walk)
 {
 	free(walk->counts);
-	free(walk->other);
+	free(walk->tables);
+	free(walk->marks);
 	free(walk->table);
-	walk->counts = NULL;
-	walk->other = walk->table = NULL;
+	walk->counts = walk->tables = NULL;
+	walk->marks = walk->table = NULL;
 }
 
 static void find_end(struct qcow2_walk *walk)

@@ -14,16 +14,24 @@ enum qcow2_pass {
 	QCOW2_MEND_FLAGS, /* and sets them right */
 };
 
+/* What is known of a cluster of the file. */
+enum {
+	QCOW2_IS_OTHER = 1,  /* it is something else than an L2 table, too */
+	QCOW2_IS_ACTIVE = 2, /* an L2 table of the disk, not of a snapshot alone */
+};
+
 struct qcow2_walk {
 	struct qcow2 *image;
 	struct qcow2_findings *findings;
 	enum qcow2_pass pass;
 	uint32_t *counts;  /* references that there are to each cluster of the file */
-	uint8_t *other;	   /* whether it is something else than an L2 table, too */
+	uint32_t *tables;  /* of these, as to an L2 table that is yet to be visited */
+	uint8_t *marks;	   /* QCOW2_IS_ */
 	uint64_t clusters; /* of the file, and one more */
 	uint64_t bad;	   /* entries that can't be */
 	uint64_t flags;	   /* flags that are wrong */
 	uint64_t cleared;
+	uint64_t room;	/* bytes of upper tables that the file has room for yet */
 	uint8_t *table; /* room for an L2 table */
 };
 

@@ -81,21 +81,34 @@ static void plan(const struct qcow2_walk *walk, struct place *place)
 	} while (true);
 }
 
+/* An array that becomes longer, with zeroes behind what it had. NULL: no memory. */
+static void *grow(void *array, size_t each, uint64_t had, uint64_t count)
+{
+	uint8_t *more = realloc(array, count * each);
+
+	if (more)
+		memset(more + had * each, 0, (count - had) * each);
+	return more;
+}
+
 /* The file becomes longer. */
 static int extend(struct qcow2_walk *walk, uint64_t clusters)
 {
-	uint32_t *counts = realloc(walk->counts, clusters * sizeof(*counts));
-	uint8_t *other;
+	const uint64_t had = walk->clusters;
+	uint32_t *counts = grow(walk->counts, sizeof(*counts), had, clusters), *tables;
+	uint8_t *marks;
 
 	if (!counts)
 		return -ENOMEM;
 	walk->counts = counts;
-	other = realloc(walk->other, clusters);
-	if (!other)
+	tables = grow(walk->tables, sizeof(*tables), had, clusters);
+	if (!tables)
 		return -ENOMEM;
-	walk->other = other;
-	memset(counts + walk->clusters, 0, (clusters - walk->clusters) * sizeof(*counts));
-	memset(other + walk->clusters, 0, clusters - walk->clusters);
+	walk->tables = tables;
+	marks = grow(walk->marks, sizeof(*marks), had, clusters);
+	if (!marks)
+		return -ENOMEM;
+	walk->marks = marks;
 	walk->clusters = clusters;
 	return 0;
 }

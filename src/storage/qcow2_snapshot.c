@@ -21,6 +21,7 @@ enum {
 	EXTRA_VM_STATE = 0,
 	EXTRA_DISK_SIZE = 8,
 	EXTRA_MAX = 1024,
+	ENTRY_USUAL = 4096,
 	ENTRY_MAX = FIXED + EXTRA_MAX + 65535 * 2 + 8,
 };
 
@@ -58,6 +59,19 @@ static int parse(const struct qcow2 *image, const uint8_t *entry, size_t room,
 	return 0;
 }
 
+/* Reads one, of which most are short. */
+static int read_entry(struct qcow2 *image, uint64_t at, uint8_t *entry,
+		      struct qcow2_snapshot *snapshot, uint64_t *length)
+{
+	int error = file_read(&image->file, entry, ENTRY_USUAL, at);
+
+	if (!error && !parse(image, entry, ENTRY_USUAL, snapshot, length))
+		return 0;
+	if (!error)
+		error = file_read(&image->file, entry, ENTRY_MAX, at);
+	return error ? error : parse(image, entry, ENTRY_MAX, snapshot, length);
+}
+
 int qcow2_snapshot_table(struct qcow2 *image, struct qcow2_snapshot **list, unsigned *count,
 			 uint64_t *length)
 {
@@ -75,9 +89,7 @@ int qcow2_snapshot_table(struct qcow2 *image, struct qcow2_snapshot **list, unsi
 		if (!range_within(at, FIXED, image->file_size))
 			error = -EINVAL;
 		if (!error)
-			error = file_read(&image->file, entry, ENTRY_MAX, at + *length);
-		if (!error)
-			error = parse(image, entry, ENTRY_MAX, *list + *count, &part);
+			error = read_entry(image, at + *length, entry, *list + *count, &part);
 		if (!error && !range_within(at, *length + part, image->file_size + 8))
 			error = -EINVAL;
 		if (!error) {

@@ -662,6 +662,89 @@ TEST(tables_that_refer_to_themselves_end)
 	free(bytes);
 }
 
+/* Writes an upper table whose entries are all the same. */
+static void poke_table(uint64_t offset, uint64_t entry, uint64_t count)
+{
+	uint8_t *bytes = malloc(count * 8);
+	FILE *file = fopen(path, "r+");
+
+	REQUIRE(bytes && file);
+	for (uint64_t i = 0; i < count; i++)
+		qcow2_store64(bytes + i * 8, entry);
+	fseek(file, (long)offset, SEEK_SET);
+	EXPECT_EQ(fwrite(bytes, 8, count, file), count);
+	fclose(file);
+	free(bytes);
+}
+
+/* Snapshots whose L1 tables are all the same one; nothing else is there of them. */
+static void poke_snapshots(uint64_t offset, uint64_t l1, uint32_t l1_size, unsigned count)
+{
+	FILE *file = fopen(path, "r+");
+	uint8_t entry[40] = {0};
+
+	REQUIRE(file);
+	qcow2_store64(entry, l1);
+	qcow2_store32(entry + 8, l1_size);
+	fseek(file, (long)offset, SEEK_SET);
+	for (unsigned i = 0; i < count; i++)
+		EXPECT_EQ(fwrite(entry, sizeof(entry), 1, file), 1);
+	fclose(file);
+	poke(60, count, 4);
+	poke(64, offset, 8);
+}
+
+/* Of some 35 MB: what its tables lead to, if each was followed, has no end. */
+TEST(tables_that_all_lead_to_the_same_one_end)
+{
+	const uint64_t entries = QCOW2_L1_MAX / 8;
+	uint64_t l1, l2, end = 40 * MIB;
+
+	start((struct qcow2_options){.size = entries * 64 * 512, .cluster_bits = 9});
+	write_seed(0, 32 * KIB, 1);
+	shut();
+	l1 = peek(40, 8);
+	l2 = first_l2();
+	poke_table(l1, UINT64_C(1) << 63 | l2, entries);
+	poke_snapshots(end, l1, (uint32_t)entries, 65536);
+	look(false);
+	EXPECT(findings.corruptions > 0);
+	poke(72, QCOW2_DIRTY, 8);
+	if (!qcow2_open(path, 0, &image, reason, sizeof(reason)))
+		shut();
+}
+
+TEST(refcount_table_that_has_one_block_only_ends)
+{
+	start((struct qcow2_options){.size = 16 * MIB, .cluster_bits = 21});
+	write_seed(0, MIB, 1);
+	shut();
+	poke_table(peek(48, 8), peek(peek(48, 8), 8), (2 << 20) / 8);
+	look(false);
+	EXPECT(findings.corruptions > 0);
+}
+
+TEST(image_that_is_more_than_its_file_is_not_converted)
+{
+	char to[64];
+	struct convert what = {.from = path, .to = to, .to_format = FORMAT_RAW};
+	uint64_t l1, l2, entry;
+
+	start((struct qcow2_options){.size = UINT64_C(1) << 50});
+	write_seed(0, 64 * KIB, 1);
+	shut();
+	in_folder(to, "to.img");
+	l1 = peek(40, 8);
+	l2 = first_l2();
+	entry = peek(l2, 8);
+	poke_table(l2, entry, 64 * KIB / 8);
+	EXPECT_EQ(convert(&what, reason, sizeof(reason)), -EFBIG);
+	EXPECT(strstr(reason, "more than its file has room for") != NULL);
+	poke_table(l2, 0, 64 * KIB / 8);
+	poke_table(l1, UINT64_C(1) << 63 | l2, (UINT64_C(1) << 50) >> 29);
+	EXPECT_EQ(convert(&what, reason, sizeof(reason)), -EFBIG);
+}
+
 TEST(wrong_refcounts_are_found_and_mended)
 {
 	start((struct qcow2_options){.size = 16 * MIB});
