@@ -21,6 +21,7 @@
 #include "manage/verb_wait.h"
 #include "manage/verbs.h"
 #include "network/user.h"
+#include "storage/format.h"
 #include "storage/qcow2.h"
 #include "storage/qcow2_header.h"
 #include "storage/share.h"
@@ -70,27 +71,53 @@ static int find_image(struct create *create)
 	return LODGE_OK;
 }
 
+/* What --disk-size says; 0: as large as the image's. */
+static int take_disk_size(const struct create *create, uint64_t *size)
+{
+	const char *text = verb_value(create->call, "--disk-size", NULL);
+	const char *verb = create->call->verb->name;
+	char reason[REASON];
+	struct disk *disk;
+	uint64_t least;
+
+	*size = 0;
+	if (!text)
+		return LODGE_OK;
+	if (!create->has_root)
+		return fail(create, LODGE_BAD_OPTION,
+			    "--disk-size: there is no image whose disk it would be");
+	if (!word_size(text, size) || !*size || *size % 512)
+		return complain_with(LODGE_BAD_OPTION,
+				     "%s: --disk-size %s: is not a size of a disk: write 20G, say; "
+				     "a multiple of 512 bytes",
+				     verb, text);
+	if (format_open(create->image.disk, create->image.disk_format, true, &disk, reason,
+			sizeof(reason)))
+		return fail(create, LODGE_BAD_INPUT, reason);
+	least = disk->size;
+	disk->ops->close(disk);
+	if (*size >= least)
+		return LODGE_OK;
+	return complain_with(LODGE_BAD_OPTION,
+			     "%s: --disk-size %s: the image's disk has %llu bytes, and its end "
+			     "would be cut off",
+			     verb, text, (unsigned long long)least);
+}
+
 /* An overlay on the image's disk: there at once, however large that is. */
 static int make_disk(struct create *create)
 {
 	struct qcow2_options options = {.version = 3,
 					.cluster_bits = QCOW2_CLUSTER_BITS_USUAL,
 					.backing_format = format_name(create->image.disk_format)};
-	const char *size_text = verb_value(create->call, "--disk-size", NULL);
 	char path[STORE_PATH + 16], backing[STORE_PATH + 32], reason[REASON];
-	const char *file = strrchr(create->image.disk, '/') + 1;
-	int error;
+	int status = take_disk_size(create, &options.size), error;
 
-	if (!create->has_root)
-		return size_text ? fail(create, LODGE_BAD_OPTION,
-					"--disk-size: there is no image whose disk it would be")
-				 : LODGE_OK;
-	if (size_text && !word_size(size_text, &options.size))
-		return complain_with(LODGE_BAD_OPTION,
-				     "%s: --disk-size %s: is not a size: write 20G, say",
-				     create->call->verb->name, size_text);
+	if (status || !create->has_root)
+		return status;
 	if (create->image.stored)
-		snprintf(backing, sizeof(backing), "../../images/%s/%s", create->image.name, file);
+		snprintf(backing, sizeof(backing), "../../images/%s/%s", create->image.name,
+			 strrchr(create->image.disk, '/') + 1);
 	else
 		snprintf(backing, sizeof(backing), "%s", create->image.disk);
 	options.backing = backing;
