@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/host.h"
 #include "manage/seed.h"
@@ -36,6 +37,48 @@ static bool put_file(FILE *out, const char *key, const char *path, const char *r
 	return true;
 }
 
+/* One of a list: a file, with a blank behind it what a multiboot kernel is told of it. */
+static bool put_part(FILE *out, char *part)
+{
+	char *whole = realpath(part, NULL), *rest = strchr(part, ' ');
+	bool found;
+
+	if (!whole && rest) {
+		*rest = '\0';
+		whole = realpath(part, NULL);
+		*rest = ' ';
+	} else {
+		rest = NULL;
+	}
+	if (whole)
+		fprintf(out, "%s%s", whole, rest ? rest : "");
+	found = whole;
+	free(whole);
+	return found;
+}
+
+/* FILE[ ARGUMENTS][,FILE...]; one that is there by the whole name is one. */
+static bool put_initrd(FILE *out, const char *list, const char **missing)
+{
+	char *parts, *next, *part;
+	bool good = true;
+
+	if (!access(list, F_OK))
+		return put_file(out, "initrd", list, "", missing);
+	parts = next = strdup(list);
+	fputs("initrd = ", out);
+	while (good && (part = strsep(&next, ","))) {
+		good = put_part(out, part);
+		if (good && next)
+			fputc(',', out);
+	}
+	fputc('\n', out);
+	free(parts);
+	if (!good)
+		*missing = list;
+	return good;
+}
+
 /* A file of an image: relative if both are in the store, which may be moved as a whole then. */
 static void put_image_file(FILE *out, const char *key, const struct image *image, const char *file)
 {
@@ -56,9 +99,8 @@ static bool put_boot(FILE *out, const struct options *options, const struct imag
 	} else if (image && image->config.kernel[0]) {
 		put_image_file(out, "kernel", image, image->config.kernel);
 	}
-	/* A list of modules isn't taken apart: its files are as the person wrote them. */
 	if (options->initrd) {
-		if (!put_file(out, "initrd", options->initrd, "", missing))
+		if (!put_initrd(out, options->initrd, missing))
 			return false;
 	} else if (image && image->config.initrd[0] && !options->kernel) {
 		put_image_file(out, "initrd", image, image->config.initrd);

@@ -13,3 +13,15 @@ for size in 64M 67109376; do
 	expect 0 "" create $tiny idle --image ./base.qcow2 --disk-size $size sized
 	expect 0 "" rm sized
 done
+
+# Modules: several, with what the kernel is told of each.
+echo one >module1 && echo two >module,2
+expect 0 "" create $tiny idle --initrd "module1 a=b c,idle" listed
+grep -qx "initrd = $work/module1 a=b c,$work/idle" "$machines/listed/machine.conf" && ok ||
+	bad "a list of modules: $(cat "$machines/listed/machine.conf")"
+expect 0 "" start listed
+expect 0 "" rm --force listed
+expect 0 "" create $tiny idle --initrd module,2 listed
+grep -qx "initrd = $work/module,2" "$machines/listed/machine.conf" && ok || bad "a name with a comma"
+expect 0 "" rm listed
+expect 64 "module1,absent: No such file" create $tiny idle --initrd module1,absent listed
