@@ -35,6 +35,16 @@ unsigned plain_character(const char *text)
 	return size;
 }
 
+bool plain_is_utf8(const char *text)
+{
+	unsigned size;
+
+	for (; *text; text += size)
+		if (!(size = plain_character(text)))
+			return false;
+	return true;
+}
+
 static bool is_layout(unsigned char c)
 {
 	return c == '\n' || c == '\r' || c == '\t' || c == '\b';

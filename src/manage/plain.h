@@ -7,6 +7,7 @@
 #ifndef MANAGE_PLAIN_H
 #define MANAGE_PLAIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define PLAIN_HELD 40 /* more bytes than were taken may come out at a time */
@@ -26,6 +27,9 @@ void plain_text(char *text);
 
 /* How many bytes the character has that the text begins with (RFC 3629); 0: it is none. */
 unsigned plain_character(const char *text);
+
+/* Whether all of it is characters. */
+bool plain_is_utf8(const char *text);
 
 /* A text that is one line, without colours: in place of each control stands a question mark. */
 void plain_line(char *text);

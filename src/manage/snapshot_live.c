@@ -66,9 +66,11 @@ static int open_overlays(const struct verb_call *call, struct making *making)
 		if (fd < 0)
 			return cant(call, path, -errno);
 		making->descriptors[making->count++] = fd;
-		json_array_append_new(making->overlays,
-				      json_pack("{s:i, s:s}", "disk",
-						(int)making->layers->disks[i].disk, "path", path));
+		if (json_array_append_new(making->overlays,
+					  json_pack("{s:i, s:s}", "disk",
+						    (int)making->layers->disks[i].disk, "path",
+						    path)))
+			return cant(call, path, -EILSEQ);
 	}
 	return LODGE_OK;
 }

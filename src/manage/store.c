@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/host.h"
+#include "manage/plain.h"
 #include "manage/safe_file.h"
 
 #define LOCK_STEP   5000000L /* nanoseconds between two tries */
@@ -29,13 +30,23 @@ static int fail(int error, char *reason, size_t size, const char *what)
 
 /* Where */
 
+/* Records and requests are JSON, which has no other paths. */
+static int check_utf8(const char *variable, const char *path, char *reason, size_t size)
+{
+	if (plain_is_utf8(path))
+		return 0;
+	snprintf(reason, size, "%s: %s: is not UTF-8: set it to another folder", variable, path);
+	return -EILSEQ;
+}
+
 static int data_folder(char *folder, size_t size, char *reason, size_t reason_size)
 {
 	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+	bool has_data = data && data[0] == '/';
 	int length;
 
 	/* What isn't absolute is to be ignored, says the specification. */
-	if (data && data[0] == '/')
+	if (has_data)
 		length = snprintf(folder, size, "%s/lodge", data);
 	else if (home && home[0] == '/')
 		length = snprintf(folder, size, "%s/.local/share/lodge", home);
@@ -46,7 +57,7 @@ static int data_folder(char *folder, size_t size, char *reason, size_t reason_si
 		return -ENOENT;
 	}
 	if (length < (int)size)
-		return 0;
+		return check_utf8(has_data ? "XDG_DATA_HOME" : "HOME", folder, reason, reason_size);
 	snprintf(reason, reason_size, "the name of the folder for machines is too long");
 	return -ENAMETOOLONG;
 }
@@ -64,7 +75,7 @@ int store_data_file(const char *name, char *path, bool make, char *reason, size_
 }
 
 /* $XDG_RUNTIME_DIR, if it is there and ours; it isn't after su, or in most containers. */
-static void runtime_folder(char *folder, size_t size)
+static int runtime_folder(char *folder, size_t size, char *reason, size_t reason_size)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	struct stat status;
@@ -74,6 +85,7 @@ static void runtime_folder(char *folder, size_t size)
 		snprintf(folder, size, "%s/lodge", runtime);
 	else
 		snprintf(folder, size, "/tmp/lodge-%u", (unsigned)geteuid());
+	return check_utf8("XDG_RUNTIME_DIR", folder, reason, reason_size);
 }
 
 int store_open(struct store *store, char *reason, size_t size)
@@ -85,7 +97,9 @@ int store_open(struct store *store, char *reason, size_t size)
 		return error;
 	snprintf(store->machines, sizeof(store->machines), "%s/machines", data);
 	snprintf(store->images, sizeof(store->images), "%s/images", data);
-	runtime_folder(store->runtime, sizeof(store->runtime));
+	error = runtime_folder(store->runtime, sizeof(store->runtime), reason, size);
+	if (error)
+		return error;
 	error = safe_folder_make(store->machines);
 	if (error)
 		return fail(error, reason, size, store->machines);
@@ -112,8 +126,9 @@ static int folder_is_ours(const char *folder, char *reason, size_t size)
 
 int store_runtime_folder(char *folder, char *reason, size_t size)
 {
-	runtime_folder(folder, STORE_PATH - 512);
-	return folder_is_ours(folder, reason, size);
+	int error = runtime_folder(folder, STORE_PATH - 512, reason, size);
+
+	return error ? error : folder_is_ours(folder, reason, size);
 }
 
 int store_runtime_make(const struct store *store, const char *name, char *folder, char *reason,

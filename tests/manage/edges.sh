@@ -25,3 +25,12 @@ expect 0 "" create $tiny idle --initrd module,2 listed
 grep -qx "initrd = $work/module,2" "$machines/listed/machine.conf" && ok || bad "a name with a comma"
 expect 0 "" rm listed
 expect 64 "module1,absent: No such file" create $tiny idle --initrd module1,absent listed
+
+# Folders that JSON can't name.
+odd=$work/$(printf 'b\377d')
+mkdir -m 700 "$odd"
+XDG_RUNTIME_DIR=$odd expect 69 "XDG_RUNTIME_DIR: $odd/lodge: is not UTF-8" launch $tiny idle odd
+XDG_DATA_HOME=$odd expect 69 "XDG_DATA_HOME: $odd/lodge: is not UTF-8" create $tiny idle odd
+(unset XDG_DATA_HOME; export HOME=$odd; "$lodge" ls) >out 2>errors
+is "HOME that is not UTF-8" 69 $?
+is "what was made there" "" "$(ls -A "$odd")"
