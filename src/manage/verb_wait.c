@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/host.h"
@@ -17,7 +19,8 @@
 #define UNTIL_MAX      256 /* bytes of TEXT */
 #define NOT_EXECUTABLE 126 /* as shells have it */
 #define NOT_THERE      127
-#define SHOWN	       15 /* lines of the console */
+#define GOING	       3000 /* milliseconds that a process takes to end */
+#define SHOWN	       15   /* lines of the console */
 
 static int timed_out(const struct store_machine *machine, const char *text, unsigned patience)
 {
@@ -28,8 +31,37 @@ static int timed_out(const struct store_machine *machine, const char *text, unsi
 	return LODGE_TIMEOUT;
 }
 
-static int ended(const struct store_machine *machine, const char *text)
+size_t verb_wait_mark(const struct store_machine *machine)
 {
+	char path[STORE_PATH];
+	struct stat status;
+
+	store_path(machine, "console.log", path);
+	return stat(path, &status) || status.st_size < 0 ? 0 : (size_t)status.st_size;
+}
+
+/* Whether its log has the text, behind the mark: where that is in the older part, the log has been
+ * moved there since. */
+static bool is_in_log(const struct store_machine *machine, const char *text, size_t mark)
+{
+	size_t size, here, from;
+	char *log;
+	bool found;
+
+	if (verb_console_read(machine, &log, &size, &here))
+		return false;
+	from = here >= mark ? size - here + mark : mark < size - here ? mark : 0;
+	found = memmem(log + from, size - from, text, strlen(text)) != NULL;
+	free(log);
+	return found;
+}
+
+/* A quick guest may have shown it to nobody but the log. */
+static int ended(const struct store_machine *machine, const char *text, size_t mark)
+{
+	verb_wait_end(machine, GOING);
+	if (is_in_log(machine, text, mark))
+		return LODGE_OK;
 	complain("%s has ended before it showed \"%s\"; this is the end of its console:",
 		 machine->name, text);
 	verb_console_tail(machine, SHOWN, "    ", stderr);
@@ -38,7 +70,7 @@ static int ended(const struct store_machine *machine, const char *text)
 
 /* Reads the stream until the text was in it. A part of it may be at the end of what was read. */
 static int read_until(struct control_client *client, const struct store_machine *machine,
-		      const char *text, unsigned patience)
+		      const char *text, unsigned patience, size_t mark)
 {
 	char bytes[WATCH_KEPT + UNTIL_MAX];
 	size_t have = control_client_rest(client, bytes, WATCH_KEPT), length = strlen(text);
@@ -59,14 +91,42 @@ static int read_until(struct control_client *client, const struct store_machine 
 			continue;
 		got = read(one.fd, bytes + have, WATCH_KEPT);
 		if (got <= 0)
-			return ended(machine, text);
+			return ended(machine, text, mark);
 		have += (size_t)got;
 	}
 	return LODGE_OK;
 }
 
+/* The console as a stream. Quick guests are gone by now, or about to go: then it's no connection,
+ * and LODGE_OK. */
+static int join_console(const struct store_machine *machine, struct control_client **client)
+{
+	char reason[1200];
+	struct state state;
+	int status;
+
+	*client = NULL;
+	state_read(machine, &state);
+	if (control_connect(client, state.control)) {
+		*client = NULL;
+		/* Says what else it is. */
+		status = verb_wait_end(machine, GOING) ? LODGE_OK : verb_connect(machine, client);
+		if (status || !*client)
+			return status;
+	}
+	if (!control_request(*client, "console",
+			     json_pack("{s:b, s:i}", "write", 0, "kept", WATCH_KEPT), NULL, reason,
+			     sizeof(reason)))
+		return LODGE_OK;
+	control_disconnect(*client);
+	*client = NULL;
+	return verb_wait_end(machine, GOING)
+		       ? LODGE_OK
+		       : complain_with(LODGE_BAD_STATE, "%s: %s", machine->name, reason);
+}
+
 static int wait_text(const struct verb_call *call, const struct store_machine *machine,
-		     const char *text, unsigned patience)
+		     const char *text, unsigned patience, size_t mark)
 {
 	struct control_client *client;
 	int status;
@@ -74,17 +134,13 @@ static int wait_text(const struct verb_call *call, const struct store_machine *m
 	if (!*text || strlen(text) >= UNTIL_MAX)
 		return complain_with(LODGE_BAD_OPTION, "%s: --until: must be 1 to %u bytes",
 				     call->verb->name, UNTIL_MAX - 1);
-	/* Quick guests are gone by now. */
-	if (!store_is_locked(machine, STORE_RUN))
-		return ended(machine, text);
-	status = verb_connect(machine, &client);
-	if (!status) {
-		status = verb_ask(machine, client, "console",
-				  json_pack("{s:b, s:i}", "write", 0, "kept", WATCH_KEPT), NULL);
-		if (!status)
-			status = read_until(client, machine, text, patience);
-		control_disconnect(client);
-	}
+	status = join_console(machine, &client);
+	if (status)
+		return status;
+	if (!client)
+		return ended(machine, text, mark);
+	status = read_until(client, machine, text, patience, mark);
+	control_disconnect(client);
 	return status;
 }
 
@@ -111,7 +167,7 @@ static int wait_agent(const struct store_machine *machine, unsigned patience)
 	return LODGE_TIMEOUT;
 }
 
-int verb_wait_until(const struct verb_call *call, const struct store_machine *machine)
+int verb_wait_until(const struct verb_call *call, const struct store_machine *machine, size_t mark)
 {
 	const char *text = verb_value(call, "--until", NULL);
 	unsigned patience;
@@ -120,7 +176,7 @@ int verb_wait_until(const struct verb_call *call, const struct store_machine *ma
 	if (!verb_seconds(call, "--timeout", UNTIL_SECONDS, &patience))
 		return LODGE_BAD_OPTION;
 	if (text)
-		status = wait_text(call, machine, text, patience);
+		status = wait_text(call, machine, text, patience, mark);
 	if (!status && verb_given(call, "--wait"))
 		status = wait_agent(machine, patience);
 	return status;

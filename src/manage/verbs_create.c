@@ -307,7 +307,7 @@ static int start_created(struct create *create, uint64_t since)
 		return status;
 	}
 	say_step(create->call, since, "started", "");
-	status = verb_wait_until(create->call, &machine);
+	status = verb_wait_until(create->call, &machine, 0);
 	if (!status && verb_given(create->call, "--until"))
 		say_step(create->call, since, "has shown ",
 			 verb_value(create->call, "--until", ""));

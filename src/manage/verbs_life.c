@@ -26,15 +26,17 @@ static int start_one(struct verb_call *call, struct store *store, const char *na
 	struct store_machine machine;
 	bool fresh = verb_given(call, "--fresh");
 	int status = verb_machine_changed(call, store, name, &machine);
+	size_t mark;
 
 	if (status)
 		return status;
+	mark = verb_wait_mark(&machine);
 	if (verb_given(call, "--foreground"))
 		status = machine_start_here(store, &machine, NULL, fresh);
 	else
 		status = machine_start(store, &machine, NULL, fresh);
 	if (!status && !verb_given(call, "--foreground"))
-		status = verb_wait_until(call, &machine);
+		status = verb_wait_until(call, &machine, mark);
 	store_close(&machine);
 	return status;
 }

@@ -22,14 +22,16 @@ static int restore_one(struct verb_call *call, struct store *store, const char *
 	struct store_machine machine;
 	struct state state;
 	int status = verb_machine_changed(call, store, name, &machine);
+	size_t mark;
 
 	if (status)
 		return status;
+	mark = verb_wait_mark(&machine);
 	state_read(&machine, &state);
 	status = state.state == MACHINE_SAVED ? machine_start(store, &machine, NULL, false)
 					      : no_memory_kept(call, &machine, &state);
 	if (!status)
-		status = verb_wait_until(call, &machine);
+		status = verb_wait_until(call, &machine, mark);
 	store_close(&machine);
 	return status;
 }

@@ -34,3 +34,17 @@ XDG_DATA_HOME=$odd expect 69 "XDG_DATA_HOME: $odd/lodge: is not UTF-8" create $t
 (unset XDG_DATA_HOME; export HOME=$odd; "$lodge" ls) >out 2>errors
 is "HOME that is not UTF-8" 69 $?
 is "what was made there" "" "$(ls -A "$odd")"
+
+# A guest that has shown it, and has gone.
+{ header && bytes be 36 00 10 00 66 ba f8 03 ac 84 c0 74 03 ee eb f8 b0 05 e6 f4 f4 && printf 'said in passing\n\0'; } >passing
+expect 0 "" create $tiny passing --test-devices passing
+for _ in 1 2 3; do
+	expect 0 "" start --until "in passing" passing
+	for _ in $(seq 100); do [ "$(state passing)" = stopped ] && break; sleep 0.02; done
+done
+sed -i "s|^kernel = .*|kernel = $work/tiny|" "$machines/passing/machine.conf"
+"$lodge" start --until "in passing" passing >out 2>errors
+is "status of one that has ended, and said it the last time only" 74 $?
+grep -q 'has ended before it showed "in passing"' errors && ok || bad "what ended: $(cat errors)"
+for _ in $(seq 100); do [ "$(state passing)" = stopped ] && break; sleep 0.02; done
+expect 0 "" rm passing
