@@ -65,7 +65,8 @@ static void read_row(struct row *row)
 
 static const char *since(const struct row *row, char text[32])
 {
-	uint64_t seconds = (uint64_t)time(NULL) - row->state.started;
+	const uint64_t now = (uint64_t)time(NULL), started = row->state.started;
+	uint64_t seconds = now > started ? now - started : 0; /* clocks are set */
 
 	if (row->state.state != MACHINE_RUNNING && row->state.state != MACHINE_PAUSED)
 		return "-";
@@ -165,14 +166,15 @@ static int ls(struct verb_call *call)
 
 static uint64_t used_bytes(const struct store_machine *machine, const char *file)
 {
-	char path[STORE_PATH];
+	char path[STORE_PATH], name[MACHINE_FILE_NAME_MAX + 1];
 	struct stat status;
 
-	if (file[0] == '/')
-		snprintf(path, sizeof(path), "%s", file);
+	/* Behind a comma are words about it; there may be others in the machine's folder. */
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(file, ","), file);
+	if (name[0] == '/')
+		snprintf(path, sizeof(path), "%s", name);
 	else
-		store_path(machine, file, path);
-	*strchrnul(path, ',') = '\0';
+		store_path(machine, name, path);
 	return stat(path, &status) ? 0 : (uint64_t)status.st_blocks * 512;
 }
 

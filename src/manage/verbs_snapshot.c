@@ -11,6 +11,7 @@
 #include "manage/exitcodes.h"
 #include "manage/json.h"
 #include "manage/layers_live.h"
+#include "manage/plain.h"
 #include "manage/snapshot_live.h"
 #include "manage/start.h"
 #include "manage/verbs.h"
@@ -313,13 +314,16 @@ static int ls(struct verb_call *call)
 		for (unsigned i = 0; i < subject->snapshots.count; i++) {
 			const struct snapshot_entry *entry = &subject->snapshots.list[i];
 			uint64_t size = snapshot_size(&subject->machine, entry);
+			char words[SNAPSHOT_WORDS];
 
-			if (entry->damaged)
+			if (entry->damaged) {
 				printf("%-31s damaged\n", entry->name);
-			else
-				printf("%-31s %-19s %-6s %7.1fM  %s\n", entry->name,
-				       when(entry, text), entry->memory ? "yes" : "no",
-				       (double)size / (1 << 20), entry->words);
+				continue;
+			}
+			snprintf(words, sizeof(words), "%s", entry->words);
+			plain_line(words);
+			printf("%-31s %-19s %-6s %7.1fM  %s\n", entry->name, when(entry, text),
+			       entry->memory ? "yes" : "no", (double)size / (1 << 20), words);
 		}
 	}
 	subject_close(subject);

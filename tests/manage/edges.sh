@@ -48,3 +48,20 @@ is "status of one that has ended, and said it the last time only" 74 $?
 grep -q 'has ended before it showed "in passing"' errors && ok || bad "what ended: $(cat errors)"
 for _ in $(seq 100); do [ "$(state passing)" = stopped ] && break; sleep 0.02; done
 expect 0 "" rm passing
+
+# A clock that was set back; a folder whose name has a comma; a description that a terminal would obey.
+mkdir "$work/a,b"
+(
+	export XDG_DATA_HOME=$work/a,b machines=$work/a,b/lodge/machines passed=0 failed=0
+	expect 0 "" launch --quiet $tiny idle --image ./base.qcow2 early
+	sed -i 's/"started":[0-9]*/"started":99999999999/; s/^\(.\{1023\}\).*/\1/' "$machines/early/state"
+	is "UP of one that starts in the future" 0s "$("$lodge" ls | awk '$1 == "early" {print $5}')"
+	"$lodge" info early | grep -q 'root.qcow2, 0.0 MiB' && bad "a disk in a folder with a comma has no size" || ok
+	expect 0 "" kill early
+	expect 0 "" snapshot create --description $'\033]0;x\007y' early one
+	is "a description with escapes" '?]0;x?y' "$("$lodge" snapshot ls early | awk '$1 == "one" {print $NF}')"
+	expect 0 "" rm --force early
+	echo "$passed $failed" >"$work/edges"
+)
+read -r more worse <"$work/edges"
+passed=$((passed + more)) failed=$((failed + worse))
