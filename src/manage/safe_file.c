@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "manage/complain.h"
+
 static int write_out(int fd, const char *text, size_t size)
 {
 	while (size) {
@@ -120,8 +122,13 @@ static int make(const char *path, const char *text, size_t size, mode_t mode, bo
 		unlink(new_path);
 		return error;
 	}
+	/* From here on it has happened, whatever the caller would take back. */
 	folder_of(path, folder);
-	return safe_folder_sync(folder);
+	error = safe_folder_sync(folder);
+	if (error)
+		complain("%s: after a power failure it may be what it was: %s", path,
+			 strerror(-error));
+	return 0;
 }
 
 int safe_file_replace(const char *path, const char *text, size_t size, mode_t mode)

@@ -10,7 +10,8 @@
 
 /*
  * Puts the text in the place of the file, at once: a new file beside it, written out, renamed over
- * it, and the folder written out. 0 or a negative errno, with the old file as it was.
+ * it, and the folder written out. 0 or a negative errno, with the old file as it was. If only the
+ * last of this fails, that is said, and 0.
  */
 int safe_file_replace(const char *path, const char *text, size_t size, mode_t mode);
 

@@ -65,3 +65,12 @@ mkdir "$work/a,b"
 )
 read -r more worse <"$work/edges"
 passed=$((passed + more)) failed=$((failed + worse))
+
+# What has its name by then has happened, also if the folder can't be written out.
+expect 0 "" create $tiny idle unsure
+chmod 300 "$machines/unsure"
+expect 0 "" set --memory 32M unsure
+grep -q "after a power failure it may be what it was" errors && ok || bad "no word of what is unsure: $(cat errors)"
+chmod 700 "$machines/unsure"
+expect 0 32M info unsure
+expect 0 "" rm unsure
