@@ -162,7 +162,7 @@ static int open_seed(struct run *run)
 	return status;
 }
 
-static int open_disks(struct run *run)
+static int open_all_disks(struct run *run)
 {
 	const struct options *options = run->options;
 	int status = LODGE_OK;
@@ -173,6 +173,19 @@ static int open_disks(struct run *run)
 	for (unsigned i = 0; !status && i < options->disk_count; i++)
 		status = open_disk(run, &options->disks[i]);
 	return status ? status : open_seed(run);
+}
+
+/* Mending a large disk takes long, and may be cut short. No loop takes signals yet, and there is no
+ * thread that would inherit this; a disk that is to be removed is not mended. */
+static int open_disks(struct run *run)
+{
+	int status;
+
+	if (!run->throwaway.used)
+		linux_signals_usual();
+	status = open_all_disks(run);
+	linux_signals_held();
+	return status;
 }
 
 static int open_shares(struct run *run)

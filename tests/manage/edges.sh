@@ -74,3 +74,25 @@ grep -q "after a power failure it may be what it was" errors && ok || bad "no wo
 chmod 700 "$machines/unsure"
 expect 0 32M info unsure
 expect 0 "" rm unsure
+
+# A disk that takes long to mend: who waits for that may end it.
+if command -v python3 >/dev/null && "$lodge" image create slow.qcow2 128G --cluster-size 512; then
+	python3 - <<'PYTHON'
+import struct
+with open("slow.qcow2", "r+b") as file:
+    file.seek(36)
+    count, l1 = struct.unpack(">IQ", file.read(12))
+    end = file.seek(0, 2) + 511 & ~511
+    file.seek(l1)
+    file.write(b"".join(struct.pack(">Q", end + i * 512 | 1 << 63) for i in range(count)))
+    file.truncate(end + count * 512)
+    file.seek(72)
+    file.write(struct.pack(">Q", 1))
+PYTHON
+	timeout -k 3 1 "$lodge" run $tiny idle --disk slow.qcow2 --console none >out 2>errors </dev/null
+	is "status of a run that was ended while a disk was mended" 124 $?
+	rm slow.qcow2
+else
+	skipped=$((skipped + 1))
+	echo "skipped: a disk that takes long to mend: there is no python3"
+fi
