@@ -119,6 +119,11 @@ static int make_header(const char *path, const struct qcow2_options *options,
 			 path, (unsigned long long)BIT(bits));
 		return -EFBIG;
 	}
+	if (options->backing && strlen(options->backing) >= sizeof(header->backing)) {
+		snprintf(reason, size, "%s: the name of its backing file is longer than %zu bytes",
+			 path, sizeof(header->backing) - 1);
+		return -ENAMETOOLONG;
+	}
 	header->version = options->version;
 	header->cluster_bits = bits;
 	header->l1_size = (uint32_t)entries;

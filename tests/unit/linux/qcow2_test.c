@@ -694,6 +694,26 @@ static void poke_snapshots(uint64_t offset, uint64_t l1, uint32_t l1_size, unsig
 	poke(64, offset, 8);
 }
 
+TEST(name_of_a_backing_file_is_whole_or_refused)
+{
+	char name[1025];
+	struct qcow2_options options = {.size = MIB,
+					.version = 3,
+					.cluster_bits = 16,
+					.backing = name,
+					.backing_format = "raw",
+					.backing_in_use = true};
+
+	name_image();
+	memset(name, 'x', sizeof(name) - 1);
+	name[1024] = '\0';
+	EXPECT_EQ(qcow2_create(path, &options, reason, sizeof(reason)), -ENAMETOOLONG);
+	EXPECT(strstr(reason, "its backing file is longer than 1023 bytes") != NULL);
+	EXPECT(access(path, F_OK));
+	name[1023] = '\0';
+	EXPECT_EQ(qcow2_create(path, &options, reason, sizeof(reason)), 0);
+}
+
 /* Of some 35 MB: what its tables lead to, if each was followed, has no end. */
 TEST(tables_that_all_lead_to_the_same_one_end)
 {
