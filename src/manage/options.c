@@ -85,9 +85,9 @@ static bool share_take(struct options_share *share, char *reason, size_t size)
 {
 	char *guest = NULL, *words, *word;
 
-	for (char *at = share->host; (at = strstr(at + 1, ":/"));)
+	for (char *at = share->host; *at && (at = strstr(at + 1, ":/"));)
 		guest = at;
-	if (!share->host[0] || !guest)
+	if (!guest)
 		return wrong(reason, size, "write HOST:GUEST, with a GUEST that begins with /");
 	*guest++ = '\0';
 	share->guest = guest;

@@ -493,6 +493,7 @@ TEST(shared_folders_have_two_names_and_words)
 	EXPECT_EQ(options.shares[1].uid, 1000);
 	EXPECT_EQ(options.shares[1].gid, 7);
 	EXPECT(!parse("-v", ":/guest", NULL));
+	EXPECT(!parse("-v", "", NULL));
 	EXPECT(!parse("-v", "/host", NULL));
 	EXPECT(!parse("-v", "/host:guest", NULL));
 	EXPECT(!parse("-v", "/host:/guest:uid=-1", NULL));
