@@ -24,6 +24,7 @@
 #define STATUS_NOT_FOUND  127
 #define GROUPS_MAX	  256
 #define HANG_UP_SECONDS	  5
+#define TERMINAL_HOLDS	  (64u << 10) /* more than what was written to one and not read */
 
 struct request {
 	uint32_t flags;
@@ -290,29 +291,29 @@ static void output_flush(struct session *session)
 	session->output_size = session->sent = 0;
 }
 
-/* Reads a piece of what the command wrote. Returns whether there was one. */
-static bool output_read(struct session *session, int *file, enum agent_frame type)
+/* Reads a piece of what the command wrote. Returns how much; 0: there is none. */
+static size_t output_read(struct session *session, int *file, enum agent_frame type)
 {
 	ssize_t got;
 
 	if (*file < 0)
-		return false;
+		return 0;
 	got = read(*file, session->output + AGENT_FRAME_HEADER, AGENT_PIECE);
 	if (got > 0) {
 		session->output[0] = (uint8_t)type;
 		agent_put32(session->output + 1, (uint32_t)got);
 		session->output_size = AGENT_FRAME_HEADER + (size_t)got;
 		output_flush(session);
-		return true;
+		return (size_t)got;
 	}
 	/* A terminal that nobody holds says EIO. */
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return false;
+		return 0;
 	if (session->terminal)
 		session->in = -1;
 	close(*file);
 	*file = -1;
-	return false;
+	return 0;
 }
 
 /* From the host */
@@ -478,17 +479,20 @@ static void session_loop(struct session *session)
 	}
 }
 
-/* What is in a pipe now: the command has left it there. What others go on writing isn't waited for.
+/*
+ * What is there now: the command has left it. What others go on writing isn't waited for. A
+ * terminal says how much only of what is in its first buffer, and fills that again when it is read:
+ * it is read until it has nothing.
  */
 static void output_drain(struct session *session, int *file, enum agent_frame type)
 {
-	int left = 0;
+	size_t done, left = TERMINAL_HOLDS;
+	int count;
 
-	if (*file < 0 || ioctl(*file, FIONREAD, &left))
-		return;
-	for (; left > 0 && !session->lost && output_read(session, file, type);
-	     left -= (int)AGENT_PIECE)
-		continue;
+	if (*file >= 0 && !session->terminal)
+		left = ioctl(*file, FIONREAD, &count) ? 0 : (size_t)count;
+	while (left && !session->lost && (done = output_read(session, file, type)))
+		left -= done < left ? done : left;
 }
 
 /* What is still in the pipes, and the status. The host takes it, or is gone: so this may wait. */
