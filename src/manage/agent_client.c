@@ -39,6 +39,7 @@ struct client {
 	struct plain plain;
 	int stream, signals;
 	bool terminal; /* the command gets one */
+	bool met;      /* the agent has greeted, and the command has our terminal */
 	bool raw;      /* ours is changed: as it was, in `before` */
 	struct termios before;
 	bool input_ended, out_waits, err_waits;
@@ -229,10 +230,14 @@ static void terminal_restore(struct client *client)
 	client->raw = false;
 }
 
+/* Not before the agent is there: until then Ctrl-C is for us. */
 static void terminal_take(struct client *client)
 {
 	struct termios raw;
 
+	if (client->met || !client->frames.greeted)
+		return;
+	client->met = true;
 	if (!client->terminal || client->command->in < 0 ||
 	    tcgetattr(client->command->in, &client->before))
 		return;
@@ -257,6 +262,11 @@ static void signal_take(struct client *client)
 				bytes_store16(contents, size.ws_col);
 				bytes_store16(contents + 2, size.ws_row);
 			}
+			continue;
+		}
+		/* There is no command yet. */
+		if (!client->frames.greeted) {
+			client->left_by = number;
 			continue;
 		}
 		/* Nobody would see what comes of it. */
@@ -464,6 +474,7 @@ static int turn(struct client *client, const struct timespec *start)
 	}
 	if (client->frames.ended)
 		return (int)client->frames.status;
+	terminal_take(client);
 	if (client->waiting_size && !send_waiting(client))
 		client->waiting_size = client->sent = 0;
 	if (client->left)
@@ -506,8 +517,6 @@ int agent_run(int stream, const struct agent_command *command)
 		status = complain_with(LODGE_BAD_OPTION,
 				       "%s: the command and its arguments are too long",
 				       command->name);
-	else
-		terminal_take(client);
 	if (command->in < 0) {
 		client->input_ended = true;
 		frame_add(client, AGENT_INPUT_END, 0);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `lodge exec` and its terminal, with an agent that says what the test does. */
+#include "test.h"
+
+#include <errno.h>
+#include <pty.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "lib/bytes.h"
+#include "manage/agent_client.h"
+#include "manage/exitcodes.h"
+
+static char name[] = "true";
+static char *const arguments[] = {name, NULL};
+static int agent; /* our end of the stream */
+
+static void agent_say(uint8_t type, uint32_t number)
+{
+	uint8_t frame[AGENT_FRAME_HEADER + 4] = {type, 4};
+
+	bytes_store32(frame + AGENT_FRAME_HEADER, number);
+	REQUIRE(write(agent, frame, sizeof(frame)) == sizeof(frame));
+}
+
+static int status_of(pid_t client)
+{
+	int status = 0;
+
+	REQUIRE(waitpid(client, &status, 0) == client && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* The client on a terminal of its own: the other end of that. */
+static int start_on_terminal(pid_t *client)
+{
+	const struct agent_command command = {.name = "box",
+					      .arguments = arguments,
+					      .terminal = AGENT_TERMINAL_YES,
+					      .in = STDIN_FILENO,
+					      .out = STDOUT_FILENO,
+					      .err = STDERR_FILENO,
+					      .timeout = 10};
+	int ends[2], terminal;
+
+	REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+	*client = forkpty(&terminal, NULL, NULL, NULL);
+	REQUIRE(*client >= 0);
+	if (*client == 0)
+		_exit(agent_run(ends[0], &command));
+	close(ends[0]);
+	agent = ends[1];
+	return terminal;
+}
+
+static bool is_raw(int terminal)
+{
+	struct termios now;
+
+	REQUIRE(!tcgetattr(terminal, &now));
+	return !(now.c_lflag & (ISIG | ICANON | ECHO));
+}
+
+/* The client has begun: its request is there. */
+static void hear_request(void)
+{
+	uint8_t type;
+
+	REQUIRE(recv(agent, &type, 1, MSG_PEEK) == 1);
+	EXPECT_EQ(type, AGENT_EXEC);
+}
+
+TEST(terminal_is_left_alone_until_the_agent_is_there)
+{
+	pid_t client;
+	int terminal = start_on_terminal(&client);
+
+	hear_request();
+	usleep(100000);
+	EXPECT(!is_raw(terminal));
+	REQUIRE(write(terminal, "\3", 1) == 1);
+	EXPECT_EQ(status_of(client), LODGE_SIGNAL + SIGINT);
+	close(terminal);
+}
+
+TEST(terminal_is_the_commands_once_the_agent_is_there)
+{
+	pid_t client;
+	int terminal = start_on_terminal(&client);
+
+	agent_say(AGENT_HELLO, AGENT_VERSION);
+	for (int i = 0; i < 500 && !is_raw(terminal); i++)
+		usleep(10000);
+	EXPECT(is_raw(terminal));
+	REQUIRE(write(terminal, "\35q", 2) == 2);
+	EXPECT_EQ(status_of(client), LODGE_LEFT);
+	EXPECT(!is_raw(terminal));
+	close(terminal);
+}
