@@ -24,6 +24,7 @@
 #define STATUS_NOT_FOUND  127
 #define GROUPS_MAX	  256
 #define HANG_UP_SECONDS	  5
+#define HOST_GONE	  (POLLRDHUP | POLLHUP | POLLERR) /* a reset socket may say the first alone */
 #define TERMINAL_HOLDS	  (64u << 10) /* more than what was written to one and not read */
 
 struct request {
@@ -439,14 +440,18 @@ static void child_look(struct session *session)
 	}
 }
 
-/* Until the command itself has ended, or the host has gone. */
+/*
+ * Until the command itself has ended, or the host has gone. The host never ends its own direction
+ * alone; that it has is seen while input waits and isn't read, too.
+ */
 static void session_loop(struct session *session)
 {
 	child_look(session);
 	while (!session->lost && (!session->exited || session->output_size)) {
 		bool sending = session->output_size != 0, passing;
 		struct pollfd files[] = {
-			{.fd = session->connection, .events = sending ? POLLOUT : 0},
+			{.fd = session->connection,
+			 .events = (short)(POLLRDHUP | (sending ? POLLOUT : 0))},
 			{.fd = sending ? -1 : session->out, .events = POLLIN},
 			{.fd = sending ? -1 : session->err, .events = POLLIN},
 			{.fd = -1, .events = POLLOUT},
@@ -464,9 +469,9 @@ static void session_loop(struct session *session)
 			return;
 		if (sending && (files[0].revents & (POLLOUT | POLLERR | POLLHUP)))
 			output_flush(session);
-		if (!passing && (files[0].revents & (POLLIN | POLLERR | POLLHUP)))
+		if (!passing && (files[0].revents & (POLLIN | HOST_GONE)))
 			host_read(session);
-		else if (files[0].revents & (POLLERR | POLLHUP))
+		else if (files[0].revents & HOST_GONE)
 			session->lost = true;
 		if (files[1].revents && !session->output_size)
 			output_read(session, &session->out, AGENT_OUTPUT);
