@@ -33,6 +33,8 @@
 #define REQUEST_MAX  (AGENT_FRAME_MAX - 4096)
 #define ESCAPE	     0x1d /* Ctrl-] */
 #define IMPATIENT    3	  /* interrupts, after which we leave a command alone */
+#define STUCK_NS     UINT64_C(3000000000)
+#define UNDERWAY     (1u << 20) /* more than there can be between us and the command */
 
 struct client {
 	const struct agent_command *command;
@@ -46,10 +48,18 @@ struct client {
 	bool escape, left; /* Ctrl-] was typed; and then q */
 	unsigned interrupts;
 	int left_by; /* a signal after which we go without the command's status */
+	/* A signal that may not have arrived yet. */
+	struct {
+		int number;	  /* 0: none */
+		uint64_t end;	  /* that of its frame, as `moved` counts */
+		uint64_t moved;	  /* what that was when we looked last, */
+		uint64_t look_at; /* and when we look again */
+	} late;
 	struct agent_frames frames;
 	/* To the guest. */
 	uint8_t *waiting;
 	size_t waiting_size, waiting_room, sent;
+	uint64_t moved; /* bytes that the stream has taken of it, ever */
 	/* From the guest: read, but not all of it taken. */
 	uint8_t received[AGENT_PIECE];
 	size_t received_size, taken;
@@ -216,6 +226,7 @@ static bool send_waiting(struct client *client)
 		if (done < 0)
 			return errno == EAGAIN;
 		client->sent += (size_t)done;
+		client->moved += (size_t)done;
 	}
 	client->sent = client->waiting_size = 0;
 	return true;
@@ -246,6 +257,31 @@ static void terminal_take(struct client *client)
 	client->raw = tcsetattr(client->command->in, TCSADRAIN, &raw) == 0;
 }
 
+/* Signals go behind the input. A command that doesn't read its own would never get one. */
+static void late_begin(struct client *client, int number)
+{
+	client->late.number = number;
+	client->late.end = client->moved + client->waiting_size - client->sent;
+	client->late.moved = client->moved;
+	client->late.look_at = host_now() + STUCK_NS;
+}
+
+/* If something waits and nothing moves for a while, we leave: the agent then hangs up on the
+ * command. One that has got its signal has as long to end. */
+static void late_look(struct client *client)
+{
+	uint64_t now = host_now();
+
+	if (client->moved >= client->late.end + UNDERWAY)
+		client->late.number = 0;
+	if (!client->late.number || now < client->late.look_at)
+		return;
+	if (client->waiting_size && client->moved == client->late.moved)
+		client->left_by = client->late.number;
+	client->late.moved = client->moved;
+	client->late.look_at = now + STUCK_NS;
+}
+
 static void signal_take(struct client *client)
 {
 	struct signalfd_siginfo info;
@@ -274,6 +310,8 @@ static void signal_take(struct client *client)
 		    ++client->interrupts == IMPATIENT)
 			client->left_by = number;
 		frame_number(client, AGENT_SIGNAL, (uint32_t)number);
+		if (!client->late.number)
+			late_begin(client, number);
 	}
 }
 
@@ -402,13 +440,15 @@ static bool receive(struct client *client)
 	return true;
 }
 
-/* How many milliseconds the agent still has to say its first word; -1: it has said it, or has all
- * the time there is. */
+/* How many milliseconds the agent still has to say its first word, or until a signal that is late
+ * is looked at; -1: all the time there is. */
 static int patience(const struct client *client, const struct timespec *start)
 {
 	struct timespec now;
 	long long passed;
 
+	if (client->late.number)
+		return (int)(STUCK_NS / 1000000);
 	if (client->frames.greeted || !client->command->timeout)
 		return -1;
 	clock_gettime(CLOCK_MONOTONIC, &now);
@@ -447,7 +487,7 @@ static int turn(struct client *client, const struct timespec *start)
 	if (passing && !sending)
 		files[0].fd = -1;
 	count = poll(files, sizeof(files) / sizeof(files[0]), limit);
-	if (count == 0)
+	if (count == 0 && !client->frames.greeted)
 		return complain_with(LODGE_NO_STATUS,
 				     "%s: the guest's agent is not there after %d s: look at the "
 				     "console, or wait longer with --timeout",
@@ -477,6 +517,7 @@ static int turn(struct client *client, const struct timespec *start)
 	terminal_take(client);
 	if (client->waiting_size && !send_waiting(client))
 		client->waiting_size = client->sent = 0;
+	late_look(client);
 	if (client->left)
 		return LODGE_LEFT;
 	return client->left_by ? LODGE_SIGNAL + client->left_by : -1;

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pty.h>
 #include <signal.h>
 #include <string.h>
@@ -100,4 +101,89 @@ TEST(terminal_is_the_commands_once_the_agent_is_there)
 	EXPECT_EQ(status_of(client), LODGE_LEFT);
 	EXPECT(!is_raw(terminal));
 	close(terminal);
+}
+
+/* The client without a terminal, in a process of its own. */
+static pid_t start(int in, int out)
+{
+	const struct agent_command command = {.name = "box",
+					      .arguments = arguments,
+					      .terminal = AGENT_TERMINAL_NO,
+					      .in = in,
+					      .out = out,
+					      .err = STDERR_FILENO,
+					      .timeout = 10};
+	int ends[2];
+	pid_t client;
+
+	REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+	agent = ends[1];
+	client = fork();
+	REQUIRE(client >= 0);
+	if (client == 0) {
+		close(agent);
+		_exit(agent_run(ends[0], &command));
+	}
+	close(ends[0]);
+	return client;
+}
+
+/* Reads frames until one of the type has come: its first number. */
+static uint32_t hear(uint8_t type)
+{
+	static uint8_t contents[AGENT_FRAME_MAX];
+	uint8_t header[AGENT_FRAME_HEADER];
+
+	do {
+		size_t size;
+
+		REQUIRE(recv(agent, header, sizeof(header), MSG_WAITALL) == sizeof(header));
+		size = bytes_load32(header + 1);
+		REQUIRE(size <= sizeof(contents));
+		REQUIRE(recv(agent, contents, size, MSG_WAITALL) == (ssize_t)size);
+	} while (header[0] != type);
+	return bytes_load32(contents);
+}
+
+/* Signals stand behind the input in the stream. */
+TEST(signal_ends_what_takes_no_input)
+{
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	pid_t client = start(zero, STDOUT_FILENO);
+
+	agent_say(AGENT_HELLO, AGENT_VERSION);
+	usleep(500000);
+	REQUIRE(!kill(client, SIGTERM));
+	EXPECT_EQ(status_of(client), LODGE_SIGNAL + SIGTERM);
+}
+
+TEST(signal_arrives_behind_input_that_is_taken)
+{
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	pid_t client = start(zero, STDOUT_FILENO);
+
+	agent_say(AGENT_HELLO, AGENT_VERSION);
+	usleep(500000);
+	REQUIRE(!kill(client, SIGTERM));
+	usleep(300000);
+	EXPECT_EQ(hear(AGENT_SIGNAL), SIGTERM);
+	/* What waits behind it doesn't end the client at once. */
+	usleep(1000000);
+	agent_say(AGENT_STATUS, 9);
+	EXPECT_EQ(status_of(client), 9);
+}
+
+/* It has gone from the client by then, and is on its way. */
+TEST(signal_that_is_stuck_on_its_way_ends_the_client)
+{
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	pid_t client = start(zero, STDOUT_FILENO);
+	static uint8_t some[100000];
+
+	agent_say(AGENT_HELLO, AGENT_VERSION);
+	usleep(500000);
+	REQUIRE(!kill(client, SIGTERM));
+	usleep(300000);
+	REQUIRE(recv(agent, some, sizeof(some), MSG_WAITALL) == sizeof(some));
+	EXPECT_EQ(status_of(client), LODGE_SIGNAL + SIGTERM);
 }
