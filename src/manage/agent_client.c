@@ -47,7 +47,9 @@ struct client {
 	bool input_ended, out_waits, err_waits;
 	bool escape, left; /* Ctrl-] was typed; and then q */
 	unsigned interrupts;
-	int left_by; /* a signal after which we go without the command's status */
+	int left_by;	    /* a signal after which we go without the command's status */
+	int failed;	    /* why an output can't be written: errno; 0: it can */
+	bool failed_errors; /* that is standard error */
 	/* A signal that may not have arrived yet. */
 	struct {
 		int number;	  /* 0: none */
@@ -399,9 +401,9 @@ static size_t output_write(void *context, bool errors, const uint8_t *bytes, siz
 
 		if (wrote < 0 && (errno == EINTR || errno == EAGAIN))
 			break;
-		/* Nobody reads it: the rest is for nobody, as it would be on a broken pipe. */
 		if (wrote < 0) {
-			client->left_by = errno == EPIPE ? SIGPIPE : SIGXFSZ;
+			client->failed = errno;
+			client->failed_errors = errors;
 			return length;
 		}
 		done += (size_t)wrote;
@@ -468,6 +470,16 @@ static int gone(struct client *client)
 			     client->command->name);
 }
 
+/* The rest would be for nobody, whatever the command does with it. */
+static int output_failed(struct client *client)
+{
+	terminal_restore(client);
+	if (client->failed == EPIPE)
+		return LODGE_SIGNAL + SIGPIPE;
+	return complain_with(LODGE_HOST_LACKS, "standard %s can't be written: %s",
+			     client->failed_errors ? "error" : "output", strerror(client->failed));
+}
+
 /* One round. -1: go on; else how lodge is to end. */
 static int turn(struct client *client, const struct timespec *start)
 {
@@ -507,6 +519,8 @@ static int turn(struct client *client, const struct timespec *start)
 	if (client->received_size && !client->out_waits && !client->err_waits &&
 	    !received_pass(client))
 		return gone(client);
+	if (client->failed)
+		return output_failed(client);
 	if (client->frames.failed) {
 		terminal_restore(client);
 		return complain_with(LODGE_NO_STATUS, "%s: %s", client->command->name,

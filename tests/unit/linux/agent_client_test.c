@@ -187,3 +187,37 @@ TEST(signal_that_is_stuck_on_its_way_ends_the_client)
 	REQUIRE(recv(agent, some, sizeof(some), MSG_WAITALL) == sizeof(some));
 	EXPECT_EQ(status_of(client), LODGE_SIGNAL + SIGTERM);
 }
+
+/* All that the agent has to say comes at once, as it may. */
+static int status_with_output(int out)
+{
+	static const char talk[] = "\1\4\0\0\0\1\0\0\0"	  /* HELLO */
+				   "\40\3\0\0\0hi\n"	  /* OUTPUT */
+				   "\42\4\0\0\0\0\0\0\0"; /* STATUS */
+	pid_t client = start(-1, out);
+
+	hear(AGENT_EXEC);
+	REQUIRE(write(agent, talk, sizeof(talk) - 1) == sizeof(talk) - 1);
+	return status_of(client);
+}
+
+TEST(output_that_is_lost_is_told)
+{
+	int words[2], was = dup(STDERR_FILENO);
+	char text[256] = "";
+
+	REQUIRE(was >= 0 && !pipe2(words, O_NONBLOCK) && dup2(words[1], STDERR_FILENO) >= 0);
+	EXPECT_EQ(status_with_output(open("/dev/full", O_WRONLY | O_CLOEXEC)), LODGE_HOST_LACKS);
+	REQUIRE(dup2(was, STDERR_FILENO) >= 0);
+	REQUIRE(read(words[0], text, sizeof(text) - 1) > 0);
+	EXPECT_STR(text, "lodge: standard output can't be written: No space left on device\n");
+}
+
+TEST(output_that_nobody_reads_is_a_broken_pipe)
+{
+	int ends[2];
+
+	REQUIRE(!pipe2(ends, O_CLOEXEC) && !close(ends[0]));
+	signal(SIGPIPE, SIG_IGN); /* as main does */
+	EXPECT_EQ(status_with_output(ends[1]), LODGE_SIGNAL + SIGPIPE);
+}
