@@ -302,20 +302,32 @@ static void close_once(int *file)
 	*file = -1;
 }
 
-/* Passes one piece of output. Returns whether there was one. */
-static bool output_pass(struct run *run, int *file, enum lodge_frame type)
+/* Passes one piece of output. Returns how much; 0: there is none. */
+static size_t output_pass(struct run *run, int *file, enum lodge_frame type)
 {
 	uint8_t piece[PIECE];
 	ssize_t got;
 
 	if (*file < 0)
-		return false;
+		return 0;
 	got = read(*file, piece, sizeof(piece));
 	if (got > 0)
 		frame_send(run->port, type, piece, (uint32_t)got);
 	else if (got == 0 || (errno != EAGAIN && errno != EINTR))
 		close_once(file);
-	return got > 0;
+	return got > 0 ? (size_t)got : 0;
+}
+
+/* What is in a pipe now. */
+static void output_drain(struct run *run, int *file, enum lodge_frame type)
+{
+	size_t done, left = 0;
+	int count;
+
+	if (*file >= 0 && !ioctl(*file, FIONREAD, &count))
+		left = (size_t)count;
+	while (left && (done = output_pass(run, file, type)))
+		left -= done < left ? done : left;
 }
 
 static void input_receive(struct run *run)
@@ -408,10 +420,8 @@ static void run_loop(struct run *run)
 		}
 		children_collect(run);
 	}
-	while (output_pass(run, &run->out, LODGE_STDOUT))
-		;
-	while (output_pass(run, &run->err, LODGE_STDERR))
-		;
+	output_drain(run, &run->out, LODGE_STDOUT);
+	output_drain(run, &run->err, LODGE_STDERR);
 	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 }
 
