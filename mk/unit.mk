@@ -17,8 +17,8 @@ fake_sources  += src/kernel/queue.c src/kernel/switch.c
 fake_sources  += src/kernel/boot/multiboot.c src/kernel/acpi_tables.c src/kernel/frame_pool.c
 fake_sources  += src/kernel/vcpu_cpuid.c src/kernel/vcpu_registers.c src/kernel/svm/registers.c
 linux_sources := $(filter-out %/main.c,$(program_sources)) $(wildcard src/engines/scripted/*.c)
-# What of the guest's init is pure.
-linux_sources += src/guest/boot_options.c
+# What of the guest's init can be run here.
+linux_sources += src/guest/boot_options.c src/guest/dhcp.c
 linux_sources := $(sort $(linux_sources))
 
 sanitize   := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CLIENT_PORT	 68
@@ -134,28 +135,46 @@ static bool message_read(const struct message *message, size_t size, uint32_t id
 	return true;
 }
 
+static long milliseconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000L + now.tv_nsec / 1000000;
+}
+
+/* Waits for an answer of the type, whatever else comes meanwhile. */
+static bool answer_take(int file, uint32_t id, uint8_t answer, struct lease *lease)
+{
+	struct pollfd ready = {.fd = file, .events = POLLIN};
+	const long until = milliseconds_now() + TRY_MILLISECONDS;
+	long left;
+
+	while ((left = until - milliseconds_now()) > 0 && poll(&ready, 1, (int)left) > 0) {
+		struct lease said = *lease;
+		struct message message;
+		ssize_t size = recv(file, &message, sizeof(message), MSG_DONTWAIT);
+
+		if (size > 0 && message_read(&message, (size_t)size, id, &said) &&
+		    said.type == answer) {
+			*lease = said;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Sends until an answer of the type comes. */
 static int ask(int file, const uint8_t mac[6], uint32_t id, uint8_t type, uint8_t answer,
 	       struct lease *lease)
 {
-	struct lease said = *lease;
-
 	for (int i = 0; i < TRIES; i++) {
-		struct pollfd ready = {.fd = file, .events = POLLIN};
 		int error = message_send(file, mac, id, type, type == REQUEST ? lease : NULL);
 
 		if (error)
 			return error;
-		while (poll(&ready, 1, TRY_MILLISECONDS) > 0) {
-			struct message message;
-			ssize_t size = recv(file, &message, sizeof(message), 0);
-
-			if (size > 0 && message_read(&message, (size_t)size, id, &said) &&
-			    said.type == answer) {
-				*lease = said;
-				return 0;
-			}
-		}
+		if (answer_take(file, id, answer, lease))
+			return 0;
 	}
 	return -ETIMEDOUT;
 }

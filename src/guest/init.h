@@ -28,7 +28,8 @@ void network_resolve(void);
 
 /*
  * Asks for an address on the interface; on success sets it, the default route, and writes the name
- * servers into /run/lodge-resolv.conf. Takes at most about three seconds. 0, or a negative errno.
+ * servers into /run/lodge-resolv.conf. Takes at most about three seconds for each of its two
+ * questions. 0, or a negative errno.
  */
 int dhcp_configure(const char *interface);
 
