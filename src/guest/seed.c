@@ -121,16 +121,33 @@ static void identity_read(struct identity *identity, char *text)
 	}
 }
 
+static int write_all(int file, const char *text)
+{
+	size_t size = strlen(text);
+
+	while (size) {
+		ssize_t done = write(file, text, size);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		text += done;
+		size -= (size_t)done;
+	}
+	return 0;
+}
+
 static int file_write(const char *path, const char *text, mode_t mode)
 {
 	int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-	ssize_t done = file < 0 ? -1 : write(file, text, strlen(text));
+	int error = file < 0 ? -errno : write_all(file, text);
 
-	if (done < 0)
-		fprintf(stderr, "lodge-agent: %s: %s\n", path, strerror(errno));
-	if (file >= 0)
-		close(file);
-	return done < 0 ? -1 : 0;
+	if (file >= 0 && close(file) && !error)
+		error = -errno;
+	if (error)
+		fprintf(stderr, "lodge-agent: %s: %s\n", path, strerror(-error));
+	return error;
 }
 
 static bool is_done(const char *instance)
@@ -197,34 +214,53 @@ static void user_make(char *name)
 		program_run(with_sudo);
 }
 
-static void keys_write(const char *user, const char *keys)
+/* A user who isn't there, and could not be made, gets none. */
+static int keys_write(const char *user, const char *keys)
 {
 	struct passwd *entry = user_entry(user);
 	char folder[512], path[600];
+	int error;
 
 	if (!entry)
-		return;
+		return 0;
 	snprintf(folder, sizeof(folder), "%s/.ssh", entry->pw_dir);
 	snprintf(path, sizeof(path), "%s/authorized_keys", folder);
 	mkdir(folder, 0700);
-	if (file_write(path, keys, 0600))
-		return;
+	error = file_write(path, keys, 0600);
+	if (error)
+		return error;
 	if (chown(folder, entry->pw_uid, entry->pw_gid) ||
 	    chown(path, entry->pw_uid, entry->pw_gid))
 		fprintf(stderr, "lodge-agent: %s: %s\n", folder, strerror(errno));
 	/* sshd may read what has its own label only, which a new file does not get from us. */
 	if (access("/sys/fs/selinux/enforce", F_OK) == 0)
 		program_run((char *[]){"restorecon", "-R", folder, NULL});
+	return 0;
 }
 
-static void hostname_set(const char *name)
+static int hostname_set(const char *name)
 {
 	char line[128];
+	int error;
 
 	if (sethostname(name, strlen(name)))
 		fprintf(stderr, "lodge-agent: host name %s: %s\n", name, strerror(errno));
 	snprintf(line, sizeof(line), "%s\n", name);
-	file_write("/etc/hostname", line, 0644);
+	error = file_write("/etc/hostname", line, 0644);
+	/* A link is the guest's own way, tomorrow as well. */
+	return error == -ELOOP ? 0 : error;
+}
+
+/* 0, or the error of a file that could not be written: the next start tries again. */
+static int identity_apply(const struct identity *identity)
+{
+	int error = identity->hostname ? hostname_set(identity->hostname) : 0, keys_error = 0;
+
+	if (identity->user)
+		user_make(identity->user);
+	if (identity->keys)
+		keys_error = keys_write(identity->user ? identity->user : "root", identity->keys);
+	return error ? error : keys_error;
 }
 
 void seed_apply(void)
@@ -235,13 +271,7 @@ void seed_apply(void)
 	if (!text)
 		return;
 	identity_read(&identity, text);
-	if (identity.instance && !is_done(identity.instance)) {
-		if (identity.hostname)
-			hostname_set(identity.hostname);
-		if (identity.user)
-			user_make(identity.user);
-		if (identity.keys)
-			keys_write(identity.user ? identity.user : "root", identity.keys);
+	if (identity.instance && !is_done(identity.instance) && !identity_apply(&identity)) {
 		mkdir(DONE_FOLDER, 0755);
 		file_write(DONE, identity.instance, 0644);
 	}
