@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <linux/fs.h>
 #include <stdbool.h>
@@ -193,18 +192,114 @@ int safe_folder_make(const char *path)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
+#define FOLDER (O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+/*
+ * Opens a folder, with all rights for us whatever its mode. Not even a link that takes its place
+ * meanwhile is followed: the mode is that of the folder that was opened, by its name in /proc.
+ */
+static int folder_open(int at, const char *name)
 {
-	return remove(path) && errno != ENOENT ? -errno : 0;
+	int place = openat(at, name, O_PATH | FOLDER), fd;
+	char path[64];
+
+	if (place < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", place);
+	/* If it can't be had, what follows says what is wrong. */
+	(void)!chmod(path, 0700);
+	fd = openat(place, ".", O_RDONLY | FOLDER);
+	if (fd < 0)
+		fd = -errno;
+	close(place);
+	return fd;
+}
+
+/* What is removed: however deep, two of its folders are open at most. */
+struct removal {
+	int top;
+	unsigned moved; /* folders that have come up to the top */
+};
+
+/* Those that are left there by somebody who was killed keep their names. */
+static int move_up(struct removal *removal, int at, const char *name)
+{
+	char new_name[32];
+
+	for (;;) {
+		snprintf(new_name, sizeof(new_name), ".up-%u", removal->moved++);
+		if (!renameat(at, name, removal->top, new_name))
+			return 0;
+		if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR)
+			return -errno;
+	}
+}
+
+static int remove_all(struct removal *removal, int at);
+
+/* A folder in the top one goes; one below comes up there, to go later. */
+static int remove_folder(struct removal *removal, int at, const char *name)
+{
+	int fd = folder_open(at, name), error;
+
+	if (fd < 0)
+		return fd;
+	error = at == removal->top ? remove_all(removal, fd) : move_up(removal, at, name);
+	close(fd);
+	if (!error && at == removal->top && unlinkat(at, name, AT_REMOVEDIR))
+		error = -errno;
+	return error;
+}
+
+static int remove_one(struct removal *removal, int at, const char *name)
+{
+	if (!unlinkat(at, name, 0) || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR)
+		return -errno;
+	if (!unlinkat(at, name, AT_REMOVEDIR) || errno == ENOENT)
+		return 0;
+	return errno == ENOTEMPTY || errno == EEXIST ? remove_folder(removal, at, name) : -errno;
+}
+
+/* What is in a folder that is open. */
+static int remove_all(struct removal *removal, int at)
+{
+	int copy = openat(at, ".", O_RDONLY | FOLDER), error = 0;
+	DIR *list = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *entry;
+
+	if (!list) {
+		error = -errno;
+		if (copy >= 0)
+			close(copy);
+		return error;
+	}
+	while (!error && (errno = 0, entry = readdir(list)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			error = remove_one(removal, at, entry->d_name);
+	if (!error && errno)
+		error = -errno;
+	closedir(list);
+	return error;
 }
 
 int safe_folder_remove(const char *path)
 {
-	int result = nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	struct removal removal = {.top = folder_open(AT_FDCWD, path)};
+	unsigned before;
+	int error;
 
-	if (result == -1)
-		return errno == ENOENT ? 0 : -errno;
-	return result;
+	if (removal.top < 0)
+		return removal.top == -ENOENT ? 0 : removal.top;
+	do {
+		before = removal.moved;
+		error = remove_all(&removal, removal.top);
+	} while (!error && removal.moved != before);
+	close(removal.top);
+	if (!error && rmdir(path) && errno != ENOENT)
+		error = -errno;
+	return error;
 }
 
 /* One piece of data, which is no hole. */

@@ -28,8 +28,8 @@ int safe_folder_sync(const char *path);
 /* Makes a folder with mode 0700 and those above it. 0 or a negative errno; there already is 0. */
 int safe_folder_make(const char *path);
 
-/* Removes a folder with all that is in it; symbolic links aren't followed. 0, or the first negative
- * errno: then some of it is left. */
+/* Removes a folder with all that is in it, whatever modes its folders have and however deep they
+ * are; symbolic links aren't followed. 0, or the first negative errno: then some of it is left. */
 int safe_folder_remove(const char *path);
 
 /* Removes from a folder what commands that were killed have left of new files, or of those of this

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "manage/safe_file.h"
@@ -104,4 +105,58 @@ TEST(no_device_gets_out)
 		SKIP("only root makes devices");
 	EXPECT_EQ(unpacked_move("from", "to", failed, sizeof(failed)), -EPERM);
 	EXPECT(access("to/disk", F_OK) != 0);
+}
+
+/* How one who isn't root fares with a folder that has such folders in it. */
+static int removed_by_nobody(void)
+{
+	int status = 0;
+	pid_t child;
+
+	REQUIRE(!chmod(test_folder(), 0777));
+	child = fork();
+	REQUIRE(child >= 0);
+	if (child == 0) {
+		if (!geteuid() && setuid(65534))
+			_exit(99);
+		if (mkdir("mine", 0700) || mkdir("mine/sealed", 0700) ||
+		    mkdir("mine/sealed/inner", 0700) || mkdir("mine/read", 0700) ||
+		    mkdir("mine/read/a", 0700) || mkdir("mine/read/a/b", 0700) ||
+		    symlink("../../outside", "mine/read/link") ||
+		    symlink("outside", "mine/read/a/link") || chmod("mine/read/a", 0) ||
+		    chmod("mine/read", 0555) || chmod("mine/sealed", 0))
+			_exit(98);
+		_exit(-safe_folder_remove("mine"));
+	}
+	REQUIRE(waitpid(child, &status, 0) == child && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+TEST(what_is_left_goes_whatever_its_modes)
+{
+	struct stat status;
+
+	begin();
+	make("outside/key", "of the host's");
+	REQUIRE(!chmod("outside", 0755));
+	EXPECT_EQ(removed_by_nobody(), 0);
+	EXPECT(access("mine", F_OK) != 0);
+	REQUIRE(!stat("outside", &status));
+	EXPECT_EQ(status.st_mode & 07777, 0755);
+	EXPECT(holds("outside/key", "of the host's"));
+}
+
+/* More folders than files may be open, and a longer path than any may be. */
+TEST(what_is_left_goes_however_deep_it_is)
+{
+	begin();
+	REQUIRE(!chdir("from"));
+	for (int i = 0; i < 3000; i++) {
+		make("file", "");
+		REQUIRE(!mkdir(".up-1", 0700) && !mkdir("d", 0700) && !chdir("d"));
+	}
+	REQUIRE(!chdir(test_folder()));
+	EXPECT_EQ(safe_folder_remove("from"), 0);
+	EXPECT(access("from", F_OK) != 0);
+	EXPECT_EQ(safe_folder_remove("from"), 0);
 }
