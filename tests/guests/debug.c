@@ -56,7 +56,6 @@ CODE(rep_none, "xor %ecx, %ecx; rep stosb; ud2");
 CODE(cpuid_next, "cpuid; ud2");
 CODE(rdtsc_next, "rdtsc; ud2");
 CODE(int_80, "int $0x80; ud2");
-CODE(hlt_next, "hlt; ud2");
 CODE(out_next, "out %al, $0x80; ud2");
 CODE(undefined, "ud2");
 CODE(bad_load, "mov (%rbx), %rax; ud2");
@@ -94,7 +93,6 @@ static void test_step(void)
 	STEP(cpuid_next, 2);
 	STEP(rdtsc_next, 2);
 	STEP(out_next, 2);
-	STEP(hlt_next, 1);
 	/* TF that popf sets counts from the next instruction on. */
 	state_init(&s, popf, false);
 	s.sp -= 64;
