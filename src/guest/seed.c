@@ -241,14 +241,18 @@ static int keys_write(const char *user, const char *keys)
 static int hostname_set(const char *name)
 {
 	char line[128];
-	int error;
 
 	if (sethostname(name, strlen(name)))
 		fprintf(stderr, "lodge-agent: host name %s: %s\n", name, strerror(errno));
 	snprintf(line, sizeof(line), "%s\n", name);
-	error = file_write("/etc/hostname", line, 0644);
-	/* A link is the guest's own way, tomorrow as well. */
-	return error == -ELOOP ? 0 : error;
+	return file_write("/etc/hostname", line, 0644);
+}
+
+/* Whether the next start may have more luck. A link, say, is the guest's own way, tomorrow as well.
+ */
+static bool may_pass(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT || error == -EIO || error == -ENOMEM;
 }
 
 /* 0, or the error of a file that could not be written: the next start tries again. */
@@ -260,7 +264,7 @@ static int identity_apply(const struct identity *identity)
 		user_make(identity->user);
 	if (identity->keys)
 		keys_error = keys_write(identity->user ? identity->user : "root", identity->keys);
-	return error ? error : keys_error;
+	return may_pass(error) ? error : may_pass(keys_error) ? keys_error : 0;
 }
 
 void seed_apply(void)

@@ -122,7 +122,7 @@ static int open_folder(struct image *image, char *reason, size_t size)
 	return error ? error : take_disk(image, reason, size);
 }
 
-/* The image's lock; 0 and -1 in *fd: nobody may remove anything there. */
+/* The image's lock; 0 and -1 in *fd: it goes without. */
 static int take_lock(const char *folder, short type, int *fd)
 {
 	struct flock lock = {
@@ -134,8 +134,12 @@ static int take_lock(const char *folder, short type, int *fd)
 
 	snprintf(path, sizeof(path), "%s/lock", folder);
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* Where there is no room for it either nobody makes a machine meanwhile. */
 	if (*fd < 0)
-		return errno == EACCES || errno == EROFS ? 0 : -errno;
+		return errno == EACCES || errno == EPERM || errno == EROFS || errno == ENOSPC ||
+				       errno == EDQUOT
+			       ? 0
+			       : -errno;
 	for (unsigned waited = 0; fcntl(*fd, F_OFD_SETLK, &lock); waited += LOCK_STEP / 1000000) {
 		error = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
 		if (error != -EBUSY || waited >= LOCK_PATIENCE)
@@ -351,8 +355,8 @@ bool image_used(const struct store *store, const char *name, char *user, size_t 
 
 	user[0] = '\0';
 	snprintf(folder, sizeof(folder), "%s/%s", store->images, name);
-	used = !needs_begin(&needs, folder) || !needs_of_others(&needs, store, NULL, user, size) ||
-	       user[0];
+	used = !needs_begin(&needs, folder, true) ||
+	       !needs_of_others(&needs, store, NULL, user, size) || user[0];
 	needs_end(&needs);
 	return used;
 }

@@ -17,7 +17,7 @@
 #include "storage/qcow2_header.h"
 
 #define CHAIN_MAX   256
-#define FOLDERS_MAX 8 /* in one another */
+#define FOLDERS_MAX 8 /* in one another; deeper no machine's disk is looked for */
 #define REASON	    (STORE_PATH + 512)
 
 /* The folder's files */
@@ -40,27 +40,33 @@ static bool add_entry(struct needs *needs, int folder, const char *front, const 
 {
 	char name[STORE_PATH];
 	struct stat status;
+	int below;
 
 	if (!strcmp(file, ".") || !strcmp(file, ".."))
 		return true;
 	if (snprintf(name, sizeof(name), "%s%s", front, file) >= (int)sizeof(name) - 1)
-		return false;
+		return true; /* nor can it be named */
 	if (fstatat(folder, file, &status, AT_SYMLINK_NOFOLLOW))
 		return errno == ENOENT;
 	if (S_ISREG(status.st_mode))
 		return add_file(needs, name, &status);
 	if (!S_ISDIR(status.st_mode))
 		return true;
+	if (depth == 0)
+		return true;
+	/* A guest may have made what nobody can look into, in a folder that is shared with it. */
+	below = openat(folder, file, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (below < 0)
+		return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
 	strcat(name, "/");
-	return add_folder(needs, openat(folder, file, O_RDONLY | O_DIRECTORY | O_CLOEXEC), name,
-			  depth + 1);
+	return add_folder(needs, below, name, depth - 1);
 }
 
 static bool add_folder(struct needs *needs, int folder, const char *front, unsigned depth)
 {
 	DIR *directory = folder < 0 ? NULL : fdopendir(folder);
 	const struct dirent *entry = NULL;
-	bool good = directory && depth < FOLDERS_MAX;
+	bool good = directory;
 
 	if (!directory && folder >= 0)
 		close(folder);
@@ -72,10 +78,11 @@ static bool add_folder(struct needs *needs, int folder, const char *front, unsig
 	return good;
 }
 
-bool needs_begin(struct needs *needs, const char *folder)
+bool needs_begin(struct needs *needs, const char *folder, bool deep)
 {
 	*needs = (struct needs){0};
-	return add_folder(needs, open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "", 0);
+	return add_folder(needs, open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "",
+			  deep ? FOLDERS_MAX : 0);
 }
 
 void needs_end(struct needs *needs)
@@ -113,18 +120,20 @@ static unsigned marked(const struct needs *needs)
 
 /* Chains of files */
 
-/* False: no memory. *before: its chain has been followed already. */
-static bool see(struct needs *needs, const struct stat *status, bool *before)
+static bool seen(const struct needs *needs, const struct stat *status)
 {
-	struct needs_seen *more;
-
-	*before = true;
 	for (unsigned i = 0; i < needs->seen_count; i++)
 		if (needs->seen[i].device == status->st_dev &&
 		    needs->seen[i].inode == status->st_ino)
 			return true;
-	*before = false;
-	more = realloc(needs->seen, (needs->seen_count + 1) * sizeof(*more));
+	return false;
+}
+
+/* That its chain is being followed, and need not be again. False: no memory. */
+static bool see(struct needs *needs, const struct stat *status)
+{
+	struct needs_seen *more = realloc(needs->seen, (needs->seen_count + 1) * sizeof(*more));
+
 	if (!more)
 		return false;
 	needs->seen = more;
@@ -156,7 +165,6 @@ static bool follow(struct needs *needs, const char *path, struct qcow2_header *h
 		   enum must must, char **below)
 {
 	struct stat status;
-	bool before;
 	int error;
 
 	*below = NULL;
@@ -165,20 +173,24 @@ static bool follow(struct needs *needs, const char *path, struct qcow2_header *h
 	mark(needs, &status);
 	if (!S_ISREG(status.st_mode) || !is_qcow2(path, header->backing_format))
 		return true;
-	if (!see(needs, &status, &before) || before)
-		return before;
+	if (seen(needs, &status))
+		return true;
 	error = layers_header(path, true, header);
 	if (error)
 		return may(must, error);
+	if (!see(needs, &status))
+		return false;
 	if (!header->backing[0])
 		return true;
 	*below = backing_path(path, header->backing);
 	return *below;
 }
 
-/* A file and all that it stands on. */
+/* A file and all that it stands on. What others stand on further down may be nobody's here: else
+ * nothing could be removed while that can't be read. What is ours may be on a disk that is gone. */
 static bool need(struct needs *needs, const char *path, const char *format, enum must must)
 {
+	enum must deeper = must == MUST_BE_READ ? MAY_BE_MISSING : MAY_BE_ANYTHING;
 	struct qcow2_header *header = calloc(1, sizeof(*header));
 	char *at = strdup(path), *below;
 	bool good = header && at;
@@ -187,10 +199,7 @@ static bool need(struct needs *needs, const char *path, const char *format, enum
 		snprintf(header->backing_format, sizeof(header->backing_format), "%s", format);
 	for (unsigned depth = 0; good && at; depth++) {
 		good = follow(needs, at, header, must, &below) && depth < CHAIN_MAX;
-		/* What others stand on further down may be nobody's here; else nothing could be
-		 * removed while that can't be read. */
-		if (must == MAY_BE_MISSING)
-			must = MAY_BE_ANYTHING;
+		must = deeper;
 		free(at);
 		at = below;
 	}
@@ -222,9 +231,11 @@ static bool need_disks(struct needs *needs, const struct store_machine *machine,
 
 		snprintf(file, sizeof(file), "%s", config->disks[i].file);
 		good = options_disk_take(&disk, reason, sizeof(reason)) || may(must, -EINVAL);
+		/* One outside may be gone, as one that was inserted once. */
 		good = good &&
 		       need_file(needs, machine, file,
-				 disk.format == FORMAT_AUTO ? "" : format_name(disk.format), must);
+				 disk.format == FORMAT_AUTO ? "" : format_name(disk.format),
+				 must == MUST_BE_READ && strchr(file, '/') ? MAY_BE_MISSING : must);
 	}
 	return good;
 }

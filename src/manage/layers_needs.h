@@ -22,13 +22,13 @@ struct needs_seen {
 };
 
 struct needs {
-	struct needs_file *files; /* all of the folder */
+	struct needs_file *files; /* those of the folder */
 	unsigned count, seen_count;
 	struct needs_seen *seen; /* what has been followed already */
 };
 
-/* needs_end afterwards, in any case. */
-bool needs_begin(struct needs *needs, const char *folder);
+/* deep: with the files of folders in it, too. needs_end afterwards, in any case. */
+bool needs_begin(struct needs *needs, const char *folder, bool deep);
 void needs_end(struct needs *needs);
 
 /* Those of the machine itself: by its machine.conf, and by its snapshots. */

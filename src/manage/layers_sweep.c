@@ -59,7 +59,7 @@ static void sweep(const struct store *store, const struct store_machine *machine
 
 	/* Whatever can't be told leaves all as it is. The others are looked at last: they are many.
 	 */
-	if (needs_begin(&needs, machine->folder) && needs_of_disks(&needs, machine) &&
+	if (needs_begin(&needs, machine->folder, false) && needs_of_disks(&needs, machine) &&
 	    needs_of_snapshots(&needs, machine) && choose(machine, before, &needs) &&
 	    needs_of_others(&needs, store, machine->name, NULL, 0))
 		for (unsigned i = 0; i < needs.count; i++) {
@@ -74,7 +74,7 @@ struct needs *layers_needs(const struct store_machine *machine)
 {
 	struct needs *needs = malloc(sizeof(*needs));
 
-	if (needs && needs_begin(needs, machine->folder) && needs_of_disks(needs, machine) &&
+	if (needs && needs_begin(needs, machine->folder, false) && needs_of_disks(needs, machine) &&
 	    needs_of_snapshots(needs, machine))
 		return needs;
 	layers_needs_free(needs);
@@ -102,7 +102,7 @@ bool layers_used(const struct store *store, const struct store_machine *machine,
 	bool used;
 
 	user[0] = '\0';
-	used = !needs_begin(&needs, machine->folder) ||
+	used = !needs_begin(&needs, machine->folder, true) ||
 	       !needs_of_others(&needs, store, machine->name, user, size) || user[0];
 	needs_end(&needs);
 	return used;
@@ -154,7 +154,7 @@ static void fold(const struct store *store, const struct store_machine *machine,
 	bool folds = false;
 
 	/* An unfinished snapshot's layers would count, once machine.conf names others. */
-	if (needs_begin(&needs, machine->folder) && !snapshots_sweep(machine) &&
+	if (needs_begin(&needs, machine->folder, false) && !snapshots_sweep(machine) &&
 	    needs_of_snapshots(&needs, machine) &&
 	    needs_of_others(&needs, store, machine->name, NULL, 0)) {
 		for (unsigned i = 0; i < layers->count; i++) {

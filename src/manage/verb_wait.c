@@ -163,6 +163,8 @@ static int wait_agent(const struct store_machine *machine, unsigned patience)
 	close(null);
 	if (!status || status == NOT_EXECUTABLE || status == NOT_THERE)
 		return LODGE_OK;
+	if (status > LODGE_SIGNAL)
+		return status;
 	verb_console_tail(machine, SHOWN, "    ", stderr);
 	return LODGE_TIMEOUT;
 }

@@ -357,11 +357,16 @@ static int remove_one(struct verb_call *call, struct store *store, const char *n
 					       name, name);
 	}
 	if (!status && layers_used(store, &machine, user, sizeof(user)))
-		status =
-			complain_with(LODGE_BAD_STATE,
-				      "rm: %s is what %s stands on (clone --linked), or that has a "
-				      "disk that can't be read: lodge rm %s first",
-				      name, user, user);
+		status = user[0] ? complain_with(
+					   LODGE_BAD_STATE,
+					   "rm: %s is what %s stands on (clone --linked), or "
+					   "that can't be read whole: lodge rm %s first, as its "
+					   "owner",
+					   name, user, user)
+				 : complain_with(LODGE_HOST_LACKS,
+						 "rm: %s: can't tell whether another machine "
+						 "stands on it",
+						 name);
 	/* So that nothing starts it while it goes. */
 	if (!status && store_lock(store, &machine, STORE_RUN, 0))
 		status = complain_with(LODGE_BAD_STATE, "rm: %s is starting", name);

@@ -216,6 +216,33 @@ expect 0 "" rm mine
 echo "diks = x" >>"$machines/wrong/machine.conf"
 expect 0 "" rm theirs wrong
 
+# But what a machine's own damaged layer stands on stays, also if machine.conf names the layer.
+expect 0 "" create $tiny idle --image ./base.qcow2 mine
+expect 0 "" clone --linked mine theirs
+cp "$machines/theirs/root.qcow2" theirs.qcow2
+echo x >"$machines/theirs/root.qcow2"
+expect 74 "or that can't be read whole: lodge rm theirs first" rm mine
+cp theirs.qcow2 "$machines/theirs/root.qcow2"
+expect 0 "" rm theirs
+
+# A disk outside that is gone keeps no layer, and what is in a shared folder no machine.
+: >disc.iso
+echo "disk = $PWD/disc.iso,ro" >>"$machines/mine/machine.conf"
+expect 0 "" snapshot create mine one
+expect 0 "" snapshot create mine two
+layers=("$machines"/mine/*.qcow2)
+rm disc.iso
+expect 0 "" snapshot rm mine one
+expect 0 "" snapshot rm mine two
+sed -i /disc.iso/d "$machines/mine/machine.conf"
+expect 0 "" start mine
+expect 0 "" kill mine
+after=("$machines"/mine/*.qcow2)
+[ ${#after[@]} -lt ${#layers[@]} ] && ok || bad "layers: ${#layers[@]} before, ${#after[@]} after their snapshots have gone"
+mkdir -p "$machines/mine/a/b/c/d/e/f/g/h/i" "$machines/mine/closed"
+chmod 000 "$machines/mine/closed"
+expect 0 "" rm mine
+
 # Another raw disk can't be kept apart.
 truncate -s 1M raw.img
 expect 0 "" create $tiny idle --disk raw.img raw

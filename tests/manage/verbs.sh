@@ -231,7 +231,7 @@ if command -v python3 >/dev/null; then
 	# A switch keeps no file of a stranger.
 	expect 0 "" net create strict
 	expect 0 "" launch --quiet $tiny idle --net strict told
-	is "files that come with no hello" closed "$(python3 - "$XDG_RUNTIME_DIR"/lodge/net-strict <<'PYTHON'
+	is "files that come with no hello" closed "$(python3 - "$XDG_RUNTIME_DIR"/lodge/net.strict <<'PYTHON'
 import os, select, socket, sys
 peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 peer.connect(sys.argv[1])
