@@ -252,7 +252,8 @@ static int hostname_set(const char *name)
  */
 static bool may_pass(int error)
 {
-	return error == -ENOSPC || error == -EDQUOT || error == -EIO || error == -ENOMEM;
+	return error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -EIO ||
+	       error == -ENOMEM;
 }
 
 /* 0, or the error of a file that could not be written: the next start tries again. */

@@ -105,7 +105,7 @@ mkdir "$small"
 if unshare -rm mount -t tmpfs none "$small" 2>errors; then
 	rm -f "$counts"
 	export lodge small counts tiny
-	unshare -rm bash -uc "$(declare -f ok bad is expect state what_is_there no_room fill full_of_files full_inside); full_inside"
+	unshare -rm bash -uc "$(declare -f ok bad is expect of_ls state what_is_there no_room fill full_of_files full_inside); full_inside"
 	[ -e "$counts" ] || bad "full.sh: the part in the namespace has not come to its end"
 	read -r more worse <"$counts"
 	passed=$((passed + more)) failed=$((failed + worse))
