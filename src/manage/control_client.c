@@ -14,10 +14,11 @@
 #include "manage/control_message.h"
 #include "manage/plain.h"
 
-#define ANSWER_MAX  (2u << 20) /* more than a machine ever says at once */
-#define FILES_MAX   8
-#define PATIENCE    10000	      /* milliseconds */
-#define NANOSECONDS UINT64_C(1000000) /* of a millisecond */
+#define ANSWER_MAX	(2u << 20) /* more than a machine ever says at once */
+#define FILES_MAX	8
+#define PATIENCE	10000 /* milliseconds */
+#define CONNECT_SECONDS 3
+#define NANOSECONDS	UINT64_C(1000000) /* of a millisecond */
 
 struct control_client {
 	int fd;
@@ -40,7 +41,7 @@ static int check_server(int fd)
 /* A process that stands accepts nobody, and the queue in front of its socket has an end. */
 static int connect_in_time(int fd, const struct sockaddr_un *address)
 {
-	const struct timeval limit = {.tv_sec = PATIENCE / 1000}, none = {0, 0};
+	const struct timeval limit = {.tv_sec = CONNECT_SECONDS}, none = {0, 0};
 
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) ||
 	    connect(fd, (const struct sockaddr *)address, sizeof(*address)))

@@ -16,7 +16,7 @@
 struct control_client;
 
 /* 0; -ECONNREFUSED, -ENOENT: no machine is there; -EPERM: who listens there is neither this user
- * nor root, and was told nothing; -ETIMEDOUT: as many wait there as may, for ten seconds; another
+ * nor root, and was told nothing; -ETIMEDOUT: as many wait there as may, for three seconds; another
  * negative errno. */
 int control_connect(struct control_client **client, const char *path);
 void control_disconnect(struct control_client *client);

@@ -148,7 +148,7 @@ TEST(socket_of_another_user_is_refused)
 }
 
 /* As that of a process that was stopped. */
-TEST(a_full_queue_in_front_of_a_socket_is_waited_for_ten_seconds_at_most)
+TEST(a_full_queue_in_front_of_a_socket_is_waited_for_three_seconds_at_most)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct control_client *first, *second;
@@ -160,7 +160,7 @@ TEST(a_full_queue_in_front_of_a_socket_is_waited_for_ten_seconds_at_most)
 		!listen(listener, 0));
 	REQUIRE(!control_connect(&first, address.sun_path));
 	EXPECT_EQ(control_connect(&second, address.sun_path), -ETIMEDOUT);
-	EXPECT(host_now() - before < 20 * UINT64_C(1000000000));
+	EXPECT(host_now() - before < 9 * UINT64_C(1000000000));
 	peer = accept(listener, NULL, NULL);
 	EXPECT_EQ(control_connect(&second, address.sun_path), 0);
 	control_disconnect(first);
