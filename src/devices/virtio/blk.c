@@ -107,17 +107,6 @@ static void slot_free(struct virtio_blk_slot *slot)
 	blk->idle = slot;
 }
 
-/* A slot is free: the queues that found none are looked at again. */
-static void feed_starved(struct virtio_blk *blk)
-{
-	unsigned starved = blk->starved;
-
-	blk->starved = 0;
-	for (unsigned i = 0; starved >> i; i++)
-		if (starved >> i & 1)
-			virtio_again(&blk->virtio, i);
-}
-
 /* Gives the chain back with a status; all of its writable part counts as written. */
 static void finish(struct virtio_blk_slot *slot, uint8_t status)
 {
@@ -131,7 +120,7 @@ static void finish(struct virtio_blk_slot *slot, uint8_t status)
 				slot->chain.writable_length + 1);
 	}
 	slot_free(slot);
-	feed_starved(blk);
+	virtio_feed(&blk->virtio);
 }
 
 static uint8_t status_of(int result)
@@ -287,7 +276,7 @@ static void notify(struct virtio *virtio, unsigned queue)
 		/* As many as the driver can have are in flight; or some are from before a
 		 * machine's reset. */
 		if (!slot) {
-			blk->starved |= 1u << queue;
+			virtio_starve(virtio, queue);
 			return;
 		}
 		if (!virtio_pop(virtio, queue, &slot->chain, slot->slices, SLICES_MAX)) {
@@ -311,7 +300,6 @@ static void reset(struct virtio *virtio)
 	for (unsigned i = 0; i < blk->slots_used; i++)
 		blk->slots[i].orphan = blk->slots[i].busy;
 	blk->reload_count = 0;
-	blk->starved = 0;
 }
 
 /*

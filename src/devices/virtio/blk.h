@@ -21,7 +21,6 @@ struct virtio_blk {
 	struct virtio_blk_slot *slots; /* VIRTIO_BLK_QUEUE_SIZE for each queue */
 	struct virtio_blk_slot *idle;  /* those of the first slots_used that have no request */
 	unsigned slots_used;	       /* the others' memory was never touched */
-	unsigned starved;	       /* queues that wait for a slot, a bit each */
 	/* Loaded requests in flight, until they are begun again. */
 	unsigned reload_count;
 	struct {

@@ -55,23 +55,12 @@ static void slot_free(struct virtio_fs_slot *slot)
 	slot->fs->idle = slot;
 }
 
-/* A slot is free: the queues that found none are looked at again. */
-static void feed_starved(struct virtio_fs *fs)
-{
-	unsigned starved = fs->starved;
-
-	fs->starved = 0;
-	for (unsigned i = 0; starved >> i; i++)
-		if (starved >> i & 1)
-			virtio_again(&fs->virtio, i);
-}
-
 static void finish(struct virtio_fs_slot *slot, uint64_t written)
 {
 	if (!slot->orphan)
 		virtio_complete(&slot->fs->virtio, slot->queue, &slot->chain, written);
 	slot_free(slot);
-	feed_starved(slot->fs);
+	virtio_feed(&slot->fs->virtio);
 }
 
 /* On any thread. */
@@ -115,7 +104,7 @@ static void notify(struct virtio *virtio, unsigned queue)
 		/* As many as the driver can have are in flight; or some are from before a
 		 * machine's reset. */
 		if (!slot) {
-			fs->starved |= 1u << queue;
+			virtio_starve(virtio, queue);
 			return;
 		}
 		if (!virtio_pop(virtio, queue, &slot->chain, slot->slices, SLICES_MAX)) {
@@ -139,7 +128,6 @@ static void reset(struct virtio *virtio)
 
 	for (unsigned i = 0; i < fs->slots_used; i++)
 		fs->slots[i].orphan = fs->slots[i].busy;
-	fs->starved = 0;
 }
 
 /*

@@ -21,7 +21,6 @@ struct virtio_fs {
 	struct virtio_fs_slot *slots; /* VIRTIO_FS_SLOTS */
 	struct virtio_fs_slot *idle;  /* those of the first slots_used that have no request */
 	unsigned slots_used;	      /* the others' memory was never touched */
-	unsigned starved;	      /* queues that wait for a slot, a bit each */
 };
 
 /*

@@ -40,7 +40,7 @@ static void queue_init(struct virtio_queue *queue)
 	virtqueue_reset(&queue->ring);
 	queue->vector = VIRTIO_NO_VECTOR;
 	queue->resetting = false;
-	queue->again = false;
+	queue->again = queue->starved = false;
 }
 
 /* Also with chains in the device's hands, at a reset of the whole machine: it forgets them. */
@@ -334,6 +334,20 @@ void virtio_again(struct virtio *virtio, unsigned queue)
 {
 	virtio->queues[queue].again = true;
 	timer_set(&virtio->later, vm_time(virtio->device.vm));
+}
+
+void virtio_starve(struct virtio *virtio, unsigned queue)
+{
+	virtio->queues[queue].starved = true;
+}
+
+void virtio_feed(struct virtio *virtio)
+{
+	for (unsigned i = 0; i < virtio->queue_count; i++)
+		if (virtio->queues[i].starved) {
+			virtio->queues[i].starved = false;
+			virtio_again(virtio, i);
+		}
 }
 
 static struct virtio_queue *selected(struct virtio *virtio)

@@ -84,6 +84,7 @@ struct virtio_queue {
 	uint16_t vector; /* of MSI-X */
 	bool resetting;	 /* waits for its chains to come back */
 	bool again;	 /* is looked at again when the timer expires */
+	bool starved;	 /* waits for virtio_feed */
 	struct virtio *virtio;
 	struct doorbell bell; /* placed while the device is live, where `bells` says so */
 };
@@ -145,6 +146,13 @@ bool virtio_pop(struct virtio *virtio, unsigned queue, struct virtqueue_chain *c
  */
 #define VIRTIO_BATCH 512
 void virtio_again(struct virtio *virtio, unsigned queue);
+
+/*
+ * A device that has no room for more of a queue's chains starves it, and feeds all that it has
+ * starved when it has some: then notify is called for them again, soon.
+ */
+void virtio_starve(struct virtio *virtio, unsigned queue);
+void virtio_feed(struct virtio *virtio);
 
 /* Shows the driver what was pushed to the queue, and interrupts it if it wants to know. */
 void virtio_publish(struct virtio *virtio, unsigned queue);
