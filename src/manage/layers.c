@@ -119,20 +119,16 @@ static int check_empty(const char *path, const struct qcow2_header *header)
 	return error;
 }
 
-/* Whether the disk is as large in that layer too. */
-static int check_size(const struct store_machine *machine, const char *file, uint64_t size)
+/* Whether the disk is as large in that layer too. header: for it. */
+static int check_size(const struct store_machine *machine, const char *file, uint64_t size,
+		      struct qcow2_header *header)
 {
-	struct qcow2_header *header = malloc(sizeof(*header));
 	char path[STORE_PATH];
-	int error = header ? 0 : -ENOMEM;
+	int error;
 
 	store_path(machine, file, path);
-	if (!error)
-		error = layers_header(path, false, header);
-	if (!error && header->size != size)
-		error = -ENODATA;
-	free(header);
-	return error;
+	error = layers_header(path, false, header);
+	return error ? error : header->size != size ? -ENODATA : 0;
 }
 
 int layers_empty_on(const struct store_machine *machine, const char *file, char backing[LAYER_NAME])
@@ -148,11 +144,11 @@ int layers_empty_on(const struct store_machine *machine, const char *file, char 
 		error = -ENODATA;
 	if (!error)
 		error = check_empty(path, header);
-	if (!error)
-		error = check_size(machine, header->backing, header->size);
 	/* It is shorter than that, being one. */
 	if (!error)
 		memcpy(backing, header->backing, LAYER_NAME);
+	if (!error)
+		error = check_size(machine, backing, header->size, header);
 	free(header);
 	return error;
 }

@@ -68,21 +68,25 @@ static void note_killed(struct store *store, struct store_machine *machine)
 	store_unlock(machine, STORE_RUN);
 }
 
-/* Whether it is a process of this program. */
+static bool program_of(pid_t pid, char name[32])
+{
+	char path[64];
+	FILE *file;
+	bool found;
+
+	snprintf(path, sizeof(path), "/proc/%ld/comm", (long)pid);
+	file = fopen(path, "re");
+	found = file && fgets(name, 32, file);
+	if (file)
+		fclose(file);
+	return found;
+}
+
 static bool is_ours(pid_t pid)
 {
-	char path[64], ours[32] = "", name[32] = "";
-	FILE *file;
+	char ours[32], name[32];
 
-	for (unsigned i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "/proc/%ld/comm", (long)(i ? pid : getpid()));
-		file = fopen(path, "re");
-		if (!file || !fgets(i ? name : ours, sizeof(name), file))
-			name[0] = '\0';
-		if (file)
-			fclose(file);
-	}
-	return name[0] && !strcmp(name, ours);
+	return program_of(getpid(), ours) && program_of(pid, name) && !strcmp(name, ours);
 }
 
 /* The number that was noted may be another's by now, or a lie, but not that of the one that listens

@@ -143,22 +143,16 @@ TEST(files_that_are_wrong_are_named)
 	close(descriptor);
 }
 
-TEST(seed_is_renewed_for_another_machine)
+/* The seed's disk in a file, renewed for another name, is as one that is made for that. The file is
+ * open, and to be closed. */
+static int expect_renewed(const struct seed *seed, const char *path)
 {
-	const struct seed seed = {.hostname = "old",
-				  .user = "anna",
-				  .keys = "ssh-x A\"B\\ c\nssh-y D\n",
-				  .user_data = "#cloud-config\n",
-				  .user_data_size = 14};
-	struct seed wanted = seed;
+	struct seed wanted = *seed;
+	int descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600), renewed;
 	uint8_t *expected;
-	char path[64];
 	size_t expected_size;
-	int descriptor, renewed;
 
-	snprintf(path, sizeof(path), "%s", test_path("seed"));
-	disk = seed_make(&seed, &size);
-	descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	disk = seed_make(seed, &size);
 	REQUIRE(descriptor >= 0 && write(descriptor, disk, size) == (ssize_t)size);
 	renewed = seed_renew(path, "new");
 	REQUIRE(renewed >= 0);
@@ -168,6 +162,21 @@ TEST(seed_is_renewed_for_another_machine)
 	EXPECT_EQ(pread(renewed, disk, size, 0), (ssize_t)size);
 	EXPECT_MEM(disk, expected, size);
 	close(renewed);
+	free(disk);
+	free(expected);
+	return descriptor;
+}
+
+TEST(seed_is_renewed_for_another_machine)
+{
+	const struct seed seed = {.hostname = "old",
+				  .user = "anna",
+				  .keys = "ssh-x A\"B\\ c\nssh-y D\n",
+				  .user_data = "#cloud-config\n",
+				  .user_data_size = 14};
+	const char *path = test_path("seed");
+	int descriptor = expect_renewed(&seed, path);
+
 	/* Cut off, and none at all. */
 	EXPECT_EQ(ftruncate(descriptor, 21 * BLOCK + 3), 0);
 	EXPECT_EQ(seed_renew(path, "new"), -EINVAL);
@@ -176,35 +185,15 @@ TEST(seed_is_renewed_for_another_machine)
 	unlink(path);
 	EXPECT_EQ(seed_renew(path, "new"), -ENOENT);
 	close(descriptor);
-	free(disk);
-	free(expected);
 }
 
 TEST(user_data_with_a_nul_are_renewed_whole)
 {
-	char data[4000], path[64];
+	char data[4000];
 	const struct seed seed = {
 		.hostname = "old", .user_data = data, .user_data_size = sizeof(data)};
-	struct seed wanted = seed;
-	uint8_t *expected;
-	size_t expected_size;
-	int descriptor, renewed;
 
 	memset(data, 'x', sizeof(data));
 	memcpy(data, "\x1f\x8b\x08\0\0", 5);
-	snprintf(path, sizeof(path), "%s", test_path("seed"));
-	disk = seed_make(&seed, &size);
-	descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	REQUIRE(descriptor >= 0 && write(descriptor, disk, size) == (ssize_t)size);
-	renewed = seed_renew(path, "new");
-	REQUIRE(renewed >= 0);
-	wanted.hostname = "new";
-	expected = seed_make(&wanted, &expected_size);
-	EXPECT_EQ(expected_size, size);
-	EXPECT_EQ(pread(renewed, disk, size, 0), (ssize_t)size);
-	EXPECT_MEM(disk, expected, size);
-	close(renewed);
-	close(descriptor);
-	free(disk);
-	free(expected);
+	close(expect_renewed(&seed, test_path("seed")));
 }
