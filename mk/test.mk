@@ -11,14 +11,14 @@ test:
 other_runs := $(filter-out tests/boot/run tests/conformance/run tests/metal/run tests/rigs/run,$(wildcard tests/*/run)) $(wildcard tests/bad-input)
 
 # Everything is built by now; the guest of the boot tests is the one of `make run`. Those of the verbs
-# and those that boot wait for the most part, so they run side by side.
+# and the hosted unit tests wait for the most part, so they run beside all others.
 test-run:
 	$(Q)export LODGE=$O/lodge LODGE_GUEST_DIR=$(guest) O=$O; tools/sum-results \
-		"unit tests:$O/unit-tests" "unit tests on Linux:$O/unit-tests-linux" \
+		"&manage:tests/manage/run" "&unit tests on Linux:$O/unit-tests-linux" \
+		"unit tests:$O/unit-tests" \
 		"guests:tests/run-guests $O/guests" \
 		$(if $(wildcard tests/conformance/run),"conformance:tests/conformance/run") \
 		$(foreach t,$(filter-out tests/manage/run,$(other_runs)),"$(patsubst tests/%/run,%,$t):$t") \
-		"&manage:tests/manage/run" \
 		"boot:tests/boot/run"
 
 test-boot: $O/lodge guest
