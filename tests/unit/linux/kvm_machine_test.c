@@ -752,10 +752,12 @@ TEST(a_doorbell_waits_for_the_end_of_a_pause)
 	SETUP(1, rings);
 	doorbell_init(&bell, &vm, note_ring);
 	start();
+	await_asked(1); /* its first write was the device's */
 	vm_lock(&vm);
 	doorbell_place(&bell, DEVICE_AT + 0x100);
 	vm_unlock(&vm);
-	await_asked(1);
+	step(1);
+	await_asked(2);
 	await_rung(1);
 	pause_machine();
 	vm_lock(&vm);
