@@ -267,10 +267,14 @@ int snapshot_write(const struct store_machine *machine, const struct snapshot_en
 {
 	json_t *root, *disks = json_array();
 	char path[STORE_PATH], *text;
-	int error;
+	int error = disks ? 0 : -1;
 
-	for (unsigned i = 0; disks && i < entry->disk_count; i++)
-		json_array_append_new(disks, json_string(entry->disks[i]));
+	for (unsigned i = 0; !error && i < entry->disk_count; i++)
+		error = json_array_append_new(disks, json_string(entry->disks[i]));
+	if (error) {
+		json_decref(disks);
+		return -ENOMEM;
+	}
 	root = json_pack("{s:I, s:o, s:o, s:b}", "time", (json_int_t)entry->time, "description",
 			 control_text(entry->words), "disks", disks, "memory", entry->memory);
 	text = root ? json_dumps(root, 0) : NULL;

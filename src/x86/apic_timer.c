@@ -92,8 +92,12 @@ static void count_expired(struct apic *apic)
 {
 	uint64_t now = apic->ops->time(apic), next;
 
+	if (now < apic->timer_start + period(apic)) {
+		apic_timer_arm(apic); /* the call was for what was set before */
+		return;
+	}
 	apic->timer_running = mode(apic) == MODE_PERIODIC;
-	if (apic->timer_running && now >= apic->timer_start) {
+	if (apic->timer_running) {
 		/* Periods missed are lost, as on a processor that had interrupts off for so long.
 		 */
 		apic->timer_start += (now - apic->timer_start) / period(apic) * period(apic);

@@ -300,6 +300,10 @@ TEST(one_shot_and_periodic_counts)
 	apic_write_memory(all[0], DIVIDE, 0xb); /* by 1: what is left, at the new pace */
 	EXPECT_EQ(apic_read_memory(all[0], CURRENT), 50);
 	EXPECT_EQ(armed[0], 1150);
+	now = 1149;
+	apic_timer_expired(all[0]); /* for what was set before */
+	EXPECT_EQ(armed[0], 1150);
+	EXPECT_EQ(apic_acknowledge(all[0]), -1);
 	now = 1150;
 	apic_timer_expired(all[0]);
 	EXPECT_EQ(apic_acknowledge(all[0]), 0x41);
