@@ -40,11 +40,10 @@ static void watch_what_is_needed(struct connection *connection)
 	/* Console input that the device has no room for waits with its sender. */
 	if (connection->streams && connection->input_have)
 		input = false;
-	/* Who has ended sending may still read: whether he has gone altogether is of interest. */
+	/* Whoever is not read from, or has ended sending, may go altogether. */
 	if (connection->watch.fd >= 0)
 		loop_change(connection->control->loop, &connection->watch,
-			    (input ? EPOLLIN : 0) | (output ? EPOLLOUT : 0) |
-				    (connection->input_ended ? EPOLLHUP : 0));
+			    (input ? EPOLLIN : 0) | (output ? EPOLLOUT : 0) | EPOLLHUP);
 }
 
 static void files_close(struct connection *connection)

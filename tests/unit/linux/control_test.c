@@ -310,7 +310,7 @@ static void console_begin(struct control_client *client, bool write, bool take, 
 	const struct control_exchange exchange = {
 		.command = "console",
 		.arguments = json_pack("{s:b, s:b, s:i}", "write", write, "take", take, "kept", 5),
-		.timeout = 1000};
+		.timeout = 10000};
 
 	EXPECT_EQ(control_ask(client, &exchange, NULL, code, sizeof(code), reason, sizeof(reason)),
 		  expected);
@@ -337,7 +337,7 @@ static void expect_stream(struct control_client *client, const char *words)
 
 static void wait_received(size_t length)
 {
-	for (unsigned i = 0; i < 1000; i++) {
+	for (unsigned i = 0; i < 10000; i++) {
 		bool there;
 
 		vm_lock(&run.vm);
@@ -470,6 +470,31 @@ TEST(the_console_of_who_has_left_is_free)
 	client = client_open();
 	console_begin(client, true, false, 0);
 	control_disconnect(client);
+	end();
+}
+
+/* The guest takes nothing more, so nothing more is read from it either. */
+TEST(the_console_of_who_has_left_before_the_guest_took_all_is_free)
+{
+	struct control_client *first, *second;
+
+	begin();
+	room = 3;
+	first = client_open();
+	second = client_open();
+	console_begin(first, true, false, 0);
+	REQUIRE(write(control_client_file(first), "rootme", 6) == 6);
+	wait_received(3);
+	control_disconnect(first);
+	console_begin(second, true, false, 0);
+	vm_lock(&run.vm);
+	room = 1000;
+	run.watch.front.ops->input_ready(&run.watch.front);
+	vm_unlock(&run.vm);
+	REQUIRE(write(control_client_file(second), "ls", 2) == 2);
+	wait_received(5);
+	EXPECT_MEM(received, "rools", 5);
+	control_disconnect(second);
 	end();
 }
 
