@@ -61,6 +61,7 @@ int console_file_open(struct console **console, struct vm *vm, const char *path)
 	}
 	file->console.ops = &file_ops;
 	output_init(&file->output, fd, linux_loop(vm), file_room, &file->console);
+	file->output.gaps = true;
 	*console = &file->console;
 	return 0;
 }
@@ -140,6 +141,7 @@ int console_log_open(struct console **console, struct vm *vm, const char *path,
 	log->file.console.ops = &log_ops;
 	output_init(&log->file.output, fd, linux_loop(vm), file_room, &log->file.console);
 	log->file.output.written = log_written;
+	log->file.output.gaps = true;
 	*console = &log->file.console;
 	return 0;
 }

@@ -3,6 +3,9 @@
  * The thread is made at the first byte, so after the sandbox is entered, and does nothing but
  * write. While it is in write(), more bytes gather, so that a serial port's single bytes leave in
  * larger pieces.
+ *
+ * A full disk may have room again: what it refuses leaves a gap. A pipe without a reader will not
+ * have one again.
  */
 #include "hosts/linux/output.h"
 
@@ -18,7 +21,9 @@
 
 #define PATIENCE 1 /* seconds */
 
-/* One write of what is waiting, without the lock. False if the file takes nothing any more. */
+static const char gap[] = "\r\n[lodge: output is missing here]\r\n";
+
+/* One write of what is waiting, without the lock. False if the file refuses it, as errno says. */
 static bool write_some(struct output *output, size_t tail, size_t length, size_t *written)
 {
 	size_t at = tail % OUTPUT_SIZE;
@@ -42,15 +47,27 @@ static bool write_some(struct output *output, size_t tail, size_t length, size_t
 	return errno == EINTR;
 }
 
+/* What the file refused is gone. The lock is held. */
+static void lose(struct output *output, int error)
+{
+	output->broken = !output->gaps || error == EPIPE;
+	if (output->broken || !output->complained)
+		host_log(LOG_WARNING, "console output is lost %s: %s",
+			 output->broken ? "from here on" : "until it can be written again",
+			 strerror(error));
+	output->complained = output->gap = true;
+	output->tail = output->head;
+}
+
 static void *output_main(void *argument)
 {
 	struct output *output = argument;
 	size_t written;
-	bool good, broke;
+	int error;
 
 	prctl(PR_SET_NAME, "output");
 	pthread_mutex_lock(&output->lock);
-	while (!output->closing || output->head != output->tail) {
+	while (!output->broken && (!output->closing || output->head != output->tail)) {
 		if (output->head == output->tail) {
 			pthread_cond_wait(&output->filled, &output->lock);
 			continue;
@@ -58,24 +75,19 @@ static void *output_main(void *argument)
 		output->busy = true;
 		size_t tail = output->tail, length = output->head - tail;
 		pthread_mutex_unlock(&output->lock);
-		good = write_some(output, tail, length, &written);
-		if (good && output->written)
+		error = write_some(output, tail, length, &written) ? 0 : errno;
+		if (!error && output->written)
 			output->written(output, written);
-		broke = !good;
-		if (broke)
-			host_log(LOG_WARNING, "console output is lost from here on: %s",
-				 strerror(errno));
 		pthread_mutex_lock(&output->lock);
 		output->busy = false;
-		output->broken = broke;
-		output->tail = broke ? output->head : output->tail + written;
+		output->tail += written;
+		if (error)
+			lose(output, error);
 		if (output->was_full) {
 			output->was_full = false;
 			loop_post(output->loop, &output->room);
 		}
 		pthread_cond_signal(&output->emptied);
-		if (broke)
-			break;
 	}
 	pthread_mutex_unlock(&output->lock);
 	return NULL;
@@ -117,9 +129,17 @@ static bool thread_start(struct output *output)
 	return !error;
 }
 
-size_t output_write(struct output *output, const void *bytes, size_t length)
+/* There is room for it. The lock is held. */
+static void append(struct output *output, const void *bytes, size_t length)
 {
 	const unsigned char *from = bytes;
+
+	for (size_t i = 0; i < length; i++)
+		output->bytes[output->head++ % OUTPUT_SIZE] = from[i];
+}
+
+size_t output_write(struct output *output, const void *bytes, size_t length)
+{
 	size_t taken = length;
 
 	pthread_mutex_lock(&output->lock);
@@ -131,12 +151,16 @@ size_t output_write(struct output *output, const void *bytes, size_t length)
 		pthread_mutex_unlock(&output->lock);
 		return length;
 	}
+	if (output->gap && length) {
+		/* All that waited is lost: there is room. */
+		append(output, gap, sizeof(gap) - 1);
+		output->gap = false;
+	}
 	if (taken > OUTPUT_SIZE - (output->head - output->tail)) {
 		taken = OUTPUT_SIZE - (output->head - output->tail);
 		output->was_full = true;
 	}
-	for (size_t i = 0; i < taken; i++)
-		output->bytes[output->head++ % OUTPUT_SIZE] = from[i];
+	append(output, bytes, taken);
 	if (!output->busy)
 		pthread_cond_signal(&output->filled);
 	pthread_mutex_unlock(&output->lock);

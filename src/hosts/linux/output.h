@@ -20,11 +20,18 @@ struct output {
 	/* Called after each write by the thread that writes, which may do what takes long; NULL for
 	 * nothing. Set before the first byte. */
 	void (*written)(struct output *output, size_t length);
+	/* Text for people: what the file refuses leaves a gap, with a line that says so, and what
+	 * comes behind that is tried anew. False: nothing comes behind it. Set before the first
+	 * byte. */
+	bool gaps;
 
 	pthread_mutex_t lock; /* for all that follows */
 	pthread_cond_t filled, emptied;
 	pthread_t thread;
-	bool started, closing, busy, was_full, broken;
+	bool started, closing, busy, was_full;
+	bool broken;	 /* nobody will read it any more, or there is no thread */
+	bool gap;	 /* in front of the next bytes */
+	bool complained; /* about that, once */
 	size_t head,
 		tail; /* written by output_write and by the thread; head - tail bytes are waiting */
 	unsigned char bytes[OUTPUT_SIZE];
@@ -33,8 +40,8 @@ struct output {
 void output_init(struct output *output, int fd, struct loop *loop,
 		 void (*room)(struct loop_call *call), void *context);
 
-/* How many bytes were taken. Never waits. What the file refuses for good is thrown away, with one
- * warning. */
+/* How many bytes were taken. Never waits. What the file refuses is thrown away, with one warning.
+ */
 size_t output_write(struct output *output, const void *bytes, size_t length);
 
 /* Whether nothing is left to be written. If something is, the room call is posted after the next

@@ -252,6 +252,7 @@ int terminal_open(struct console **console, struct vm *vm, const struct terminal
 	terminal->input_again = (struct loop_call){.call = input_again, .context = terminal};
 	terminal->size_first = (struct loop_call){.call = size_first, .context = terminal};
 	output_init(&terminal->output, STDOUT_FILENO, terminal->loop, output_room, terminal);
+	terminal->output.gaps = true;
 	/* A stdin that was closed before we were started is no reason not to run: there is no input
 	 * then. */
 	error = loop_add(terminal->loop, &terminal->input, EPOLLIN);
