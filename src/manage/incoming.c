@@ -74,9 +74,9 @@ static bool greet(struct run *run, int fd, struct saved_config *config, char *re
 		snprintf(reason, REASON, "%s", wire_error(error));
 		return false;
 	}
-	if (incoming->message.argument != WIRE_VERSION) {
+	if (incoming->message.argument != MIGRATE_VERSION) {
 		snprintf(reason, REASON, "it speaks version %llu of the protocol, this Lodge %u",
-			 (unsigned long long)incoming->message.argument, WIRE_VERSION);
+			 (unsigned long long)incoming->message.argument, MIGRATE_VERSION);
 		return false;
 	}
 	return saved_config_read(config, incoming->message.payload, incoming->message.length,

@@ -197,7 +197,7 @@ static int introduce(struct run *run)
 	if (!error)
 		error = saved_config_write(run->description, bytes, SAVED_CONFIG_MAX, &length);
 	if (!error)
-		error = wire_send(&run->migrate.wire, WIRE_HELLO, WIRE_VERSION, bytes, length);
+		error = wire_send(&run->migrate.wire, WIRE_HELLO, MIGRATE_VERSION, bytes, length);
 	free(bytes);
 	return error ? error : expect(&run->migrate, WIRE_READY, WIRE_PATIENCE);
 }

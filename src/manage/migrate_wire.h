@@ -15,7 +15,7 @@
 #include "machines/saved.h"
 #include "machines/saved_state.h"
 
-#define WIRE_VERSION 1
+#define MIGRATE_VERSION 1
 /* Milliseconds: until a message begins; and, with one for each WIRE_SLOWEST bytes, until it has
  * come or gone. Who is slower has stalled. */
 #define WIRE_PATIENCE	10000
@@ -26,7 +26,7 @@
 
 /* From the machine's old process (>) or its new one (<). */
 enum wire_type {
-	WIRE_HELLO = 1,	  /* > argument: WIRE_VERSION; payload: the description */
+	WIRE_HELLO = 1,	  /* > argument: MIGRATE_VERSION; payload: the description */
 	WIRE_READY = 2,	  /* < memory may come */
 	WIRE_REFUSE = 3,  /* < payload: why, a line; the connection ends */
 	WIRE_MEMORY = 4,  /* > argument: offset of a chunk; payload: see wire_send_chunk */
