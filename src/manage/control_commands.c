@@ -152,6 +152,7 @@ void run_stopped(struct run *run)
 	save_abandon(run, "the machine has stopped");
 	vm_lock(&run->vm);
 	pause_answer(run, "the machine has stopped");
+	control_ports_abandon(run);
 	control_event(run->control, "stopped", json_pack("{s:s}", "reason", run_stop_reason(run)));
 	vm_unlock(&run->vm);
 }

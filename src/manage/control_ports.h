@@ -12,4 +12,7 @@ void control_port_list(struct run *run, struct control_call *call);
 void control_port_add(struct run *run, struct control_call *call);
 void control_port_remove(struct run *run, struct control_call *call);
 
+/* Fails what is under way: the machine has stopped. Vm's lock held. */
+void control_ports_abandon(struct run *run);
+
 #endif

@@ -146,23 +146,28 @@ void net_hold(struct netport *port, bool held)
 	wire_hold(port, held);
 }
 
-int net_forward_add(const struct options *options, struct netport *port,
-		    const struct user_forward *forward, char *reason, size_t size)
+int net_forward(struct netport *port, const struct user_forward *forward, char *reason, size_t size)
 {
-	if (options->net == NET_LAN)
-		return wire_forward(port, forward, false, reason, size);
-	return user_forward_add(port, forward, reason, size);
+	return wire_forward(port, forward, reason, size);
 }
 
-int net_forward_remove(const struct options *options, struct netport *port,
-		       const struct user_forward *forward, char *reason, size_t size)
+int net_change_begin(const struct options *options, struct netport *port,
+		     struct user_forward_change *change, char *reason, size_t size)
 {
 	int error;
 
 	if (options->net == NET_LAN)
-		return wire_forward(port, forward, true, reason, size);
-	error = user_forward_remove(port, forward);
+		return wire_change_begin(port, change, reason, size);
+	if (!change->remove)
+		return user_forward_add(port, &change->forward, reason, size);
+	error = user_forward_remove(port, &change->forward);
 	if (error)
 		snprintf(reason, size, "it is not forwarded");
 	return error;
+}
+
+void net_change_forget(const struct options *options, struct netport *port)
+{
+	if (options->net == NET_LAN)
+		wire_change_forget(port);
 }

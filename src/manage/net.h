@@ -32,11 +32,18 @@ bool net_has_files(const struct options *options);
 unsigned net_files(const struct netport *port, int files[NET_FILES_MAX]);
 void net_hold(struct netport *port, bool held);
 
-/* Has a port of this host lead to the machine, or no more, on whatever network it is. Vm's lock
- * held. 0, or a negative errno with one line in reason. */
-int net_forward_add(const struct options *options, struct netport *port,
-		    const struct user_forward *forward, char *reason, size_t size);
-int net_forward_remove(const struct options *options, struct netport *port,
-		       const struct user_forward *forward, char *reason, size_t size);
+/* Has a port of this host lead to the machine, on a network of machines, before it runs: waits,
+ * some seconds at most. 0, or a negative errno with one line in reason. */
+int net_forward(struct netport *port, const struct user_forward *forward, char *reason,
+		size_t size);
+
+/* Has a port of this host lead to the machine while it runs, or no more, on whatever network it is.
+ * Vm's lock held. 0: done; -EINPROGRESS: change->done says so, or how it failed; another negative
+ * errno with one line in reason. One at a time. */
+int net_change_begin(const struct options *options, struct netport *port,
+		     struct user_forward_change *change, char *reason, size_t size);
+
+/* change->done does not come any more. Vm's lock held. */
+void net_change_forget(const struct options *options, struct netport *port);
 
 #endif

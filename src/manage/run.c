@@ -245,8 +245,7 @@ static int open_lan(struct run *run)
 	run->incoming.file_count = 0;
 	/* Its ports have come with it. */
 	for (unsigned i = 0; !error && !adopted && i < run->options->forward_count; i++)
-		error = net_forward_add(run->options, run->netport, &run->forwards[i], reason,
-					sizeof(reason));
+		error = net_forward(run->netport, &run->forwards[i], reason, sizeof(reason));
 	if (error)
 		return complain_with(error == -ENOENT ? LODGE_NOT_FOUND : LODGE_HOST_LACKS,
 				     "--net: %s", reason);

@@ -30,6 +30,7 @@
 struct agent_link;
 struct control;
 struct control_call;
+struct port_change;
 
 /* All that one run needs. What isn't there is NULL. */
 struct run {
@@ -55,6 +56,7 @@ struct run {
 	struct agent_link *agent;
 	struct user_forward forwards[OPTIONS_FORWARDS_MAX];
 	unsigned forward_count;
+	struct port_change *port_changes; /* under way: control_ports.c */
 	struct sandbox_state sandbox;
 	struct limits limits;
 	uint64_t started; /* host_now() */

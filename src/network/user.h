@@ -55,6 +55,16 @@ void user_forward_host_text(const struct user_forward *forward, char *text);
 bool user_forward_same_host(const struct user_forward *one, const struct user_forward *other);
 bool user_forward_same(const struct user_forward *one, const struct user_forward *other);
 
+/* One that is to be, or no more, while a network runs which may take its time for that. The
+ * asker's. */
+struct user_forward_change {
+	struct user_forward forward;
+	bool remove;
+	/* 0, or a negative errno with one line in reason. Vm's lock held, any thread; from within,
+	 * the next change may begin. */
+	void (*done)(struct user_forward_change *change, int error, const char *reason);
+};
+
 /*
  * Adds and removes one while the network runs; an open connection stays. Vm's lock held. 0, or as
  * user_open; remove: -ENOENT if there is none.

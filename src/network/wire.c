@@ -2,7 +2,8 @@
 /*
  * A frame goes out while the guest's notification is handled, or is dropped if the switch is too
  * slow; those that come in are read by a thread. One for which the guest has no room stays in the
- * thread's hands, and the next ones in the socket, until it has.
+ * thread's hands, and the next ones in the socket, until it has. The thread also hears what the
+ * switch says of a change of its ports.
  */
 #include "network/wire.h"
 
@@ -22,6 +23,7 @@
 #include "core/device.h"
 #include "core/host.h"
 #include "core/vm.h"
+#include "lib/check.h"
 #include "network/tap.h"
 
 enum {
@@ -42,6 +44,8 @@ struct wire {
 	bool joined; /* the tap has been told that the guest takes joined segments */
 	uint8_t frame[FRAME_MAX];
 	size_t length; /* of the frame that the guest had no room for; 0: none */
+	struct user_forward_change *change; /* what the switch has been asked for */
+	uint64_t change_until;		    /* host_now() */
 };
 
 /* The hello, and with it one end of the connection for ports. */
@@ -100,11 +104,11 @@ int wire_greet(struct wire_sockets *sockets, const struct wire_hello *hello, int
 	return error;
 }
 
-int wire_forward(struct netport *port, const struct user_forward *forward, bool remove,
-		 char *reason, size_t size)
+static const struct wire_reply no_reply = {
+	ECONNRESET, "network: its switch doesn't answer: restart the network's machines"};
+
+static bool ask(const struct wire *wire, const struct user_forward *forward, bool remove)
 {
-	const struct wire *wire = container_of(port, struct wire, port);
-	struct pollfd wait = {.fd = wire->ports, .events = POLLIN};
 	struct wire_question question = {.remove = remove};
 	struct wire_reply reply;
 
@@ -112,16 +116,71 @@ int wire_forward(struct netport *port, const struct user_forward *forward, bool 
 	/* An answer that came too late for its question. */
 	while (recv(wire->ports, &reply, sizeof(reply), MSG_DONTWAIT) > 0)
 		continue;
-	if (send(wire->ports, &question, sizeof(question), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ||
-	    poll(&wait, 1, PORTS_MILLISECONDS) != 1 ||
-	    recv(wire->ports, &reply, sizeof(reply), MSG_DONTWAIT) != (ssize_t)sizeof(reply)) {
-		snprintf(reason, size,
-			 "network: its switch doesn't answer: restart the network's machines");
-		return -ECONNRESET;
-	}
-	reply.reason[sizeof(reply.reason) - 1] = '\0';
+	return send(wire->ports, &question, sizeof(question), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+/* False: there is none yet. */
+static bool take_reply(const struct wire *wire, struct wire_reply *reply)
+{
+	ssize_t got = recv(wire->ports, reply, sizeof(*reply), MSG_DONTWAIT);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (got != (ssize_t)sizeof(*reply))
+		*reply = no_reply;
+	reply->reason[sizeof(reply->reason) - 1] = '\0';
+	return true;
+}
+
+static int reply_error(const struct wire_reply *reply)
+{
+	return reply->error < 4096 ? -(int)reply->error : -EPROTO;
+}
+
+int wire_forward(struct netport *port, const struct user_forward *forward, char *reason,
+		 size_t size)
+{
+	const struct wire *wire = container_of(port, struct wire, port);
+	struct pollfd wait = {.fd = wire->ports, .events = POLLIN};
+	struct wire_reply reply;
+
+	if (!ask(wire, forward, false) || poll(&wait, 1, PORTS_MILLISECONDS) != 1 ||
+	    !take_reply(wire, &reply))
+		reply = no_reply;
 	snprintf(reason, size, "%s", reply.reason);
-	return reply.error < 4096 ? -(int)reply.error : -EPROTO;
+	return reply_error(&reply);
+}
+
+/* While the port is held, an answer may be another process's. */
+static bool change_waits(const struct wire *wire)
+{
+	return wire->change && !wire->held;
+}
+
+/* How long the thread may sleep, in milliseconds; -1: for ever. */
+static int change_patience(const struct wire *wire)
+{
+	uint64_t now = host_now();
+
+	if (!change_waits(wire))
+		return -1;
+	return now < wire->change_until ? (int)((wire->change_until - now) / 1000000) + 1 : 0;
+}
+
+static void change_serve(struct wire *wire)
+{
+	struct user_forward_change *change = wire->change;
+	struct wire_reply reply;
+
+	if (!change_waits(wire))
+		return;
+	if (!take_reply(wire, &reply)) {
+		if (host_now() < wire->change_until)
+			return;
+		reply = no_reply;
+	}
+	wire->change = NULL;
+	change->done(change, reply_error(&reply), reply.reason);
 }
 
 static void wake(struct wire *wire)
@@ -180,13 +239,17 @@ static void *work(void *argument)
 	pthread_setname_np(pthread_self(), "network");
 	vm_lock(wire->vm);
 	while (!wire->ending) {
-		struct pollfd waits[2] = {{.fd = wire->wake, .events = POLLIN},
-					  {.fd = wire->file, .events = POLLIN}};
-		const nfds_t waiting = there && !wire->blocked && !wire->held ? 2 : 1;
+		const bool frames = there && !wire->blocked && !wire->held;
+		struct pollfd waits[3] = {
+			{.fd = wire->wake, .events = POLLIN},
+			{.fd = frames ? wire->file : -1, .events = POLLIN},
+			{.fd = change_waits(wire) ? wire->ports : -1, .events = POLLIN}};
+		const int patience = change_patience(wire);
 
 		vm_unlock(wire->vm);
-		poll(waits, waiting, -1);
+		poll(waits, 3, patience);
 		vm_lock(wire->vm);
+		change_serve(wire);
 		if (waits[0].revents & POLLIN && read(wire->wake, &count, sizeof(count)) < 0)
 			continue;
 		if (there && !wire->ending && !wire->held)
@@ -200,7 +263,7 @@ static void *work(void *argument)
 	return NULL;
 }
 
-/* When the guest first uses the network: as network/user.c has it. */
+/* When the guest first uses the network, as network/user.c has it, or a port is asked for. */
 static void start_thread(struct wire *wire)
 {
 	sigset_t all, old;
@@ -217,6 +280,28 @@ static void start_thread(struct wire *wire)
 		host_log(LOG_ERROR, "network: no thread for it: %s", strerror(error));
 		wire->complained = true;
 	}
+}
+
+int wire_change_begin(struct netport *port, struct user_forward_change *change, char *reason,
+		      size_t size)
+{
+	struct wire *wire = container_of(port, struct wire, port);
+
+	CHECK(!wire->change);
+	start_thread(wire);
+	if (!wire->threaded || !ask(wire, &change->forward, change->remove)) {
+		snprintf(reason, size, "%s", no_reply.reason);
+		return reply_error(&no_reply);
+	}
+	wire->change = change;
+	wire->change_until = host_now() + PORTS_MILLISECONDS * UINT64_C(1000000);
+	wake(wire);
+	return -EINPROGRESS;
+}
+
+void wire_change_forget(struct netport *port)
+{
+	container_of(port, struct wire, port)->change = NULL;
 }
 
 static void wire_send(struct netport *port, const struct slice *slices, unsigned count)

@@ -73,9 +73,18 @@ unsigned wire_files(const struct netport *port, int files[2]);
 /* While it is held the port reads no frames: another process is to have them. Vm's lock held. */
 void wire_hold(struct netport *port, bool held);
 
-/* Has the switch forward a port to the machine, or end that. 0, or a negative errno with one line
- * in reason. Waits for the switch, some seconds at most. */
-int wire_forward(struct netport *port, const struct user_forward *forward, bool remove,
-		 char *reason, size_t size);
+/* Has the switch forward a port to the machine. 0, or a negative errno with one line in reason.
+ * Waits for the switch, some seconds at most: nothing of the vm runs yet. */
+int wire_forward(struct netport *port, const struct user_forward *forward, char *reason,
+		 size_t size);
+
+/* The same of a machine that runs, or the other way. One at a time. -EINPROGRESS: done() says how
+ * it went, in some seconds at most; another negative errno with one line in reason: it has not
+ * begun. Vm's lock held. */
+int wire_change_begin(struct netport *port, struct user_forward_change *change, char *reason,
+		      size_t size);
+
+/* done() does not come any more. Vm's lock held. */
+void wire_change_forget(struct netport *port);
 
 #endif

@@ -21,6 +21,7 @@
 #include "manage/control.h"
 #include "manage/control_client.h"
 #include "manage/run_state.h"
+#include "network/wire.h"
 
 #define MIB UINT64_C(0x100000)
 
@@ -108,7 +109,7 @@ static void expect_answer(int fd, const char *line, size_t length, const char *w
 	size_t have = 0;
 	ssize_t got;
 
-	REQUIRE(send(fd, line, length, MSG_NOSIGNAL) == (ssize_t)length);
+	REQUIRE(!length || send(fd, line, length, MSG_NOSIGNAL) == (ssize_t)length);
 	while (have < sizeof(answer) - 1 &&
 	       (got = read(fd, answer + have, sizeof(answer) - 1 - have)) > 0) {
 		have += (size_t)got;
@@ -546,6 +547,108 @@ TEST(what_waits_for_its_turn_when_its_sender_goes_is_not_begun)
 	console_begin(other, true, false, 0);
 	control_disconnect(other);
 	end();
+}
+
+/* A network of machines; its switch's end of what ports are asked for over. */
+static int switch_begin(void)
+{
+	static const uint8_t mac[6] = {0x52, 0x54, 0, 0, 0, 1};
+	struct wire_sockets sockets;
+	int frames[2], ports[2];
+
+	begin();
+	REQUIRE(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, frames));
+	REQUIRE(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ports));
+	sockets = (struct wire_sockets){frames[0], ports[0]};
+	vm_lock(&run.vm);
+	options.net = NET_LAN;
+	REQUIRE(!wire_open(&run.vm, &sockets, mac, &run.netport));
+	vm_unlock(&run.vm);
+	return ports[1];
+}
+
+static void switch_end(void)
+{
+	end();
+	run.netport->ops->close(run.netport);
+}
+
+static void expect_question(int ports, const char *port, bool remove)
+{
+	struct wire_question question;
+
+	REQUIRE(recv(ports, &question, sizeof(question), 0) == (ssize_t)sizeof(question));
+	EXPECT_STR(question.port, port);
+	EXPECT_EQ(question.remove, remove);
+}
+
+static void reply(int ports, uint32_t error, const char *reason)
+{
+	struct wire_reply reply = {.error = error};
+
+	snprintf(reply.reason, sizeof(reply.reason), "%s", reason);
+	REQUIRE(send(ports, &reply, sizeof(reply), MSG_NOSIGNAL) == (ssize_t)sizeof(reply));
+}
+
+#define PORT_ADD    "{\"id\":1,\"command\":\"port-add\",\"arguments\":{\"port\":\"8080:80\"}}\n"
+#define PORT_REMOVE "{\"id\":2,\"command\":\"port-remove\",\"arguments\":{\"port\":\"8080:80\"}}\n"
+#define PORT_LIST   "{\"id\":3,\"command\":\"port-list\"}\n"
+
+/* Sent in one piece, so that nothing comes between them but the wait for the switch, if somebody
+ * waited there. */
+TEST(a_switch_that_does_not_answer_holds_up_nobody_else)
+{
+	static const char lines[] = PORT_ADD PORT_LIST;
+	struct control_client *client;
+	int ports = switch_begin(), fd;
+
+	client = client_open();
+	fd = control_client_file(client);
+	expect_answer(fd, lines, strlen(lines), "{\"id\":3,\"result\":{\"ports\":[]}}\n");
+	expect_question(ports, "127.0.0.1:8080:80", false);
+	close(ports);
+	expect_answer(fd, "", 0, "{\"id\":1,\"error\":{\"code\":\"host\"");
+	control_disconnect(client);
+	switch_end();
+}
+
+TEST(ports_that_a_switch_forwards_change_one_after_another)
+{
+	static const char lines[] = PORT_ADD PORT_REMOVE PORT_ADD;
+	struct control_client *client;
+	int ports = switch_begin(), fd;
+
+	client = client_open();
+	fd = control_client_file(client);
+	REQUIRE(send(fd, lines, strlen(lines), MSG_NOSIGNAL) == (ssize_t)strlen(lines));
+	expect_question(ports, "127.0.0.1:8080:80", false);
+	reply(ports, 0, "");
+	expect_answer(fd, "", 0, "{\"id\":1,\"result\"");
+	expect_question(ports, "127.0.0.1:8080:80", true);
+	reply(ports, 0, "");
+	expect_answer(fd, "", 0, "{\"id\":2,\"result\"");
+	expect_question(ports, "127.0.0.1:8080:80", false);
+	reply(ports, EADDRINUSE, "it is in use");
+	expect_answer(fd, "", 0, "it is in use");
+	expect_answer(fd, PORT_LIST, strlen(PORT_LIST), "{\"ports\":[]}");
+	control_disconnect(client);
+	switch_end();
+	close(ports);
+}
+
+TEST(a_machine_ends_while_its_switch_does_not_answer)
+{
+	static const char lines[] = PORT_ADD PORT_ADD PORT_ADD PORT_ADD PORT_LIST;
+	struct control_client *client;
+	int ports = switch_begin(), fd;
+
+	client = client_open();
+	fd = control_client_file(client);
+	expect_answer(fd, lines, strlen(lines), "{\"id\":3,\"result\"");
+	switch_end();
+	expect_stream(client, "the machine has stopped");
+	control_disconnect(client);
+	close(ports);
 }
 
 static double processor_seconds(void)
