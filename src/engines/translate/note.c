@@ -2,7 +2,8 @@
 /*
  * The first word is the host offset of the first instruction. Each instruction has a word: its
  * flag, its length in the page, and the distance to the next one in the code, or FAR: then the next
- * one's offset follows in a word of its own.
+ * one's offset follows in a word of its own. A length of 0: the next one is the block's first, once
+ * more.
  */
 #include "engines/translate/note.h"
 
@@ -18,7 +19,8 @@ unsigned note_write(uint16_t *words, const struct note *notes, unsigned count)
 
 	*at++ = notes[0].host;
 	for (unsigned i = 0; i < count; i++) {
-		unsigned length = (unsigned)(notes[i + 1].guest - notes[i].guest);
+		bool again = notes[i + 1].guest == notes[0].guest;
+		unsigned length = again ? 0 : (unsigned)(notes[i + 1].guest - notes[i].guest);
 		unsigned distance = (unsigned)(notes[i + 1].host - notes[i].host);
 		bool far = distance >= FAR; /* or backward */
 
@@ -31,12 +33,12 @@ unsigned note_write(uint16_t *words, const struct note *notes, unsigned count)
 	return (unsigned)(at - words);
 }
 
-/* From note to the next. */
-static const uint16_t *advance(const uint16_t *at, struct note *note)
+/* From note to the next, in a block that starts at offset start in the page. */
+static const uint16_t *advance(const uint16_t *at, struct note *note, unsigned start)
 {
-	unsigned word = *at++;
+	unsigned word = *at++, length = word >> LENGTH_SHIFT & 15;
 
-	note->guest = (uint16_t)(note->guest + (word >> LENGTH_SHIFT & 15));
+	note->guest = (uint16_t)(length ? note->guest + length : start);
 	if ((word & FAR) == FAR)
 		note->host = *at++;
 	else
@@ -50,10 +52,10 @@ void note_read(const uint16_t *words, unsigned start, unsigned step, struct note
 
 	note[0] = (struct note){.host = words[0], .guest = (uint16_t)start};
 	while (step-- > 0)
-		at = advance(at, &note[0]);
+		at = advance(at, &note[0], start);
 	note[0].flags = *at & FLAGS;
 	note[1] = note[0];
-	advance(at, &note[1]);
+	advance(at, &note[1], start);
 }
 
 int note_find(const uint16_t *words, unsigned count, unsigned host)
@@ -65,7 +67,7 @@ int note_find(const uint16_t *words, unsigned count, unsigned host)
 	for (unsigned i = 0; i < count; i++) {
 		if (note.host <= host)
 			found = (int)i;
-		at = advance(at, &note);
+		at = advance(at, &note, 0);
 	}
 	return host < note.host ? found : -1;
 }

@@ -20,7 +20,8 @@ struct note {
 /* Words that count instructions need at the most. */
 #define NOTE_WORDS_MAX(count) (2 * (count) + 1)
 
-/* Writes notes[0..count], which begin at the block's first instruction. Returns how many words. */
+/* Writes notes[0..count], which begin at the block's first instruction. Each is behind the one
+ * before it in the page, or the first instruction once more. Returns how many words. */
 unsigned note_write(uint16_t *words, const struct note *notes, unsigned count);
 
 /* The note of instruction `step`, of a block whose first is at offset `start` in the page, and the

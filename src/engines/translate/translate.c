@@ -74,6 +74,52 @@ static bool is_usable(const struct translation *t, const struct opcode *op)
 	return !op->feature || cpu_model_has(t->code->vm->cpu_model, op->feature);
 }
 
+/* Copies of a short loop that stand one behind the other, and their instructions at the most. */
+#define LOOP_COPIES 4u
+#define LOOP_INSNS  48u
+
+/* May it stand in a loop's copy: does it lead nowhere, and leave the stack and the mode alone? */
+static bool is_plain(const struct step *step)
+{
+	const struct opcode *op = step->insn.op;
+
+	return (op->class == CLASS_COPY || op->handler == HANDLER_LEA) &&
+	       !(insn_registers(&step->insn).written & 1u << RSP);
+}
+
+/*
+ * The last step is a jcc. If it leads to the block's first instruction, and something between goes
+ * to memory, the steps are repeated, so that the checks of windows and the test of kick are needed
+ * only once for some rounds (window_is_known). All jccs but the last are the other way round, to
+ * what is behind it.
+ */
+static void unroll(struct translation *t)
+{
+	unsigned length = t->count, copies = LOOP_COPIES;
+	struct step *last = &t->steps[length - 1];
+	bool memory = false;
+
+	if (!t->windows || t->branches ||
+	    last->insn.immediate + (int64_t)t->next != t->steps[0].offset)
+		return;
+	for (unsigned i = 0; i < length - 1; i++) {
+		if (!is_plain(&t->steps[i]))
+			return;
+		memory |= t->steps[i].insn.memory && t->steps[i].insn.op->class == CLASS_COPY;
+	}
+	while (copies * length > LOOP_INSNS)
+		copies /= 2;
+	if (!memory || copies < 2)
+		return;
+	for (; t->count < copies * length; t->count++)
+		t->steps[t->count] = t->steps[t->count - length];
+	for (unsigned i = 1; i < copies; i++) {
+		t->steps[i * length - 1].insn.opcode ^= 1;
+		t->steps[i * length - 1].insn.immediate = 0;
+	}
+	t->branches += copies - 1;
+}
+
 /* Fills the next step; true if the block may go on behind it. */
 static bool decode_step(struct translation *t)
 {
@@ -99,6 +145,9 @@ static bool decode_step(struct translation *t)
 		return true;
 	switch (step->insn.op->handler) {
 	case HANDLER_JCC:
+		if (step->insn.operand_size != 2)
+			unroll(t);
+		/* fall through */
 	case HANDLER_LOOP:
 	case HANDLER_JCXZ:
 		return ++t->branches < TRANSLATION_BRANCHES && step->insn.operand_size != 2;
