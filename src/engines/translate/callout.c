@@ -51,6 +51,11 @@ static struct block *make_block(struct cpu *cpu, uint64_t physical, const uint8_
 	return block;
 }
 
+static uint64_t fetch_physical(const struct fetch_entry *entry, uint64_t linear)
+{
+	return (entry->physical & ~4095ull) | (linear & 4095);
+}
+
 /* The block for cpu->rip, which becomes the current one; NULL if there is no RAM. Raises #PF and
  * #GP of the fetch. */
 static struct block *find_block(struct cpu *cpu)
@@ -59,7 +64,7 @@ static struct block *find_block(struct cpu *cpu)
 	timing_switch(cpu, TIMING_FIND);
 	for (;;) {
 		const struct fetch_entry *entry = mmu_fetch_page(cpu, cpu->rip);
-		uint64_t physical = (entry->physical & ~4095ull) | (cpu->rip & 4095);
+		uint64_t physical = fetch_physical(entry, cpu->rip);
 		bool global = entry->physical & 1;
 		struct block *block;
 
@@ -75,6 +80,60 @@ static struct block *find_block(struct cpu *cpu)
 		mmu_jump_add(cpu, cpu->rip, code_entry(cpu->code, block), global);
 		return block;
 	}
+}
+
+/* NULL: something has changed, or it does not cross. */
+static struct block *make_crossing(struct cpu *cpu, uint64_t physical, uint64_t second,
+				   const uint8_t *host, const uint8_t *second_host)
+{
+	struct machine_code *code = cpu->code;
+	unsigned doing = timing_switch(cpu, TIMING_TRANSLATE), room = 4096 - (physical & 4095);
+	struct block *block = NULL;
+
+	code_page_prepare(cpu, physical);
+	code_page_prepare(cpu, second);
+	code_lock(&code->lock);
+	if (code_has_room(code) && code_page_prepared(cpu, physical) &&
+	    code_page_prepared(cpu, second)) {
+		uint8_t bytes[16] = {0};
+
+		bytes_copy(bytes, host + (physical & 4095), room);
+		bytes_copy(bytes + room, second_host, 15 - room);
+		block = code_lookup_crossing(code, physical, second,
+					     block_linear(cpu->rip, cpu->mode), cpu->mode);
+		if (!block)
+			block = translate_crossing(cpu, physical, second, host, bytes);
+	}
+	code_unlock(&code->lock);
+	timing_switch(cpu, doing);
+	return block;
+}
+
+/* The block for the instruction at cpu->rip, which crosses into the next page; or NULL: the
+ * interpreter does it, this time, and raises what it raises. */
+static struct block *find_crossing(struct cpu *cpu)
+{
+	uint64_t next = (cpu->rip | 4095) + 1, physical, second;
+	const struct fetch_entry *entry;
+	const uint8_t *host;
+	struct block *block;
+
+	if ((cpu->rip & 4095) <= 4096 - 15 || !paging_canonical(next))
+		return NULL;
+	if (!mmu_try_fetch_page(cpu, cpu->rip, &entry) || !entry->host)
+		return NULL;
+	physical = fetch_physical(entry, cpu->rip);
+	host = entry->host;
+	if (!mmu_try_fetch_page(cpu, next, &entry) || !entry->host)
+		return NULL;
+	second = fetch_physical(entry, next);
+	block = code_lookup_crossing(cpu->code, physical, second, block_linear(cpu->rip, cpu->mode),
+				     cpu->mode);
+	if (!block)
+		block = make_crossing(cpu, physical, second, host, entry->host);
+	if (block)
+		mmu_cross_add(cpu, cpu->rip, code_entry(cpu->code, block));
+	return block;
 }
 
 static bool is_kicked(const struct cpu *cpu)
@@ -379,8 +438,14 @@ const void *translate_end(struct cpu *cpu, const struct words *words)
 /* words: offset in the page. */
 const void *translate_interpret(struct cpu *cpu, const struct words *words)
 {
-	timing_switch(cpu, TIMING_INTERPRET);
+	struct block *block;
+
+	timing_switch(cpu, TIMING_FIND);
 	cpu->rip = cpu->code_page + words->at[0];
+	block = find_crossing(cpu);
+	if (block)
+		return resume(cpu, code_entry(cpu->code, block));
+	timing_switch(cpu, TIMING_INTERPRET);
 	interpret(cpu);
 	return has_event(cpu) ? leave(cpu) : go_on(cpu);
 }
@@ -441,13 +506,15 @@ const void *translate_stale(struct cpu *cpu, const struct words *words)
 	set_page(cpu, stale);
 	timing_switch(cpu, TIMING_FIND);
 	cpu->rip = cpu->code_page + stale->start;
+	if (stale->crosses)
+		mmu_cross_drop(cpu, cpu->rip);
 	if (is_kicked(cpu) || !translate_possible(cpu))
 		return leave(cpu);
 	block = find_block(cpu);
 	if (!block)
 		return leave(cpu);
 	code_lock(&code->lock);
-	if (code->generation == generation && !block->dropped &&
+	if (code->generation == generation && !block->dropped && !stale->crosses &&
 	    block_physical(block) == block_physical(stale) && block->mode == stale->mode &&
 	    block->linear == stale->linear) {
 		emit_patch(write + stale->code, 0xe9, write + block->code);

@@ -200,8 +200,15 @@ static _Atomic uint32_t *block_slot(struct machine_code *code, const struct bloc
 	return hash_slot(code, block_physical(block), block->linear, block->mode);
 }
 
-struct block *code_lookup(struct machine_code *code, uint64_t physical, uint64_t linear,
-			  uint32_t mode)
+#define NO_PAGE UINT32_MAX
+
+static uint32_t second_page(const struct block *block)
+{
+	return block->crosses ? block[-1].page : NO_PAGE;
+}
+
+static struct block *find(struct machine_code *code, uint64_t physical, uint32_t second,
+			  uint64_t linear, uint32_t mode)
 {
 	uint32_t number =
 		atomic_load_explicit(hash_slot(code, physical, linear, mode), memory_order_acquire);
@@ -210,11 +217,23 @@ struct block *code_lookup(struct machine_code *code, uint64_t physical, uint64_t
 		struct block *block = &code->blocks[number - 1];
 
 		if (block_physical(block) == physical && block->mode == mode &&
-		    block->linear == linear && !block->dropped)
+		    block->linear == linear && second_page(block) == second && !block->dropped)
 			return block;
 		number = atomic_load_explicit(&block->hash_next, memory_order_acquire);
 	}
 	return NULL;
+}
+
+struct block *code_lookup(struct machine_code *code, uint64_t physical, uint64_t linear,
+			  uint32_t mode)
+{
+	return find(code, physical, NO_PAGE, linear, mode);
+}
+
+struct block *code_lookup_crossing(struct machine_code *code, uint64_t physical, uint64_t second,
+				   uint64_t linear, uint32_t mode)
+{
+	return find(code, physical, (uint32_t)(second >> 12), linear, mode);
 }
 
 /* What follows a block's code belongs to it. */
@@ -239,7 +258,7 @@ struct block *code_find_host(struct machine_code *code, uint64_t host)
 bool code_has_room(const struct machine_code *code)
 {
 	return code->code_limit - code->code_used >= CODE_BLOCK_BYTES &&
-	       code->block_count < code->block_max &&
+	       code->block_count + 1 < code->block_max &&
 	       code->note_max - code->note_count > NOTE_WORDS_MAX(CODE_BLOCK_INSNS) &&
 	       code->insn_max - code->insn_count > CODE_BLOCK_INSNS;
 }
@@ -269,18 +288,27 @@ static void hash_add(struct machine_code *code, struct block *block)
 	atomic_store_explicit(slot, (uint32_t)(block - code->blocks) + 1, memory_order_release);
 }
 
-void code_publish(struct machine_code *code, struct block *block, uint32_t code_end)
+static void page_add(struct machine_code *code, struct block *block)
 {
 	uint64_t page = page_number(code, block_page(block));
+
+	CHECK(page < code->page_count);
+	block->page_next = code->page_blocks[page];
+	code->page_blocks[page] = (uint32_t)(block - code->blocks) + 1;
+	code->page_writes[page] = 0;
+}
+
+void code_publish(struct machine_code *code, struct block *block, uint32_t code_end)
+{
 	uint32_t number = (uint32_t)(block - code->blocks) + 1;
 
-	CHECK(number == code->block_count + 1 && page < code->page_count);
+	CHECK(number == code->block_count + 1 + block->crosses);
 	code->code_used = (code_end + 63) & ~63u;
 	make_large(code);
 	code->count_insns += block->count;
-	block->page_next = code->page_blocks[page];
-	code->page_blocks[page] = number;
-	code->page_writes[page] = 0;
+	page_add(code, block);
+	if (block->crosses)
+		page_add(code, block - 1);
 	__atomic_store_n(&code->block_count, number, __ATOMIC_RELEASE);
 	hash_add(code, block);
 }
@@ -307,10 +335,15 @@ static void kick_all(struct machine_code *code)
 			atomic_store(&code->cpus[i]->kick, 1);
 }
 
+/* One that crosses is dropped by way of either page, and stays in the other one's list. */
 static void drop(struct machine_code *code, struct block *block)
 {
 	uint8_t *write = code->memory.write;
 
+	if (block->second)
+		block++;
+	if (block->dropped)
+		return;
 	block->dropped = 1;
 	atomic_fetch_add(&code->drops, 1);
 	hash_remove(code, block);

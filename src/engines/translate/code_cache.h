@@ -26,7 +26,11 @@
 #define CODE_BLOCK_BYTES 65536u
 #define CODE_BLOCK_INSNS 64u
 
-/* There are some hundred thousand: kept small. */
+/*
+ * There are some hundred thousand: kept small. A block that crosses is one instruction, which
+ * begins in one page and ends in another. The block before it is `second`: it stands for the bytes
+ * in the other page, has neither code nor a place in the hash, and its `dropped` means nothing.
+ */
 struct block {
 	uint64_t linear; /* page that it was translated for, with MODE_WINDOW; else 0: any */
 	uint32_t page;	 /* guest-physical, its number */
@@ -34,7 +38,9 @@ struct block {
 	uint32_t notes;	 /* index of the first word (note.h) */
 	_Atomic uint32_t hash_next; /* block number + 1 */
 	uint32_t page_next;	    /* likewise; machine->lock */
-	uint16_t start, end;	    /* offsets in the page of its first byte, and behind its last */
+	uint16_t start : 12;	    /* offset in the page of its first byte */
+	uint16_t crosses : 1, second : 1;
+	uint16_t end; /* offset behind its last byte; beyond the page if it crosses into another */
 	uint16_t scan_low,
 		scan_high; /* range of bytes in the page that its flags depend on as well */
 	uint8_t mode;	   /* cpu->mode that it was translated for */
@@ -161,6 +167,10 @@ static inline uint64_t block_linear(uint64_t linear, uint32_t mode)
 struct block *code_lookup(struct machine_code *code, uint64_t physical, uint64_t linear,
 			  uint32_t mode);
 
+/* The same for a block that crosses into the page that `second` is in. */
+struct block *code_lookup_crossing(struct machine_code *code, uint64_t physical, uint64_t second,
+				   uint64_t linear, uint32_t mode);
+
 static inline uint8_t *code_entry(const struct machine_code *code, const struct block *block)
 {
 	return code->memory.run + block->code;
@@ -178,8 +188,8 @@ struct block *code_find_host(struct machine_code *code, uint64_t host);
 /* Is there room for one more block? Lock held. */
 bool code_has_room(const struct machine_code *code);
 
-/* Enters the block that was built behind block_count, whose code ends at that offset: from now on
- * others find it. Lock held. */
+/* Enters the block that was built behind block_count (and behind its second), whose code ends at
+ * that offset: from now on others find it. Lock held. */
 void code_publish(struct machine_code *code, struct block *block, uint32_t code_end);
 
 /* The cache is full: it grows, or is emptied. In an exclusive section, lock not held. */

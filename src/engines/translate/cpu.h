@@ -121,6 +121,14 @@ static inline uint64_t jump_invalid_address(unsigned index)
 	return !index;
 }
 
+/* Instructions that cross into another page have a jump cache of their own: those there go by one
+ * page only. None has the address 0, which is invalid. */
+#define CROSS_SIZE 64u
+static inline unsigned cross_index(uint64_t linear)
+{
+	return linear >> 12 & (CROSS_SIZE - 1);
+}
+
 /* A page that instructions are fetched from: one small direct-mapped cache for the interpreter and
  * for block lookup. */
 struct fetch_entry {
@@ -216,6 +224,7 @@ struct cpu {
 	uint8_t recent_used[VIEW_COUNT][RECENT_SIZE / RECENT_GROUP];
 	struct window_slot window_slot[VIEW_COUNT][WINDOW_SLOTS];
 	struct fetch_entry fetch[FETCH_SIZE];
+	struct jump_entry cross[VIEW_COUNT][CROSS_SIZE];
 
 	/*
 	 * Which entries are in use, so that a flush touches only those (mmu.c). Entries of global
@@ -231,7 +240,8 @@ struct cpu {
 	unsigned evictions;
 	uint64_t tlb_large[VIEW_COUNT][TLB_SIZE / 64]; /* part of a 2 MiB, 4 MiB or 1 GiB page */
 	uint64_t jump_used[2][VIEW_COUNT][JUMP_SIZE / 64];
-	uint64_t fetch_used[2]; /* one bit for each fetch entry */
+	uint64_t fetch_used[2];		 /* one bit for each fetch entry */
+	uint64_t cross_used[VIEW_COUNT]; /* likewise, of all pages alike */
 	uint64_t fetched[2]
 			[FETCHED_BITS / 64]; /* Bloom filter: pages that instructions came from */
 	bool jump_any[2][VIEW_COUNT], fetched_any[2]; /* false: nothing is set in that map */

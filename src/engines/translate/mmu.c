@@ -598,23 +598,46 @@ static void jump_flush(struct cpu *cpu, unsigned scope)
 		jump_flush_view(cpu, scope, view);
 }
 
+void mmu_cross_add(struct cpu *cpu, uint64_t linear, void *code)
+{
+	unsigned index = cross_index(linear);
+
+	cpu->cross[cpu->view][index] = (struct jump_entry){linear, code};
+	cpu->cross_used[cpu->view] |= 1ull << index;
+}
+
+void mmu_cross_drop(struct cpu *cpu, uint64_t linear)
+{
+	cpu->cross[cpu->view][cross_index(linear)].address = 0;
+}
+
+/* Of all pages, for there are few, and each depends on two. */
+static void cross_flush(struct cpu *cpu)
+{
+	for (unsigned view = 0; view < VIEW_COUNT; view++) {
+		for (uint64_t used = cpu->cross_used[view]; used; used &= used - 1)
+			cpu->cross[view][__builtin_ctzll(used)].address = 0;
+		cpu->cross_used[view] = 0;
+	}
+}
+
 void mmu_jump_flush(struct cpu *cpu)
 {
 	return_stack_empty(cpu);
+	cross_flush(cpu);
 	jump_flush(cpu, LOCAL);
 	jump_flush(cpu, GLOBAL);
 }
 
 void mmu_jump_flush_view(struct cpu *cpu, unsigned view)
 {
+	cross_flush(cpu);
 	jump_flush_view(cpu, LOCAL, view);
 	jump_flush_view(cpu, GLOBAL, view);
 }
 
-/* Calls forget for each entry in use for which pick holds. */
-static void jump_drop_if(struct cpu *cpu,
-			 bool (*pick)(const struct jump_entry *, uint64_t, uint64_t), uint64_t a,
-			 uint64_t b)
+/* Entries of the page of 2^bits bytes that linear is in. */
+static void jump_drop_page(struct cpu *cpu, uint64_t linear, unsigned bits)
 {
 	for (unsigned view = 0; view < VIEW_COUNT; view++) {
 		for (unsigned word = 0; word < JUMP_SIZE / 64; word++) {
@@ -624,26 +647,11 @@ static void jump_drop_if(struct cpu *cpu,
 			for (; used; used &= used - 1) {
 				unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
 
-				if (pick(&cpu->jump[view][index], a, b))
+				if ((cpu->jump[view][index].address ^ linear) >> bits == 0)
 					jump_forget(cpu, view, index);
 			}
 		}
 	}
-}
-
-static bool leads_into(const struct jump_entry *entry, uint64_t from, uint64_t to)
-{
-	return (uintptr_t)entry->code - from < to - from;
-}
-
-static bool lies_in_page(const struct jump_entry *entry, uint64_t linear, uint64_t bits)
-{
-	return (entry->address ^ linear) >> bits == 0;
-}
-
-void mmu_jump_drop(struct cpu *cpu, const void *from, const void *to)
-{
-	jump_drop_if(cpu, leads_into, (uintptr_t)from, (uintptr_t)to);
 }
 
 /* Flushes */
@@ -705,6 +713,7 @@ static void flush(struct cpu *cpu, unsigned scope)
 	recent_flush(cpu, true, 0);
 	tlb_flush(cpu, scope);
 	jump_flush(cpu, scope);
+	cross_flush(cpu);
 	return_stack_empty(cpu);
 	fetch_flush(cpu, scope);
 }
@@ -768,10 +777,11 @@ static void code_flush_page(struct cpu *cpu, uint64_t linear)
 		if (!was_fetched(cpu, linear, sizes[i]))
 			continue;
 		return_stack_empty(cpu);
+		cross_flush(cpu);
 		for (unsigned f = 0; f < FETCH_SIZE; f++)
 			if ((cpu->fetch[f].page ^ linear) >> sizes[i] == 0)
 				cpu->fetch[f].page = 1;
-		jump_drop_if(cpu, lies_in_page, linear, sizes[i]);
+		jump_drop_page(cpu, linear, sizes[i]);
 	}
 }
 

@@ -62,11 +62,12 @@ bool mmu_try_fetch_page(struct cpu *cpu, uint64_t linear, const struct fetch_ent
  * made here: flushes look only at what was entered.
  */
 void mmu_jump_add(struct cpu *cpu, uint64_t linear, void *code, bool global);
-/* Drops all jump cache entries (the code cache was flushed); or those that lead to code in [from,
- * to). */
+/* The same for an instruction that crosses into the next page, which has been given as well. */
+void mmu_cross_add(struct cpu *cpu, uint64_t linear, void *code);
+void mmu_cross_drop(struct cpu *cpu, uint64_t linear);
+/* Drops all jump cache entries (the code cache was flushed). */
 void mmu_jump_flush(struct cpu *cpu);
 void mmu_jump_flush_view(struct cpu *cpu, unsigned view);
-void mmu_jump_drop(struct cpu *cpu, const void *from, const void *to);
 
 /* CR0, CR3, CR4 or EFER changed: recomputes cpu->paging (PDPTEs are not read). Flushes nothing. */
 void mmu_paging_changed(struct cpu *cpu);

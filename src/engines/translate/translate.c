@@ -120,20 +120,21 @@ static void unroll(struct translation *t)
 	t->branches += copies - 1;
 }
 
-/* Fills the next step; true if the block may go on behind it. */
-static bool decode_step(struct translation *t)
+/* Fills the next step from its bytes; true if the block may go on behind it. */
+static bool decode_bytes(struct translation *t, unsigned room)
 {
 	struct step *step = &t->steps[t->count];
-	unsigned room = 4096 - t->next;
+	enum decode_result result =
+		insn_decode(&step->insn, step->bytes, room < 15 ? room : 15, CODE_64);
 
-	bytes_copy(step->bytes, t->page + t->next, room < 16 ? room : 16);
 	step->offset = (uint16_t)t->next;
 	step->call = 0;
 	t->count++;
-	step->interpret =
-		insn_decode(&step->insn, step->bytes, room < 15 ? room : 15, CODE_64) != DECODE_OK;
+	step->interpret = result != DECODE_OK;
+	step->crosses = result == DECODE_MORE;
 	if (step->interpret) {
-		step->insn.length = 1; /* enough of it for the block to depend on */
+		/* what the block depends on; of one that is invalid a byte is enough */
+		step->insn.length = step->crosses ? (uint8_t)room : 1;
 		return false;
 	}
 	step->older = !cpu_model_has(t->code->vm->cpu_model, step->insn.op->feature) &&
@@ -157,6 +158,14 @@ static bool decode_step(struct translation *t)
 	default:
 		return false;
 	}
+}
+
+static bool decode_step(struct translation *t)
+{
+	unsigned room = 4096 - t->next;
+
+	bytes_copy(t->steps[t->count].bytes, t->page + t->next, room < 16 ? room : 16);
+	return decode_bytes(t, room);
 }
 
 static void decode(struct translation *t)
@@ -255,12 +264,20 @@ void translate_callout(struct translation *t, bool end)
 	t->ended |= end;
 }
 
-static void write_interpret(struct translation *t)
+static void write_interpret_call(struct translation *t)
 {
-	flags_clobber(t, translation_step(t)->live_before);
 	translation_page(t);
 	emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_INTERPRET));
 	emit_u32(&t->emit, translation_step(t)->offset);
+}
+
+static void write_interpret(struct translation *t)
+{
+	flags_clobber(t, translation_step(t)->live_before);
+	if (translation_step(t)->crosses)
+		emit_crossing(t);
+	else
+		write_interpret_call(t);
 	t->ended = true;
 }
 
@@ -334,6 +351,10 @@ static void write_stub(struct translation *t, const struct stub *stub)
 		emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_JUMP));
 		emit_jump(&t->emit, stub->back);
 		break;
+	case STUB_INTERPRET:
+		t->current = stub->step;
+		write_interpret_call(t);
+		break;
 	case STUB_KICK:
 		translation_page(t);
 		emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_GOTO));
@@ -384,13 +405,13 @@ static void write(struct translation *t)
 
 	emit_patchable(&t->emit);
 	t->reg_entry = t->start;
-	if (t->steps[0].live_before) {
+	if (t->steps[0].live_before && !t->crossing) {
 		emit_flags_load(&t->emit);
 		emit_align(&t->emit, 8);
 		t->reg_entry = t->emit.at;
 		emit_patchable(&t->emit);
 	}
-	t->state = FLAGS_IN_REG;
+	t->state = t->crossing ? FLAGS_IN_MEM : FLAGS_IN_REG;
 	t->current = 0;
 	emit_loop_head(t);
 	for (t->current = 0; t->current < t->count; t->current++) {
@@ -433,7 +454,7 @@ static void fill_block(struct translation *t)
 }
 
 static void translation_init(struct translation *t, struct cpu *cpu, uint64_t physical,
-			     const uint8_t *page)
+			     const uint8_t *page, bool crossing)
 {
 	struct machine_code *code = cpu->code;
 
@@ -457,10 +478,12 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->next = physical & 4095;
 	t->scan_low = 4096;
 	t->scan_high = 0;
-	t->block = &code->blocks[code->block_count];
+	t->crossing = crossing;
+	t->block = &code->blocks[code->block_count + crossing];
 	*t->block = (struct block){
 		.page = (uint32_t)(physical >> 12),
 		.start = physical & 4095,
+		.crosses = crossing,
 		.mode = (uint8_t)cpu->mode,
 		.linear = block_linear(cpu->rip, cpu->mode),
 		.notes = code->note_count,
@@ -470,17 +493,44 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 
 _Static_assert(MODE_WINDOW <= UINT8_MAX, "a block's mode");
 
-struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t *page)
+static struct block *make(struct translation *t)
 {
-	struct translation *t = cpu->code->translation;
-
-	translation_init(t, cpu, physical, page);
-	decode(t);
 	find_flags(t);
 	write(t);
 	CHECK((size_t)(t->emit.at - t->start) <= CODE_BLOCK_BYTES);
 	fill_block(t);
-	code_publish(cpu->code, t->block, (uint32_t)(t->emit.at - t->code->memory.write));
-	cpu->count_blocks++;
+	code_publish(t->code, t->block, (uint32_t)(t->emit.at - t->code->memory.write));
+	t->cpu->count_blocks++;
 	return t->block;
+}
+
+struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t *page)
+{
+	struct translation *t = cpu->code->translation;
+
+	translation_init(t, cpu, physical, page, false);
+	decode(t);
+	return make(t);
+}
+
+struct block *translate_crossing(struct cpu *cpu, uint64_t physical, uint64_t second,
+				 const uint8_t *page, const uint8_t bytes[16])
+{
+	struct translation *t = cpu->code->translation;
+
+	translation_init(t, cpu, physical, page, true);
+	bytes_copy(t->steps[0].bytes, bytes, 16);
+	decode_bytes(t, 15);
+	if (t->steps[0].interpret || t->next <= 4096)
+		return NULL;
+	t->block[-1] = (struct block){
+		.page = (uint32_t)(second >> 12),
+		.code = t->block->code,
+		.end = (uint16_t)(t->next - 4096),
+		.scan_low = 4096,
+		.mode = t->block->mode,
+		.second = true,
+		.dropped = true,
+	};
+	return make(t);
 }

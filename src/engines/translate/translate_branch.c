@@ -221,6 +221,29 @@ static void emit_far(struct translation *t, int64_t target, enum jump_kind kind)
 		emit_jump_cache(t, kind);
 }
 
+/* As through the jump cache, by the page. */
+void emit_crossing(struct translation *t)
+{
+	struct emit *emit = &t->emit;
+	uint32_t at = (uint32_t)(offsetof(struct cpu, cross) + t->view * sizeof(t->cpu->cross[0]));
+	uint32_t code = offsetof(struct jump_entry, code);
+	unsigned index = INSN_NO_REGISTER;
+
+	emit_linear(t, T0, translation_step(t)->offset);
+	if (t->stack) {
+		at += cross_index(t->linear) << ENTRY_BITS;
+		emit_cpu(emit, EMIT_CMP, 8, T0, at);
+	} else {
+		index = T1;
+		emit_cpu(emit, EMIT_LOAD, 4, T1, offsetof(struct cpu, code_page));
+		emit_shift(emit, GROUP_SHR, 4, T1, 12 - ENTRY_BITS);
+		emit_group(emit, GROUP_AND, 4, T1, (CROSS_SIZE - 1) << ENTRY_BITS);
+		emit_cpu_indexed(emit, EMIT_CMP, T0, T1, at);
+	}
+	translation_stub(t, STUB_INTERPRET, emit_jcc_open(emit, CONDITION_NZ, false));
+	emit_cpu_jump(emit, false, index, at + code);
+}
+
 void emit_goto(struct translation *t, int64_t target, unsigned live)
 {
 	if (!is_in_page(target)) {

@@ -128,8 +128,9 @@ void stack_before_step(struct translation *t)
 {
 	const struct step *step = translation_step(t);
 
-	if (t->stack_moved && !step->interpret && step->insn.op->class == CLASS_BRANCH &&
-	    !touches(t, step))
+	if (t->stack_moved &&
+	    (step->crosses ||
+	     (!step->interpret && step->insn.op->class == CLASS_BRANCH && !touches(t, step))))
 		emit_check(t, step->offset, step->live_before);
 }
 

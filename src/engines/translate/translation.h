@@ -27,6 +27,7 @@ struct step {
 	uint16_t offset; /* in the page */
 	uint32_t call;	 /* number in code->insns + 1, or 0: not needed yet */
 	bool interpret;	 /* whole, at its address: it crosses the page, or does not decode */
+	bool crosses;	 /* the former: it has a block of its own */
 	bool older;	 /* insn is what a processor without its feature makes of the bytes */
 	uint16_t live_before, live_after; /* status flags that somebody may still read */
 	uint16_t live_target;		  /* of those at the branch's target in this page */
@@ -42,7 +43,8 @@ enum stub_kind {
 	STUB_REST,   /* pushes or pops behind the first of a run, one by one; place is not used */
 	STUB_CALL,   /* the interpreter's handler, and on behind the instruction */
 	STUB_BRANCH, /* to target, with the flags where state says */
-	STUB_KICK,   /* cpu->kick was set before a jump to target */
+	STUB_INTERPRET, /* the current step is not in cpu->cross */
+	STUB_KICK,	/* cpu->kick was set before a jump to target */
 	STUB_CALL_MISS, /* the jump cache lacks what is called */
 	STUB_RETURN,	/* back from a call, but to another address */
 	STUB_LINK,	/* place is to be linked to the block at target; reg entry if state is
@@ -83,6 +85,7 @@ struct translation {
 	bool windows;		    /* memory operands go through windows */
 	bool stack;		    /* so does the stack, without checks (translate_stack.c) */
 	unsigned stack_moved;	    /* rsp, since it was last known to be in its window */
+	bool crossing;		    /* the block is one instruction that crosses the page */
 	bool ended;		    /* the last step has left the block by itself */
 	unsigned count, branches, calls, stub_count;
 	unsigned next; /* offset in the page behind the last step */
@@ -144,6 +147,11 @@ static inline unsigned host_register(unsigned number)
 /* Makes the block for physical, in cpu's mode, out of the page's bytes. The lock is held, and there
  * is room. */
 struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t *page);
+
+/* The same for the instruction at physical, of which up to 15 bytes are given: the rest of it is in
+ * the page that `second` is in. NULL if it does not cross. */
+struct block *translate_crossing(struct cpu *cpu, uint64_t physical, uint64_t second,
+				 const uint8_t *page, const uint8_t bytes[16]);
 
 /* translate.c */
 /* Before a call-out whose words do not tell the block. */
@@ -250,6 +258,8 @@ void emit_kick_test(struct translation *t, int64_t target);
 void emit_linear(struct translation *t, unsigned to, int64_t target);
 /* The stubs; may add more stubs. */
 void emit_branch_stub(struct translation *t, const struct stub *stub);
+/* To the current step's own block, for it crosses the page; flags are clobbered already. */
+void emit_crossing(struct translation *t);
 /* Flags wanted at target by what is there (relative to the page). */
 unsigned scan_flags(struct translation *t, int64_t target);
 

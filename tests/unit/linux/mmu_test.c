@@ -267,12 +267,45 @@ TEST(jump_cache_follows_translations)
 	EXPECT(!jump_has(WINDOW + 0x20) && jump_has(WINDOW + PAGE + 0x20));
 	mmu_flush_page(cpu, WINDOW + PAGE + 0xfff);
 	EXPECT(!jump_has(WINDOW + PAGE + 0x20));
-	mmu_fetch_page(cpu, WINDOW);
-	mmu_jump_add(cpu, WINDOW + 0x30, &code, false);
-	mmu_jump_drop(cpu, &code + 1, &code + 100);
-	EXPECT(jump_has(WINDOW + 0x30));
-	mmu_jump_drop(cpu, &code, &code + 1);
-	EXPECT(!jump_has(WINDOW + 0x30));
+}
+
+static bool cross_has(uint64_t linear)
+{
+	return cpu->cross[cpu->view][cross_index(linear)].address == linear;
+}
+
+static void cross_enter(uint64_t linear, void *code)
+{
+	mmu_fetch_page(cpu, linear);
+	mmu_fetch_page(cpu, linear + PAGE);
+	mmu_cross_add(cpu, linear, code);
+	EXPECT(cross_has(linear));
+}
+
+TEST(what_crosses_goes_with_either_page)
+{
+	static char code;
+
+	begin();
+	map(0, 0x100000, 7);
+	map(1, 0x101000, 7 | 0x100);
+	cross_enter(WINDOW + PAGE - 2, &code);
+	mmu_flush_page(cpu, WINDOW + 7 * PAGE);
+	EXPECT(cross_has(WINDOW + PAGE - 2));
+	mmu_flush_page(cpu, WINDOW);
+	EXPECT(!cross_has(WINDOW + PAGE - 2));
+	cross_enter(WINDOW + PAGE - 2, &code);
+	mmu_flush_page(cpu, WINDOW + PAGE);
+	EXPECT(!cross_has(WINDOW + PAGE - 2));
+	cross_enter(WINDOW + PAGE - 2, &code);
+	mmu_flush_non_global(cpu);
+	EXPECT(!cross_has(WINDOW + PAGE - 2));
+	cross_enter(WINDOW + PAGE - 2, &code);
+	mmu_jump_flush_view(cpu, cpu->view);
+	EXPECT(!cross_has(WINDOW + PAGE - 2));
+	cross_enter(WINDOW + PAGE - 2, &code);
+	mmu_cross_drop(cpu, WINDOW + PAGE - 2);
+	EXPECT(!cross_has(WINDOW + PAGE - 2));
 }
 
 TEST(jumps_into_a_large_page_go_with_it)

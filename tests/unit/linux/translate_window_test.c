@@ -400,7 +400,7 @@ TEST(a_register_that_is_written_is_checked_anew)
 /* The register goes to two windows in turn, and the check finds them in the slot's two places. */
 GUEST(turns, "mov $0x150000, %ebx; mov $0x200001000, %r10; mov $9, %ecx;"
 	     "1: add (%rbx), %rax; add 8(%rbx), %rdx; mov 16(%rbx), %rsi; xor %r10, %rbx;"
-	     "dec %ecx; jnz 1b; hlt");
+	     "loop 1b; hlt"); /* so that it has one round in its block */
 
 TEST(a_check_exchanges_the_places)
 {
@@ -426,8 +426,8 @@ GUEST(between, "mov $0x80000000, %r10d; mov $0x150000, %esi; mov $15, %ecx;"
 	       "1: add %r10, %rsi; mov (%rsi), %rax; dec %ecx; jnz 1b; mov $0x150000, %ebx;"
 	       "lea (%rsi,%r10), %rdi; mov $4, %ecx;"
 	       "2: mov (%rbx), %rax; mov (%rdi), %rdx; add %rax, %r8; add %rdx, %r8;"
-	       "add 8(%rbx), %r9; mov 16(%rbx), %r11; add %r10, %rdi; xor %r10, %rbx; dec %ecx;"
-	       "jnz 2b; hlt");
+	       "add 8(%rbx), %r9; mov 16(%rbx), %r11; add %r10, %rdi; xor %r10, %rbx;"
+	       "loop 2b; hlt");
 
 TEST(a_slot_is_emptied_behind_its_check)
 {
