@@ -16,7 +16,7 @@ mark() { marked=$(stat -c %s "$work/raw"); }
 wait_for() {
 	local left=$((${LIMIT:-120} * 10))
 	until tail -c +$((marked + 1)) "$work/raw" | grep -aq "$1"; do
-		kill -0 "$pid" 2>/dev/null || stop "ended before it printed: $1"
+		kill -0 "$pid" 2>/dev/null || { wait "$pid"; stop "ended with status $? before it printed: $1"; }
 		[ $((left -= 1)) -gt 0 ] || stop "never printed: $1"
 		sleep 0.1
 	done
