@@ -16,6 +16,7 @@
 #include "engines/translate/code_cache.h"
 
 #include "core/host.h"
+#include "engines/translate/code_hash.h"
 #include "engines/translate/dirty_log.h"
 #include "engines/translate/emit.h"
 #include "engines/translate/enter.h"
@@ -34,7 +35,15 @@
 #define DEFAULT_BYTES (128ull << 20)
 #define FIRST_BYTES   (22u << 20)
 #define FAST_REFILL   (1ull << 35)
-#define PAGE_SIZE     4096u
+
+/*
+ * Ticks, from when CODE_MEMORY_LARGE bytes are full to their being made a large page (some third of
+ * a second), and to the next one then: it takes a vcpu some 5 ms where the host has to find fresh
+ * memory, more than what most of a boot's code can bring.
+ */
+#define LARGE_AFTER (1ull << 30)
+#define LARGE_AGAIN (1ull << 28)
+#define PAGE_SIZE   4096u
 #define MISSES_FOR_LOOKUP                                                                          \
 	32u		    /* so many accesses without use of windows, and the page does without */
 #define WRITES_FOR_DATA 32u /* so many stores to a page with code, and it is taken for data */
@@ -76,21 +85,6 @@ static uint32_t emit_trampolines(uint8_t *write)
 	return TRAMPOLINE_COUNT * TRAMPOLINE_BYTES;
 }
 
-static uint32_t power_of_2(uint32_t least)
-{
-	uint32_t power = 1;
-
-	while (power < least)
-		power *= 2;
-	return power;
-}
-
-/* Slots for so much code. */
-static uint32_t hash_size(uint64_t bytes)
-{
-	return power_of_2((uint32_t)(bytes / BYTES_A_BLOCK)) / 2;
-}
-
 static void free_tables(struct machine_code *code)
 {
 	struct {
@@ -100,7 +94,7 @@ static void free_tables(struct machine_code *code)
 		{code->blocks, code->block_max * sizeof(*code->blocks)},
 		{code->notes, code->note_max * sizeof(*code->notes)},
 		{code->insns, code->insn_max * sizeof(*code->insns)},
-		{(void *)code->hash, hash_size(code->memory.size) * sizeof(*code->hash)},
+		{(void *)code->hash, code_hash_size(code->memory.size) * sizeof(*code->hash)},
 		{(void *)code->page_flags, code->page_count},
 		{code->page_writes, code->page_count},
 		{code->page_blocks, code->page_count * sizeof(*code->page_blocks)},
@@ -119,12 +113,12 @@ static bool make_tables(struct machine_code *code)
 	code->block_max = (uint32_t)(code->memory.size / BYTES_A_BLOCK);
 	code->note_max = (uint32_t)(code->memory.size / BYTES_A_NOTE);
 	code->insn_max = (uint32_t)(code->memory.size / BYTES_AN_INSN);
-	code->hash_size = hash_size(code->code_limit);
+	code->hash_size = code_hash_size(code->code_limit);
 	code->page_count = code->vm->memory.size / PAGE_SIZE;
 	code->blocks = host_pages(code->block_max * sizeof(*code->blocks));
 	code->notes = host_pages(code->note_max * sizeof(*code->notes));
 	code->insns = host_pages(code->insn_max * sizeof(*code->insns));
-	code->hash = host_pages(hash_size(code->memory.size) * sizeof(*code->hash));
+	code->hash = host_pages(code_hash_size(code->memory.size) * sizeof(*code->hash));
 	code->page_flags = host_pages(code->page_count);
 	code->page_writes = host_pages(code->page_count);
 	code->page_blocks = host_pages(code->page_count * sizeof(*code->page_blocks));
@@ -181,61 +175,6 @@ void code_attach(struct machine_code *code, struct cpu *cpu)
 
 /* Looking up */
 
-/*
- * Neighbours in a page have neighbouring slots: the translator asks for one instruction after
- * another. A library's page has blocks for each place that it has been mapped at (struct block):
- * each place has slots of its own.
- */
-static _Atomic uint32_t *hash_slot(struct machine_code *code, uint64_t physical, uint64_t linear,
-				   uint32_t mode)
-{
-	uint64_t hash = (physical >> 12 ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15u +
-			(linear >> 12) * 0xd6e8feb86659fd93u;
-
-	return &code->hash[((hash >> 32) + (physical & 4095)) & (code->hash_size - 1)];
-}
-
-static _Atomic uint32_t *block_slot(struct machine_code *code, const struct block *block)
-{
-	return hash_slot(code, block_physical(block), block->linear, block->mode);
-}
-
-#define NO_PAGE UINT32_MAX
-
-static uint32_t second_page(const struct block *block)
-{
-	return block->crosses ? block[-1].page : NO_PAGE;
-}
-
-static struct block *find(struct machine_code *code, uint64_t physical, uint32_t second,
-			  uint64_t linear, uint32_t mode)
-{
-	uint32_t number =
-		atomic_load_explicit(hash_slot(code, physical, linear, mode), memory_order_acquire);
-
-	while (number) {
-		struct block *block = &code->blocks[number - 1];
-
-		if (block_physical(block) == physical && block->mode == mode &&
-		    block->linear == linear && second_page(block) == second && !block->dropped)
-			return block;
-		number = atomic_load_explicit(&block->hash_next, memory_order_acquire);
-	}
-	return NULL;
-}
-
-struct block *code_lookup(struct machine_code *code, uint64_t physical, uint64_t linear,
-			  uint32_t mode)
-{
-	return find(code, physical, NO_PAGE, linear, mode);
-}
-
-struct block *code_lookup_crossing(struct machine_code *code, uint64_t physical, uint64_t second,
-				   uint64_t linear, uint32_t mode)
-{
-	return find(code, physical, (uint32_t)(second >> 12), linear, mode);
-}
-
 /* What follows a block's code belongs to it. */
 struct block *code_find_host(struct machine_code *code, uint64_t host)
 {
@@ -259,6 +198,7 @@ bool code_has_room(const struct machine_code *code)
 {
 	return code->code_limit - code->code_used >= CODE_BLOCK_BYTES &&
 	       code->block_count + 1 < code->block_max &&
+	       code->block_count < CODE_HASH_BLOCKS(code->hash_size) &&
 	       code->note_max - code->note_count > NOTE_WORDS_MAX(CODE_BLOCK_INSNS) &&
 	       code->insn_max - code->insn_count > CODE_BLOCK_INSNS;
 }
@@ -270,22 +210,35 @@ static uint64_t page_number(const struct machine_code *code, uint64_t physical)
 	return offset == UINT64_MAX ? UINT64_MAX : offset / PAGE_SIZE;
 }
 
-/* Before it is written page by page, so that it costs one fault of the host's, not a thousand. */
-static void make_large(struct machine_code *code)
+/* Under lock, when a block has been added. */
+static void note_full(struct machine_code *code, uint32_t before)
 {
-	for (; code->code_large < code->code_used + CODE_BLOCK_BYTES &&
-	       code->code_large < code->code_limit;
-	     code->code_large += CODE_MEMORY_LARGE)
-		code_memory_collapse(&code->memory, code->code_large);
+	uint32_t end = code->code_large + CODE_MEMORY_LARGE;
+
+	if (before < end && code->code_used >= end)
+		code->large_due = __builtin_ia32_rdtsc() + LARGE_AFTER;
 }
 
-static void hash_add(struct machine_code *code, struct block *block)
+void code_settle(struct machine_code *code)
 {
-	_Atomic uint32_t *slot = block_slot(code, block);
+	uint64_t now = __builtin_ia32_rdtsc();
+	uint32_t offset;
+	bool due;
 
-	atomic_store_explicit(&block->hash_next, atomic_load_explicit(slot, memory_order_relaxed),
-			      memory_order_relaxed);
-	atomic_store_explicit(slot, (uint32_t)(block - code->blocks) + 1, memory_order_release);
+	if (!code->large_due || now < code->large_due)
+		return;
+	code_lock(&code->lock);
+	offset = code->code_large;
+	due = code->large_due && now >= code->large_due;
+	if (due) {
+		code->code_large += CODE_MEMORY_LARGE;
+		code->large_due = code->code_used >= code->code_large + CODE_MEMORY_LARGE
+					  ? now + LARGE_AGAIN
+					  : 0;
+	}
+	code_unlock(&code->lock);
+	if (due)
+		code_memory_collapse(&code->memory, offset);
 }
 
 static void page_add(struct machine_code *code, struct block *block)
@@ -300,32 +253,20 @@ static void page_add(struct machine_code *code, struct block *block)
 
 void code_publish(struct machine_code *code, struct block *block, uint32_t code_end)
 {
-	uint32_t number = (uint32_t)(block - code->blocks) + 1;
+	uint32_t number = (uint32_t)(block - code->blocks) + 1, before = code->code_used;
 
 	CHECK(number == code->block_count + 1 + block->crosses);
 	code->code_used = (code_end + 63) & ~63u;
-	make_large(code);
+	note_full(code, before);
 	code->count_insns += block->count;
 	page_add(code, block);
 	if (block->crosses)
 		page_add(code, block - 1);
 	__atomic_store_n(&code->block_count, number, __ATOMIC_RELEASE);
-	hash_add(code, block);
+	code_hash_add(code, block);
 }
 
 /* Dropping. Lock held. */
-
-static void hash_remove(struct machine_code *code, struct block *block)
-{
-	_Atomic uint32_t *link = block_slot(code, block);
-	uint32_t number = (uint32_t)(block - code->blocks) + 1;
-
-	while (*link != number) {
-		CHECK(*link);
-		link = &code->blocks[*link - 1].hash_next;
-	}
-	*link = block->hash_next;
-}
 
 /* Whoever goes round in it has to look up from it. */
 static void kick_all(struct machine_code *code)
@@ -346,7 +287,7 @@ static void drop(struct machine_code *code, struct block *block)
 		return;
 	block->dropped = 1;
 	atomic_fetch_add(&code->drops, 1);
-	hash_remove(code, block);
+	code_hash_remove(code, block);
 	emit_patch(write + block->code, 0xe8, write + TRAMPOLINE_STALE * TRAMPOLINE_BYTES);
 	if (block->reg_entry)
 		emit_patch(write + block->code + block->reg_entry, 0xe8,
@@ -493,15 +434,14 @@ void code_written(struct cpu *cpu, uint64_t physical, unsigned size)
 
 static void grow(struct machine_code *code)
 {
-	for (uint32_t i = 0; i < code->block_count; i++)
-		*block_slot(code, &code->blocks[i]) = 0;
+	code_hash_clear(code);
 	code->code_limit *= 2;
 	if (code->code_limit > code->memory.size)
 		code->code_limit = (uint32_t)code->memory.size;
-	code->hash_size = hash_size(code->code_limit);
+	code->hash_size = code_hash_size(code->code_limit);
 	for (uint32_t i = 0; i < code->block_count; i++)
 		if (!code->blocks[i].dropped)
-			hash_add(code, &code->blocks[i]);
+			code_hash_add(code, &code->blocks[i]);
 }
 
 static void empty(struct machine_code *code)
@@ -514,8 +454,8 @@ static void empty(struct machine_code *code)
 
 		code->page_blocks[page] = 0;
 		atomic_fetch_and(&code->page_flags[page], (uint8_t)~CODE_PAGE_TRANSLATED);
-		*block_slot(code, block) = 0;
 	}
+	code_hash_clear(code);
 	code->block_count = code->note_count = code->insn_count = 0;
 	code->code_used = TRAMPOLINE_COUNT * TRAMPOLINE_BYTES;
 	atomic_fetch_add(&code->generation, 1);
@@ -550,7 +490,6 @@ void code_trim(struct machine_code *code, bool all)
 	if (all) {
 		empty(code);
 		/* No more than zeroes, or of no more worth. */
-		CLEAR(code->hash, 0u, code->hash_size);
 		CLEAR(code->page_blocks, 0u, code->page_count);
 		CLEAR(code->page_writes, 0u, code->page_count);
 	}
@@ -559,8 +498,8 @@ void code_trim(struct machine_code *code, bool all)
 	CLEAR(code->insns, code->insn_count, code->insn_max);
 	code_memory_trim(&code->memory, (code->code_used + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
 	code->code_peak = code->code_used;
-	code->code_large =
-		(code->code_used + CODE_MEMORY_LARGE - 1) & ~(uint32_t)(CODE_MEMORY_LARGE - 1);
+	code->code_large = code->code_used & ~(uint32_t)(CODE_MEMORY_LARGE - 1);
+	code->large_due = 0;
 	atomic_fetch_add(&code->trims, 1);
 	code_unlock(&code->lock);
 }

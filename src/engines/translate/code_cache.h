@@ -32,13 +32,12 @@
  * in the other page, has neither code nor a place in the hash, and its `dropped` means nothing.
  */
 struct block {
-	uint64_t linear; /* page that it was translated for, with MODE_WINDOW; else 0: any */
-	uint32_t page;	 /* guest-physical, its number */
-	uint32_t code;	 /* offset of its code in code memory: the mem entry */
-	uint32_t notes;	 /* index of the first word (note.h) */
-	_Atomic uint32_t hash_next; /* block number + 1 */
-	uint32_t page_next;	    /* likewise; machine->lock */
-	uint16_t start : 12;	    /* offset in the page of its first byte */
+	uint64_t linear;     /* page that it was translated for, with MODE_WINDOW; else 0: any */
+	uint32_t page;	     /* guest-physical, its number */
+	uint32_t code;	     /* offset of its code in code memory: the mem entry */
+	uint32_t notes;	     /* index of the first word (note.h) */
+	uint32_t page_next;  /* block number + 1; machine->lock */
+	uint16_t start : 12; /* offset in the page of its first byte */
 	uint16_t crosses : 1, second : 1;
 	uint16_t end; /* offset behind its last byte; beyond the page if it crosses into another */
 	uint16_t scan_low,
@@ -110,9 +109,11 @@ struct machine_code {
 	uint32_t code_limit; /* grows to memory.size */
 	uint32_t code_peak;  /* code_used at the most, since the last trim */
 	uint32_t code_large; /* large pages have been asked for below it */
-	uint64_t filled;     /* host's TSC when it was full last */
-	uint64_t trimmed;    /* host's TSC at the last trim that emptied the cache; 0: none */
-	uint32_t keep;	     /* bytes of code that an idle machine keeps (idle.c) */
+	_Atomic uint64_t
+		large_due; /* host's TSC when the next one is to be; 0: its bytes are not full */
+	uint64_t filled;   /* host's TSC when it was full last */
+	uint64_t trimmed;  /* host's TSC at the last trim that emptied the cache; 0: none */
+	uint32_t keep;	   /* bytes of code that an idle machine keeps (idle.c) */
 	struct block *blocks;
 	uint32_t block_count, block_max;
 	uint16_t *notes;
@@ -125,7 +126,7 @@ struct machine_code {
 	unsigned window_next;	 /* likewise (struct window_slot) */
 	uint64_t wanders[WANDERERS / 64]; /* bits, by a hash of the instruction's address */
 
-	_Atomic uint32_t *hash; /* block number + 1 */
+	_Atomic uint32_t *hash; /* code_hash.h */
 	uint32_t hash_size;	/* a power of 2; grows with code_limit */
 
 	/*
@@ -191,6 +192,10 @@ bool code_has_room(const struct machine_code *code);
 /* Enters the block that was built behind block_count (and behind its second), whose code ends at
  * that offset: from now on others find it. Lock held. */
 void code_publish(struct machine_code *code, struct block *block, uint32_t code_end);
+
+/* Now and then, for any vcpu that is inside: code that has been there for a while gets large pages
+ * of the host's. Lock not held. */
+void code_settle(struct machine_code *code);
 
 /* The cache is full: it grows, or is emptied. In an exclusive section, lock not held. */
 void code_make_room(struct machine_code *code);

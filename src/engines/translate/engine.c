@@ -124,6 +124,7 @@ static void take_events(struct cpu *cpu)
 		atomic_store(&cpu->kick, 0);
 		exclusive_poll(cpu);
 		window_sample(cpu);
+		code_settle(cpu->code);
 		cpu->count_kicks++;
 	}
 	pending = atomic_load(&cpu->vcpu->pending);

@@ -97,8 +97,12 @@ void code_memory_clear(void *table, size_t size)
 
 void code_memory_collapse(struct code_memory *memory, size_t offset)
 {
-	if (offset + CODE_MEMORY_LARGE <= memory->size)
-		madvise(memory->write + offset, CODE_MEMORY_LARGE, MADV_COLLAPSE);
+	const volatile uint8_t *first = memory->write + offset;
+
+	if (offset + CODE_MEMORY_LARGE > memory->size)
+		return;
+	(void)*first; /* where nothing is at all, Linux does nothing (EINVAL) */
+	madvise(memory->write + offset, CODE_MEMORY_LARGE, MADV_COLLAPSE);
 }
 
 #define YIELDS 20 /* before the thread sleeps: the one waited for is on the other core's queue */
