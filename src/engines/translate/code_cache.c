@@ -94,6 +94,7 @@ static void free_tables(struct machine_code *code)
 		{code->blocks, code->block_max * sizeof(*code->blocks)},
 		{code->notes, code->note_max * sizeof(*code->notes)},
 		{code->insns, code->insn_max * sizeof(*code->insns)},
+		{code->wanders, WANDERERS * sizeof(*code->wanders)},
 		{(void *)code->hash, code_hash_size(code->memory.size) * sizeof(*code->hash)},
 		{(void *)code->page_flags, code->page_count},
 		{code->page_writes, code->page_count},
@@ -118,6 +119,7 @@ static bool make_tables(struct machine_code *code)
 	code->blocks = host_pages(code->block_max * sizeof(*code->blocks));
 	code->notes = host_pages(code->note_max * sizeof(*code->notes));
 	code->insns = host_pages(code->insn_max * sizeof(*code->insns));
+	code->wanders = host_pages(WANDERERS * sizeof(*code->wanders));
 	code->hash = host_pages(code_hash_size(code->memory.size) * sizeof(*code->hash));
 	code->page_flags = host_pages(code->page_count);
 	code->page_writes = host_pages(code->page_count);
@@ -125,9 +127,9 @@ static bool make_tables(struct machine_code *code)
 	code->page_windows = host_pages(code->page_count * sizeof(*code->page_windows));
 	code->page_misses = host_pages(code->page_count);
 	code->translation = host_pages(sizeof(*code->translation));
-	return code->blocks && code->notes && code->insns && code->hash && code->page_flags &&
-	       code->page_writes && code->page_blocks && code->page_windows && code->page_misses &&
-	       code->translation;
+	return code->blocks && code->notes && code->insns && code->wanders && code->hash &&
+	       code->page_flags && code->page_writes && code->page_blocks && code->page_windows &&
+	       code->page_misses && code->translation;
 }
 
 int code_create(struct vm *vm, uint64_t size, struct machine_code **result)
@@ -364,26 +366,30 @@ void code_window_missed(struct machine_code *code, uint64_t physical)
 	code_unlock(&code->lock);
 }
 
-static unsigned wanderer(uint64_t physical)
+/* The place of an instruction's address among code->wanders, and what is there if it wanders. */
+static uint32_t *wanderer(const struct machine_code *code, uint64_t physical, uint32_t *tag)
 {
-	return (unsigned)(physical * 0x9e3779b97f4a7c15u >> 40) & (WANDERERS - 1);
+	uint64_t hash = physical * 0x9e3779b97f4a7c15u;
+
+	*tag = (uint32_t)hash | 1;
+	return &code->wanders[hash >> 32 & (WANDERERS - 1)];
 }
 
 bool code_wanders(const struct machine_code *code, uint64_t physical)
 {
-	unsigned bit = wanderer(physical);
+	uint32_t tag;
 
-	return code->wanders[bit / 64] >> bit % 64 & 1;
+	return *wanderer(code, physical, &tag) == tag;
 }
 
 void code_window_wanders(struct machine_code *code, struct block *block, unsigned offset)
 {
 	uint64_t page = page_number(code, block_page(block));
-	unsigned bit = wanderer(block_page(block) + offset);
-	uint32_t *link;
+	uint32_t tag, *place = wanderer(code, block_page(block) + offset, &tag), *link;
 
 	code_lock(&code->lock);
-	code->wanders[bit / 64] |= 1ull << bit % 64;
+	*place = tag;
+	code->count_wanderers++;
 	link = &code->page_blocks[page];
 	while (*link && &code->blocks[*link - 1] != block)
 		link = &code->blocks[*link - 1].page_next;
@@ -492,6 +498,7 @@ void code_trim(struct machine_code *code, bool all)
 		/* No more than zeroes, or of no more worth. */
 		CLEAR(code->page_blocks, 0u, code->page_count);
 		CLEAR(code->page_writes, 0u, code->page_count);
+		CLEAR(code->wanders, 0u, WANDERERS);
 	}
 	CLEAR(code->blocks, code->block_count, code->block_max);
 	CLEAR(code->notes, code->note_count, code->note_max);

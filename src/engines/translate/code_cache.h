@@ -124,7 +124,7 @@ struct machine_code {
 	unsigned recent_next[2]; /* what was given to a look-up last (struct recent_entry), by
 				    access */
 	unsigned window_next;	 /* likewise (struct window_slot) */
-	uint64_t wanders[WANDERERS / 64]; /* bits, by a hash of the instruction's address */
+	uint32_t *wanders; /* a few of the bits of an instruction's address, at a hash of it */
 
 	_Atomic uint32_t *hash; /* code_hash.h */
 	uint32_t hash_size;	/* a power of 2; grows with code_limit */
@@ -144,7 +144,7 @@ struct machine_code {
 	_Atomic uint8_t *page_misses;	/* accesses of its code that windows were of no use for */
 
 	/* Statistics; lock. */
-	uint64_t count_flushes, count_dropped, count_links, count_insns;
+	uint64_t count_flushes, count_dropped, count_links, count_insns, count_wanderers;
 };
 
 /*
@@ -239,7 +239,7 @@ void code_window_missed(struct machine_code *code, uint64_t physical);
 bool code_uses_windows(const struct machine_code *code, uint64_t physical);
 
 /* The block's instruction at offset in the page goes to many windows in turn: looks into the TLB
- * from now on (code_wanders: that, or it is like one that does). */
+ * from now on (code_wanders), until some other one takes its place in the table. */
 void code_window_wanders(struct machine_code *code, struct block *block, unsigned offset);
 bool code_wanders(const struct machine_code *code, uint64_t physical);
 

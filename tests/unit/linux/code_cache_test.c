@@ -95,6 +95,23 @@ TEST(what_is_not_memory_has_no_code)
 	EXPECT(!code_page_prepare(guest_cpu(&guest, 0), 1ull << 40));
 }
 
+TEST(instructions_that_wander_are_taken_for_no_others)
+{
+	unsigned found = 0, wrong = 0;
+
+	guest_create(&guest, 1);
+	guest_run(&guest, constant, constant_end);
+	for (unsigned offset = 0; offset < 4096; offset++)
+		code_window_wanders(cache(), &cache()->blocks[0], offset);
+	for (unsigned offset = 0; offset < 4096; offset++) {
+		found += code_wanders(cache(), GUEST_CODE + offset);
+		wrong += code_wanders(cache(), GUEST_CODE + 4096 + offset);
+	}
+	EXPECT(found > 2048);
+	EXPECT_EQ(wrong, 0);
+	EXPECT(cache()->blocks[0].dropped);
+}
+
 /* Twice as many functions as go into what is left of the cache, over and over. */
 GUEST(many, "mov $3, %r12d; 1: mov $0x400000, %ebx; mov $2000, %ecx; xor %edx, %edx; 2: call "
 	    "*%rbx; add $64, %rbx; dec %ecx; jnz 2b;"
