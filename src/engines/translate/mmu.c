@@ -193,6 +193,11 @@ static inline void map_set(uint64_t *map, unsigned index)
 	map[index / 64] |= 1ull << index % 64;
 }
 
+static inline bool map_has(const uint64_t *map, unsigned index)
+{
+	return map[index / 64] >> index % 64 & 1;
+}
+
 static inline void map_clear(uint64_t *map, unsigned index)
 {
 	map[index / 64] &= ~(1ull << index % 64);
@@ -489,8 +494,9 @@ static void fetch_enter(struct cpu *cpu, struct fetch_entry *entry, uint64_t lin
 	index = (unsigned)(entry - cpu->fetch);
 	map_set(&cpu->fetch_used[page->global], index);
 	map_clear(&cpu->fetch_used[!page->global], index);
-	map_set(cpu->fetched[page->global], bloom(linear, page->bits));
-	cpu->fetched_any[page->global] = true;
+	index = bloom(linear, page->bits);
+	cpu->fetched_count[page->global] += !map_has(cpu->fetched[page->global], index);
+	map_set(cpu->fetched[page->global], index);
 }
 
 static inline struct fetch_entry *fetch_slot(struct cpu *cpu, uint64_t linear)
@@ -681,9 +687,9 @@ static void fetch_flush(struct cpu *cpu, unsigned scope)
 	for (uint64_t used = cpu->fetch_used[scope]; used; used &= used - 1)
 		cpu->fetch[__builtin_ctzll(used)].page = 1;
 	cpu->fetch_used[scope] = 0;
-	if (!cpu->fetched_any[scope])
+	if (!cpu->fetched_count[scope])
 		return;
-	cpu->fetched_any[scope] = false;
+	cpu->fetched_count[scope] = 0;
 	for (unsigned i = 0; i < FETCHED_BITS / 64; i++)
 		cpu->fetched[scope][i] = 0;
 }

@@ -318,6 +318,19 @@ TEST(code_that_runs_long_gets_windows)
 	EXPECT(guest_cpu(&guest, 0)->windows_on == ENGINE_WINDOWS_USER);
 }
 
+/* A function in each of 224 pages. */
+GUEST(functions, "1: mov $0x110000, %ebx; 2: call *%rbx; add $0x1000, %ebx; cmp $0x1f0000, %ebx;"
+		 "jb 2b; jmp 1b");
+
+TEST(code_of_many_pages_gets_windows_later)
+{
+	start_user(functions, functions_end);
+	for (unsigned page = 0x110000; page < 0x1f0000; page += 0x1000)
+		memcpy(guest_at(&guest, page), (const uint8_t[]){0xc3}, 1);
+	EXPECT(!comes_to(true, 20));
+	EXPECT(comes_to(true, 1000));
+}
+
 /* Flushed at each round, pages cost more than they bring. */
 TEST(windows_that_do_not_pay_are_closed_for_a_while)
 {
