@@ -21,7 +21,7 @@ $O/bench/source.c: bench/guest/compute.c bench/guest/bench.h
 
 # The root file system whose programs are measured.
 guest_bench := $(or $(LODGE_BENCH_DIR),$O/guest-bench)
-bench_wants_programs := $(filter programs,$(or $(BENCH_ONLY),programs))
+bench_wants_programs := $(filter programs aged,$(or $(BENCH_ONLY),programs))
 
 .PHONY: bench-build guest-bench
 bench-build: $O/bench/bench $O/bench/first.elf $O/bench/full.elf $O/bench/source.c

@@ -6,9 +6,9 @@
  *	result NAME NANOSECONDS [MiB]
  *
  * the least time of one operation (or of a MiB) among some rounds. Options are --disk PATH,
- * --server ADDRESS:PORT, and of programs --root PATH and --source PATH. `begin` and `end
- *NANOSECONDS` stand around them, so that whoever reads along can compare this machine's clock with
- *his own.
+ * --server ADDRESS:PORT, of programs --root PATH and --source PATH, and --after PROGRAM, which runs
+ * before. `begin` and `end NANOSECONDS` stand around them, so that whoever reads along can compare
+ * this machine's clock with his own.
  *
  * bench calibrate prints how long a fixed piece of work takes. bench serve is the other end of the
  * network benchmarks.
@@ -133,6 +133,11 @@ static const struct benchmark *section_find(const char *name)
 	return NULL;
 }
 
+/* Programs that run before. */
+#define BEFORE 16
+static char *before[BEFORE];
+static int before_count;
+
 /* Takes the options out of argv[2..]; returns how many words (argv[0..]) are left. */
 static int options_take(int argc, char **argv)
 {
@@ -141,6 +146,9 @@ static int options_take(int argc, char **argv)
 	for (int i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--disk") == 0 && i + 1 < argc) {
 			disk_path = argv[++i];
+		} else if (strcmp(argv[i], "--after") == 0 && i + 1 < argc &&
+			   before_count < BEFORE) {
+			before[before_count++] = argv[++i];
 		} else if (strcmp(argv[i], "--root") == 0 && i + 1 < argc) {
 			root_path = argv[++i];
 		} else if (strcmp(argv[i], "--source") == 0 && i + 1 < argc) {
@@ -197,6 +205,8 @@ int main(int argc, char **argv)
 	printf("begin\n");
 	fflush(stdout);
 	begin = now();
+	if (before_count)
+		programs_run(before_count, before);
 	if (programs)
 		programs_measure(argc - 2, argv + 2);
 	else

@@ -45,6 +45,9 @@ extern int server_port;
 extern const char *root_path;
 extern const char *source_path;
 
+/* Runs the named programs, each once, and prints nothing. One of this and the next. */
+void programs_run(int count, char **names);
+
 /* Runs the named programs (count = 0: all), and prints results as the benchmarks do. */
 void programs_measure(int count, char **names);
 
