@@ -63,12 +63,12 @@ struct tlb_entry {
 	uint8_t *host; /* of the page's first byte; valid if a tag is */
 	uint64_t physical; /* guest-physical page address; bit 0: global */
 };
-#define TLB_BITS    10
+#define TLB_BITS    12
 #define TLB_SIZE    (1u << TLB_BITS)
 #define TLB_EVICTED 4 /* no instruction evicts more entries that it has found */
 static inline uint64_t tlb_invalid_tag(unsigned index)
 {
-	return (uint64_t)(index ^ 1) << 12;
+	return (uint64_t)!index << 12; /* so most of an empty TLB is zero, and takes no memory */
 }
 
 /*

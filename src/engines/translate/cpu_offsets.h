@@ -20,11 +20,11 @@
 #define TLB_WRITE	 8
 #define TLB_HOST	 16
 #define TLB_INDEX_SHIFT	 7
-#define TLB_INDEX_MASK	 (1023 << 5)
+#define TLB_INDEX_MASK	 (4095 << 5)
 #define RECENT_EMPTY_TAG 0x8000000000000000
 
 /* The user's jump cache, and which of its entries an address has: (a << 4 ^ a) & mask. */
-#define CPU_JUMP	98752
+#define CPU_JUMP	393664
 #define JUMP_INDEX_MASK (16383 << 4)
 
 /* Where a return point has the address that it stands for. */

@@ -10,6 +10,7 @@
 #include "engines/translate/copy.h"
 #include "engines/translate/engine.h"
 #include "engines/translate/exclusive.h"
+#include "engines/translate/mmu.h"
 #include "engines/translate/window.h"
 
 #define SHARE 32u	   /* of the time, and a machine that runs for less is idle */
@@ -90,6 +91,7 @@ static void trim_own(struct cpu *cpu)
 {
 	cpu->idle.trims = atomic_load_explicit(&cpu->code->trims, memory_order_relaxed);
 	window_trim(cpu);
+	mmu_trim(cpu);
 	copy_trim(engine_copy(cpu));
 }
 

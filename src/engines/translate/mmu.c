@@ -877,18 +877,30 @@ bool mmu_may_store(const struct cpu *cpu, uint64_t physical)
 	return has_write_slot(cpu, physical);
 }
 
-void mmu_init(struct cpu *cpu)
+/* Whose other entries are zero. */
+static void begin_tables(struct cpu *cpu)
 {
 	for (unsigned view = 0; view < VIEW_COUNT; view++) {
-		for (unsigned index = 0; index < TLB_SIZE; index++)
-			tlb_forget(cpu, view, index);
-		for (unsigned index = 0; index < JUMP_SIZE; index++)
-			jump_forget(cpu, view, index);
+		tlb_forget(cpu, view, 0);
+		jump_forget(cpu, view, 0);
 	}
+}
+
+void mmu_init(struct cpu *cpu)
+{
+	begin_tables(cpu);
 	for (unsigned i = 0; i < FETCH_SIZE; i++)
 		cpu->fetch[i].page = 1;
 	bytes_fill(cpu->recent_used, 1, sizeof(cpu->recent_used));
 	mmu_flush_all(cpu);
+}
+
+void mmu_trim(struct cpu *cpu)
+{
+	mmu_flush_all(cpu);
+	code_memory_clear(cpu->tlb, sizeof(cpu->tlb));
+	code_memory_clear(cpu->jump, sizeof(cpu->jump));
+	begin_tables(cpu);
 }
 
 void mmu_paging_changed(struct cpu *cpu)

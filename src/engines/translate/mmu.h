@@ -76,8 +76,11 @@ void mmu_paging_changed(struct cpu *cpu);
  * (#GP); nothing has changed then. */
 bool mmu_load_pdpte(struct cpu *cpu);
 
-/* First use of a cpu: every TLB, fetch and jump entry becomes invalid. */
+/* First use of a cpu, which is all zero: every TLB, fetch and jump entry becomes invalid. */
 void mmu_init(struct cpu *cpu);
+
+/* Empties them, and gives back what TLB and jump caches take. */
+void mmu_trim(struct cpu *cpu);
 
 /* Linear addresses are 32 bits wide outside long mode. */
 static inline uint64_t mmu_wrap(const struct cpu *cpu, uint64_t linear)

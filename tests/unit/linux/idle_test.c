@@ -206,6 +206,36 @@ TEST(stubs_are_made_anew)
 	run();
 }
 
+static unsigned entries(const struct cpu *cpu)
+{
+	unsigned count = 0;
+
+	for (unsigned view = 0; view < VIEW_COUNT; view++) {
+		for (unsigned i = 0; i < TLB_SIZE; i++)
+			count += cpu->tlb[view][i].host != NULL;
+		for (unsigned i = 0; i < JUMP_SIZE; i++)
+			count += cpu->jump[view][i].code != NULL;
+	}
+	return count;
+}
+
+TEST(tlb_and_jump_caches_are_given_back)
+{
+	struct cpu *cpu;
+
+	guest_create(&guest, 1);
+	cpu = guest_cpu(&guest, 0);
+	guest_run(&guest, adds, adds_end);
+	EXPECT(entries(cpu) > 1);
+	cache()->code_peak = IDLE_KEEP * 2;
+	pass_time();
+	run();
+	EXPECT_EQ(atomic_load(&cache()->trims), 1);
+	EXPECT_EQ(entries(cpu), 0);
+	run();
+	EXPECT(entries(cpu) > 1);
+}
+
 TEST(tables_are_cleared_to_the_byte)
 {
 	uint8_t *pages = host_pages(4 * 4096);

@@ -195,10 +195,12 @@ TEST(invlpg_drops_all_pieces_of_a_large_page)
 	EXPECT_EQ(mmu_load(cpu, WINDOW + 0x256000, 8, MMU_READ), 4);
 }
 
+_Static_assert(MEMORY / PAGE >= TLB_SIZE, "each entry is tried");
+
 TEST(linear_address_zero_is_no_hit_in_an_empty_tlb)
 {
 	begin();
-	for (unsigned page = 0; page < 2 * TLB_SIZE; page++) {
+	for (unsigned page = 0; page < MEMORY / PAGE; page++) {
 		uint64_t expected = page * 0x101ull;
 
 		put64(page * PAGE + 0xff8,
