@@ -110,7 +110,7 @@ struct jump_entry {
 	uint64_t address;
 	void *code; /* the entry that expects status flags in cpu->flags */
 };
-#define JUMP_BITS 14
+#define JUMP_BITS 15
 #define JUMP_SIZE (1u << JUMP_BITS)
 static inline unsigned jump_index(uint64_t linear)
 {

@@ -25,7 +25,7 @@
 
 /* The user's jump cache, and which of its entries an address has: (a << 4 ^ a) & mask. */
 #define CPU_JUMP	393664
-#define JUMP_INDEX_MASK (16383 << 4)
+#define JUMP_INDEX_MASK (32767 << 4)
 
 /* Where a return point has the address that it stands for. */
 #define RETURN_POINT_CONSTANT 2
