@@ -146,8 +146,9 @@ static int options_take(int argc, char **argv)
 	for (int i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--disk") == 0 && i + 1 < argc) {
 			disk_path = argv[++i];
-		} else if (strcmp(argv[i], "--after") == 0 && i + 1 < argc &&
-			   before_count < BEFORE) {
+		} else if (strcmp(argv[i], "--after") == 0 && i + 1 < argc) {
+			if (before_count == BEFORE)
+				fail("too many --after");
 			before[before_count++] = argv[++i];
 		} else if (strcmp(argv[i], "--root") == 0 && i + 1 < argc) {
 			root_path = argv[++i];

@@ -249,16 +249,22 @@ static int source_open(void)
 	return source;
 }
 
+static const struct program *program_find(const char *name)
+{
+	for (const struct program *program = programs; program->name; program++)
+		if (strcmp(name, program->name) == 0)
+			return program;
+	fprintf(stderr, "bench: --after %s: no such program\n", name);
+	exit(2);
+}
+
 void programs_run(int count, char **names)
 {
 	int source = source_open();
 
 	root_change();
-	for (int i = 0; i < count; i++) {
-		for (const struct program *program = programs; program->name; program++)
-			if (strcmp(names[i], program->name) == 0)
-				program_time(program, source);
-	}
+	for (int i = 0; i < count; i++)
+		program_time(program_find(names[i]), source);
 	close(source);
 }
 
