@@ -79,10 +79,11 @@ TEST(only_among_others_a_long_spin_gives_the_core_away)
 	EXPECT_EQ(guest_cpu(&guest, 0)->spin_yields, 0);
 	vm_destroy(&guest.vm);
 	guest_create(&guest, 2);
+	EXPECT_EQ(guest_run(&guest, spinning, spinning_end)->gpr[RCX], 0);
 	/* A host that takes the thread away near the end makes a new loop of the rest: try again.
 	 */
 	for (int i = 0; i < 50 && !guest_cpu(&guest, 0)->spin_yields; i++)
-		EXPECT_EQ(guest_run(&guest, spinning, spinning_end)->gpr[RCX], 0);
+		EXPECT_EQ(run_again()->gpr[RCX], 0);
 	EXPECT(guest_cpu(&guest, 0)->spin_yields > 0);
 }
 
