@@ -218,10 +218,10 @@ struct place {
 	uint32_t generation;
 };
 
-/* Blocks that know their page do not keep cpu->code_page. */
+/* Placed blocks do not keep cpu->code_page. */
 static void set_page(struct cpu *cpu, const struct block *block)
 {
-	if (block->mode & MODE_WINDOW)
+	if (mode_is_placed(block->mode))
 		cpu->code_page = block->linear;
 }
 

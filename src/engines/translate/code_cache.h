@@ -32,7 +32,7 @@
  * in the other page, has neither code nor a place in the hash, and its `dropped` means nothing.
  */
 struct block {
-	uint64_t linear;     /* page that it was translated for, with MODE_WINDOW; else 0: any */
+	uint64_t linear;     /* page that it was translated for, if it is placed; else 0: any */
 	uint32_t page;	     /* guest-physical, its number */
 	uint32_t code;	     /* offset of its code in code memory: the mem entry */
 	uint32_t notes;	     /* index of the first word (note.h) */
@@ -158,10 +158,20 @@ void code_destroy(struct machine_code *code);
  * cpu->vcpu is set. */
 void code_attach(struct machine_code *code, struct cpu *cpu);
 
+/*
+ * A placed block is for one linear page, and knows its address; any other can be run wherever its
+ * guest-physical page is mapped, and finds its address in cpu->code_page. The kernel's are placed,
+ * for it is mapped in one place, and those with windows, for they run often.
+ */
+static inline bool mode_is_placed(uint32_t mode)
+{
+	return (mode & MODE_WINDOW) || (mode >> MODE_VIEW_SHIFT & 3) != VIEW_USER;
+}
+
 /* What block->linear is for an address. */
 static inline uint64_t block_linear(uint64_t linear, uint32_t mode)
 {
-	return mode & MODE_WINDOW ? linear & ~4095ull : 0;
+	return mode_is_placed(mode) ? linear & ~4095ull : 0;
 }
 
 /* The block, or NULL. linear: block->linear. No lock; the caller is inside (exclusive.h). */

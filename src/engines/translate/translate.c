@@ -376,7 +376,7 @@ void translation_note(struct translation *t, unsigned step, unsigned offset)
 
 void translation_page(struct translation *t)
 {
-	if (!t->stack)
+	if (!t->placed)
 		return;
 	emit_cpu_set32(&t->emit, offsetof(struct cpu, code_page), (uint32_t)t->linear);
 	emit_cpu_set32(&t->emit, offsetof(struct cpu, code_page) + 4, (uint32_t)(t->linear >> 32));
@@ -465,6 +465,7 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->linear = cpu->rip & ~4095ull;
 	t->mode = cpu->mode;
 	t->view = cpu->view;
+	t->placed = mode_is_placed(t->mode);
 	t->windows = (t->mode & MODE_WINDOW) && code_uses_windows(code, t->physical);
 	t->stack = t->mode & MODE_WINDOW;
 	t->stack_moved = 0;

@@ -87,7 +87,7 @@ static void emit_through_cache(struct translation *t, enum jump_kind kind, unsig
 		emit_cpu_test32(emit, offsetof(struct cpu, kick));
 		emit_miss(t, kind);
 	}
-	if (!t->stack) {
+	if (!t->placed) {
 		emit_group(emit, GROUP_AND, 8, T0, -4096);
 		emit_cpu(emit, EMIT_STORE, 8, T0, offsetof(struct cpu, code_page));
 	}
@@ -116,7 +116,7 @@ void emit_jump_cache(struct translation *t, enum jump_kind kind)
 /* to = linear address of target, which is relative to the page. */
 void emit_linear(struct translation *t, unsigned to, int64_t target)
 {
-	if (t->stack) {
+	if (t->placed) {
 		emit_constant(&t->emit, to, t->linear + (uint64_t)target);
 		return;
 	}
@@ -214,7 +214,7 @@ void emit_kick_test(struct translation *t, int64_t target)
 static void emit_far(struct translation *t, int64_t target, enum jump_kind kind)
 {
 	emit_linear(t, T0, target);
-	if (t->stack)
+	if (t->placed)
 		emit_through_cache(t, kind, INSN_NO_REGISTER,
 				   jump_index(t->linear + (uint64_t)target) << ENTRY_BITS);
 	else
@@ -230,7 +230,7 @@ void emit_crossing(struct translation *t)
 	unsigned index = INSN_NO_REGISTER;
 
 	emit_linear(t, T0, translation_step(t)->offset);
-	if (t->stack) {
+	if (t->placed) {
 		at += cross_index(t->linear) << ENTRY_BITS;
 		emit_cpu(emit, EMIT_CMP, 8, T0, at);
 	} else {
@@ -450,9 +450,8 @@ bool translate_ac(struct translation *t, bool set)
 		emit_cpu_group32(emit, GROUP_AND, offsetof(struct cpu, rflags), ~(uint32_t)FLAG_AC);
 	emit_cpu_set8(emit, offsetof(struct cpu, view), (uint8_t)to);
 	emit_cpu_set32(emit, offsetof(struct cpu, mode), mode);
-	emit_linear(t, T0, t->next);
 	t->view = to;
-	emit_jump_cache(t, JUMP_FORWARD);
+	emit_far(t, t->next, JUMP_FORWARD);
 	t->view = from;
 	/* Only the handler comes here, where the mode stays as it is (no SMAP). */
 	t->state = FLAGS_IN_MEM | FLAGS_IN_REG;

@@ -65,7 +65,7 @@ static bool emit_rip_relative(struct translation *t, const struct insn *insn)
 {
 	int64_t offset = insn->displacement + translation_step(t)->offset + insn->length;
 
-	if (t->stack) {
+	if (t->placed) {
 		offset += (int64_t)t->linear;
 		emit_constant(&t->emit, T0,
 			      insn->address_size == 4 ? (uint32_t)offset : (uint64_t)offset);

@@ -73,7 +73,7 @@ struct translation {
 	struct block *block;
 	const uint8_t *page; /* guest's bytes */
 	uint64_t physical;   /* of the page */
-	uint64_t linear;     /* with t->stack: likewise, and the block is for no other */
+	uint64_t linear;     /* likewise; only if the block is placed it is for no other */
 	uint32_t mode;
 	unsigned view;
 	struct emit emit;	    /* in the write view */
@@ -82,6 +82,7 @@ struct translation {
 	unsigned state;		    /* FLAGS_IN_* at emit.at */
 	unsigned current;	    /* step */
 	bool looked_up;		    /* the current step has had a TLB look-up */
+	bool placed;		    /* mode_is_placed() */
 	bool windows;		    /* memory operands go through windows */
 	bool stack;		    /* so does the stack, without checks (translate_stack.c) */
 	unsigned stack_moved;	    /* rsp, since it was last known to be in its window */
