@@ -40,6 +40,10 @@ static uint64_t model_tsc_frequency(struct apic *apic)
 
 static void model_timer_set(struct apic *apic, uint64_t deadline)
 {
+	uint64_t now = model_time(apic);
+
+	if (deadline != APIC_TIMER_NEVER)
+		deadline = now + apic_timer_left(now, deadline);
 	timer_set(&lapic_of(apic)->timer, deadline);
 }
 

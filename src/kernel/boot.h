@@ -26,7 +26,8 @@ struct boot_information {
 					      and image are still in it */
 	unsigned module_count;
 	struct boot_module module[METAL_MODULES_MAX];
-	unsigned modules_refused; /* not in memory, not on a page, over something else, too many */
+	unsigned modules_refused; /* empty, not in memory, not on a page, over something else, too
+				     many */
 	uint8_t rsdp[36];	  /* a copy of ACPI's root pointer */
 	uint32_t rsdp_size;	  /* 0: not found */
 };

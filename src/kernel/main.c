@@ -48,8 +48,8 @@ static void start_memory(uint64_t information, pa_t image)
 		panic(NULL, "no memory for the first processor's stacks");
 	cpu_processor_init(cpu_this());
 	if (boot_information.modules_refused)
-		log_line("%u boot modules are left out: they lie where no memory is, or over "
-			 "something else, or are too many",
+		log_line("%u boot modules are left out: they are empty, lie where no memory is "
+			 "or over something else, or are too many",
 			 boot_information.modules_refused);
 }
 

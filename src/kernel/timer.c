@@ -155,10 +155,13 @@ void timer_cancel_wait(struct timer *timer)
 void timer_interrupt(void)
 {
 	struct heap *heap = cpu_this()->timers;
+	uint64_t now = clock_now();
 
 	lock_take(&heap->lock);
 	heap->armed = TIMER_NEVER;
-	while (heap->first && heap->first->deadline <= clock_now()) {
+	/* What is set meanwhile, to now or later, waits for the next interrupt: so this one ends.
+	 */
+	while (heap->first && heap->first->deadline <= now) {
 		struct timer *timer = heap->first;
 
 		take_out(heap, timer);

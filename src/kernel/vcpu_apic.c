@@ -56,10 +56,10 @@ static uint64_t op_tsc_frequency(struct apic *apic)
 static void op_timer_set(struct apic *apic, uint64_t deadline)
 {
 	struct vcpu *vcpu = vcpu_of(apic);
-	int64_t at = (int64_t)(deadline - vcpu->time_offset);
+	uint64_t now = clock_now();
 
 	if (deadline != APIC_TIMER_NEVER)
-		timer_set(&vcpu->timer, at < 0 ? 0 : (uint64_t)at);
+		timer_set(&vcpu->timer, now + apic_timer_left(now + vcpu->time_offset, deadline));
 	else if (vcpu->timer.deadline != TIMER_NEVER)
 		timer_cancel(&vcpu->timer);
 }

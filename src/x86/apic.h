@@ -85,7 +85,7 @@ struct apic_ops {
 	uint64_t (*tsc)(struct apic *apic);	      /* guest TSC */
 	uint64_t (*tsc_frequency)(struct apic *apic); /* Hz */
 	/* Arms the one timer (guest time, ns; APIC_TIMER_NEVER disarms): apic_timer_expired is to
-	 * be called then. */
+	 * be called when apic_timer_left() is 0, not before, for it would arm it again. */
 	void (*timer_set)(struct apic *apic, uint64_t deadline);
 	/* The ICR was written: all APICs of the vm, and what apics_deliver has to remember. */
 	struct apic *const *(*all)(struct apic *apic, unsigned *count, unsigned **last_lowest);
@@ -145,6 +145,8 @@ int apic_deliverable(const struct apic *apic);
 void apic_timer_expired(struct apic *apic);
 /* Sets the timer as the registers want it (after loading, or when time has been moved). */
 void apic_timer_arm(struct apic *apic);
+/* Nanoseconds until then; 0: it is past. Time goes round: what is more than 2^63 ahead is past. */
+uint64_t apic_timer_left(uint64_t now, uint64_t deadline);
 
 /* One of the two pins (0, 1). LINT0's level is kept; each call that raises LINT1 is an edge. */
 void apic_lint_set(struct apic *apic, unsigned input, bool level);

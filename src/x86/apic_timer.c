@@ -33,6 +33,11 @@ static unsigned divide_shift(const struct apic *apic)
 	return (value + 1) & 7;
 }
 
+uint64_t apic_timer_left(uint64_t now, uint64_t deadline)
+{
+	return (int64_t)(deadline - now) > 0 ? deadline - now : 0;
+}
+
 static uint64_t period(const struct apic *apic)
 {
 	return (uint64_t)apic->initial_count << divide_shift(apic);
@@ -92,7 +97,7 @@ static void count_expired(struct apic *apic)
 {
 	uint64_t now = apic->ops->time(apic), next;
 
-	if (now < apic->timer_start + period(apic)) {
+	if (apic_timer_left(now, apic->timer_start + period(apic))) {
 		apic_timer_arm(apic); /* the call was for what was set before */
 		return;
 	}
@@ -102,7 +107,7 @@ static void count_expired(struct apic *apic)
 		 */
 		apic->timer_start += (now - apic->timer_start) / period(apic) * period(apic);
 		next = apic->timer_start + period(apic);
-		if (next < now + PERIOD_MIN)
+		if (apic_timer_left(now, next) < PERIOD_MIN)
 			next = now + PERIOD_MIN;
 		apic->ops->timer_set(apic, next);
 	}

@@ -592,6 +592,7 @@ static void attacks(void)
 	for (unsigned i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
 		expect_end(crashes[i].name, METAL_PROCESS_CRASHED, crashes[i].vector & ~LAX,
 			   crashes[i].vector & LAX);
+	expect_end("exit_after_wild_timers", METAL_PROCESS_EXITED, 0, false);
 	expect_end("exit_by_last_thread", METAL_PROCESS_EXITED, 0, false);
 	expect_end("exit_with_seven", METAL_PROCESS_EXITED, 7, false);
 }

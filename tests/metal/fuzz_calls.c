@@ -19,6 +19,7 @@
 #include "lib/error.h"
 #include "lib/format.h"
 #include "tests/metal/calls_shared.h"
+#include "x86/apic.h"
 
 #define SURVIVED    99
 #define WRONG	    98 /* an answer that cannot be */
@@ -398,7 +399,6 @@ static _Noreturn void random_calls(const char *append)
 	uint64_t threads = option_number(append, "threads=", 3);
 	char text[128];
 
-	bytes_copy(&begun, (const void *)METAL_START_ADDRESS, sizeof(begun));
 	bytes_copy(&seed, begun.seed, sizeof(seed));
 	/* As it can be written down. */
 	seed = option_number(append, "seed=", seed >> 20);
@@ -669,8 +669,8 @@ static void sleep(void)
 		     ((struct metal_start *)METAL_START_ADDRESS)->process, UINT64_MAX);
 }
 
-/* A guest that never leaves its loop; the process is to be killed. */
-static void run_guest(void)
+/* Vcpu 0, in real mode at rip, to be loaded. */
+static struct metal_vcpu *make_vcpu(uint64_t rip)
 {
 	struct metal_vcpu_config *config = (void *)scratch[0];
 	struct metal_vcpu *vcpu;
@@ -683,7 +683,7 @@ static void run_guest(void)
 	if ((int64_t)vcpu < 0)
 		metal_exit(WRONG);
 	bytes_fill(&vcpu->state, 0, sizeof(vcpu->state));
-	vcpu->state.rip = GUEST_LOOP;
+	vcpu->state.rip = rip;
 	vcpu->state.rflags = 2;
 	vcpu->state.cr0 = 0x10;
 	vcpu->state.xcr0 = 1;
@@ -692,9 +692,51 @@ static void run_guest(void)
 			(struct metal_segment){.attributes = i == 1 ? 0x9b : 0x93, .limit = 0xffff};
 	vcpu->runnable = 1;
 	vcpu->load = METAL_LOAD_STATE;
+	return vcpu;
+}
+
+/* A guest that never leaves its loop; the process is to be killed. */
+static void run_guest(void)
+{
+	struct metal_vcpu *vcpu = make_vcpu(GUEST_LOOP);
+
 	for (;;)
 		if (CALL(METAL_VCPU_RUN, 0) < 0 || vcpu->exit.kind != METAL_EXIT_KICKED)
 			metal_exit(WRONG);
+}
+
+/*
+ * Local APICs whose timers began at any time, for guests whose clock has any time: the kernel sets
+ * its own timers by them, and has to come to an end of that.
+ */
+static void exit_after_wild_timers(void)
+{
+	static const uint64_t times[] = {0, 1, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX};
+	const unsigned count = sizeof(times) / sizeof(times[0]);
+	struct metal_vcpu *vcpu = make_vcpu(GUEST_EXITS);
+
+	for (unsigned i = 0; i < 3 * 2 * count * count; i++) {
+		struct apic apic = {
+			.base = APIC_ADDRESS | APIC_BASE_ENABLE,
+			.svr = 0x1ff,
+			.lvt = {[LVT_TIMER] = 0x40 | i % 3 << 17},
+			.initial_count = i / 3 % 2 ? 1 : UINT32_MAX,
+			.timer_running = true,
+			.timer_start = times[i / 6 % count] - clock_by(&begun),
+			.timer_deadline = times[i / 6 % count],
+		};
+		uint64_t until = clock_by(&begun) + 300000;
+
+		vcpu->time_offset = times[i / 6 / count] - clock_by(&begun);
+		vcpu->state.tsc_offset = vcpu->time_offset;
+		bytes_copy(vcpu->apic, &apic, sizeof(apic));
+		vcpu->load |= METAL_LOAD_APIC | METAL_LOAD_TIME;
+		do {
+			if (CALL(METAL_VCPU_RUN, 0) < 0)
+				metal_exit(WRONG);
+		} while (clock_by(&begun) < until);
+	}
+	metal_exit(0);
 }
 
 static void exit_by_last_thread(void)
@@ -794,6 +836,7 @@ static const struct {
 	NAMED(spin_in_two),
 	NAMED(sleep),
 	NAMED(run_guest),
+	NAMED(exit_after_wild_timers),
 	NAMED(exit_by_last_thread),
 	NAMED(exit_with_seven),
 };
@@ -803,6 +846,7 @@ int main(void)
 	const struct channel *channel = (const struct channel *)METAL_CHANNEL_ADDRESS;
 	const char *append = channel->config.append;
 
+	bytes_copy(&begun, (const void *)METAL_START_ADDRESS, sizeof(begun));
 	for (unsigned i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++)
 		if (option_is(append, attacks[i].name)) {
 			attacks[i].function();

@@ -318,6 +318,33 @@ TEST(one_shot_and_periodic_counts)
 	EXPECT_EQ(apic_read_memory(all[0], CURRENT), 50000);
 }
 
+/* Whoever calls apic_timer_expired() as often as it is due comes to an end. */
+static void expire(unsigned number)
+{
+	armed[number] = APIC_TIMER_NEVER;
+	apic_timer_expired(all[number]);
+	EXPECT(armed[number] == APIC_TIMER_NEVER || apic_timer_left(now, armed[number]));
+}
+
+TEST(a_timer_may_have_begun_at_any_time)
+{
+	static const uint64_t times[] = {0, 1, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX};
+	const unsigned count = sizeof(times) / sizeof(times[0]);
+
+	for (unsigned i = 0; i < 3 * 2 * count * count; i++) {
+		setup(true);
+		now = times[i / 6 / count];
+		tsc = now * 2;
+		apics[0].lvt[LVT_TIMER] = 0x40 | i % 3 << 17;
+		apics[0].initial_count = i / 3 % 2 ? 1 : UINT32_MAX;
+		apics[0].timer_running = true;
+		apics[0].timer_start = apics[0].timer_deadline = times[i / 6 % count];
+		EXPECT_EQ(apic_check(all[0]), NULL);
+		apic_timer_arm(all[0]);
+		expire(0);
+	}
+}
+
 TEST(deadlines)
 {
 	setup(true);
@@ -420,9 +447,9 @@ TEST(what_was_loaded_is_made_possible)
 			apic_read_memory(all[round % COUNT], i);
 			apic_read_msr(all[round % COUNT], i, &value);
 		}
-		apic_timer_expired(all[round % COUNT]);
+		expire(round % COUNT);
 		now += 12345;
-		apic_timer_expired(all[round % COUNT]);
+		expire(round % COUNT);
 		for (unsigned i = 0; i < 0x40; i++)
 			apic_write_memory(all[round % COUNT], i, (uint32_t)random);
 		for (unsigned i = 0; i < 256 && apic_acknowledge(all[round % COUNT]) >= 0; i++)
