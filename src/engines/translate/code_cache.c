@@ -141,6 +141,7 @@ int code_create(struct vm *vm, uint64_t size, struct machine_code **result)
 		return -ENOMEM;
 	code->vm = vm;
 	code->bmi2 = probe_bmi2();
+	host_random(&code->hash_key, sizeof(code->hash_key));
 	error = code_memory_create(&code->memory, size ? size : DEFAULT_BYTES);
 	code->code_limit = size ? (uint32_t)size : FIRST_BYTES;
 	if (!error && !make_tables(code))
@@ -200,7 +201,7 @@ bool code_has_room(const struct machine_code *code)
 {
 	return code->code_limit - code->code_used >= CODE_BLOCK_BYTES &&
 	       code->block_count + 1 < code->block_max &&
-	       code->block_count < CODE_HASH_BLOCKS(code->hash_size) &&
+	       code->block_count < CODE_HASH_BLOCKS(code->hash_size) && !code->hash_crowded &&
 	       code->note_max - code->note_count > NOTE_WORDS_MAX(CODE_BLOCK_INSNS) &&
 	       code->insn_max - code->insn_count > CODE_BLOCK_INSNS;
 }
@@ -476,7 +477,7 @@ void code_make_room(struct machine_code *code)
 
 	code_lock(&code->lock);
 	if (code->count_flushes && now - code->filled < FAST_REFILL &&
-	    code->code_limit < code->memory.size) {
+	    code->code_limit < code->memory.size && !code->hash_crowded) {
 		grow(code);
 	} else {
 		empty(code);

@@ -128,6 +128,8 @@ struct machine_code {
 
 	_Atomic uint32_t *hash; /* code_hash.h */
 	uint32_t hash_size;	/* a power of 2; grows with code_limit */
+	uint64_t hash_key;	/* of chance */
+	bool hash_crowded;	/* in one place: to be emptied */
 
 	/*
 	 * The dirty log (dirty_log.h), a bit for each page: those that vcpus have written to, or

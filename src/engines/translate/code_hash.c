@@ -18,19 +18,25 @@
 #define NUMBER_MASK ((1u << NUMBER_BITS) - 1)
 #define REMOVED	    (1u << NUMBER_BITS) /* a tag, but no number */
 
+#define MIX_1 0x9e3779b97f4a7c15u
+#define MIX_2 0xd6e8feb86659fd93u
+
 #define BYTES_A_SLOT  256u
-#define OFFSETS_SHIFT 2 /* so many offsets in a page begin at one slot */
+#define OFFSETS_SHIFT 1 /* so many offsets in a page begin at one slot */
 
 struct place {
 	uint32_t slot, tag; /* the tag where it is in a slot */
 };
 
+/* Nobody who doesn't know the key knows which pages meet. */
 static struct place hash(const struct machine_code *code, uint64_t physical, uint64_t linear,
 			 uint32_t mode)
 {
-	uint64_t page = (physical >> 12 ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15u +
-			(linear >> 12) * 0xd6e8feb86659fd93u;
+	uint64_t page = (physical >> 12 ^ (uint64_t)mode << 40 ^ code->hash_key) * MIX_1;
 	uint32_t offset = physical & 4095;
+
+	page = ((page ^ page >> 32) + (linear >> 12)) * MIX_2;
+	page = (page ^ page >> 32) * MIX_1;
 
 	return (struct place){
 		.slot = ((uint32_t)(page >> 32) + (offset >> OFFSETS_SHIFT)) &
@@ -101,11 +107,14 @@ uint32_t code_hash_size(uint64_t bytes)
 void code_hash_add(struct machine_code *code, const struct block *block)
 {
 	struct place place = hash_block(code, block);
-	uint32_t number = (uint32_t)(block - code->blocks) + 1, slot = place.slot;
+	uint32_t number = (uint32_t)(block - code->blocks) + 1, slot = place.slot, passed = 0;
 
 	CHECK(number <= NUMBER_MASK);
-	while (atomic_load_explicit(&code->hash[slot], memory_order_relaxed) & NUMBER_MASK)
+	while (atomic_load_explicit(&code->hash[slot], memory_order_relaxed) & NUMBER_MASK) {
 		slot = next_slot(code, slot);
+		passed++;
+	}
+	code->hash_crowded |= passed >= CODE_HASH_RUN;
 	atomic_store_explicit(&code->hash[slot], place.tag | number, memory_order_release);
 }
 
@@ -124,4 +133,5 @@ void code_hash_remove(struct machine_code *code, const struct block *block)
 void code_hash_clear(struct machine_code *code)
 {
 	code_memory_clear((void *)code->hash, code->hash_size * sizeof(*code->hash));
+	code->hash_crowded = false;
 }

@@ -12,6 +12,10 @@
 uint32_t code_hash_size(uint64_t bytes);
 #define CODE_HASH_BLOCKS(size) ((size) / 4 * 3)
 
+/* So many slots to look through at the most, or hash_crowded is set: by a guest that means to, for
+ * other code hardly ever comes near. */
+#define CODE_HASH_RUN 4096u
+
 /* The block is not in it; from now on others find it. */
 void code_hash_add(struct machine_code *code, const struct block *block);
 

@@ -27,7 +27,8 @@ void code_memory_destroy(struct code_memory *memory);
  */
 void code_memory_trim(struct code_memory *memory, size_t from);
 
-/* The same for size bytes of a table (host_pages), from any address on: zero afterwards. */
+/* The same for size bytes of a table (host_pages), from any address on: zero afterwards. This and
+ * what follows leaves vector registers alone, which may be the guest's. */
 void code_memory_clear(void *table, size_t size);
 
 /*
@@ -39,7 +40,7 @@ void code_memory_collapse(struct code_memory *memory, size_t offset);
 
 /*
  * Leaves the processor to other threads for a moment; the more, the more often it has been called
- * in vain. Leaves vector registers alone.
+ * in vain.
  */
 void code_memory_yield(unsigned times);
 

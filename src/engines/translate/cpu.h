@@ -245,7 +245,8 @@ struct cpu {
 	uint64_t fetched[2]
 			[FETCHED_BITS / 64]; /* Bloom filter: pages that instructions came from */
 	bool jump_any[2][VIEW_COUNT];	     /* false: nothing is set in that map */
-	uint32_t fetched_count[2];	/* bits that are set in it; user code is in the first */
+	uint32_t fetched_count[2]; /* bits that are set in it; user code (and what of a kernel's is
+				      not global) is in the first */
 	uint32_t jump_mode[VIEW_COUNT]; /* the mode that the entries of a view's jump cache are for
 					 */
 

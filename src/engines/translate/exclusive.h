@@ -29,7 +29,8 @@
 
 #include "engines/translate/cpu.h"
 
-/* A lock that leaves vector registers alone. Held for microseconds. Zero: free. */
+/* A lock that leaves vector registers alone. Held for microseconds mostly (for milliseconds to
+ * empty a hash). Zero: free. */
 struct code_lock {
 	_Atomic uint32_t taken;
 };

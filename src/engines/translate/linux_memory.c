@@ -3,11 +3,12 @@
 #include "engines/translate/code_memory.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "engines/translate/linux_call.h"
+#include "lib/bytes.h"
 
 #define PAGE_SIZE 4096u
 
@@ -81,51 +82,43 @@ void code_memory_trim(struct code_memory *memory, size_t from)
 		madvise(memory->write + from, memory->size - from, MADV_REMOVE);
 }
 
-void code_memory_clear(void *table, size_t size)
+QUIET static bool advise(void *at, size_t size, int advice)
+{
+	return quiet_call(SYS_madvise, at, size, advice, 0, 0, 0) == 0;
+}
+
+QUIET void code_memory_clear(void *table, size_t size)
 {
 	uint8_t *first = table, *end = first + size;
 	uint8_t *low = first + (-(uintptr_t)first & (PAGE_SIZE - 1));
 	uint8_t *high = end - ((uintptr_t)end & (PAGE_SIZE - 1));
 
-	if (low >= high || madvise(low, (size_t)(high - low), MADV_DONTNEED)) {
-		memset(first, 0, size);
+	if (low >= high || !advise(low, (size_t)(high - low), MADV_DONTNEED)) {
+		bytes_memset(first, 0, size);
 		return;
 	}
-	memset(first, 0, (size_t)(low - first));
-	memset(high, 0, (size_t)(end - high));
+	bytes_memset(first, 0, (size_t)(low - first));
+	bytes_memset(high, 0, (size_t)(end - high));
 }
 
-void code_memory_collapse(struct code_memory *memory, size_t offset)
+QUIET void code_memory_collapse(struct code_memory *memory, size_t offset)
 {
 	const volatile uint8_t *first = memory->write + offset;
 
 	if (offset + CODE_MEMORY_LARGE > memory->size)
 		return;
 	(void)*first; /* where nothing is at all, Linux does nothing (EINVAL) */
-	madvise(memory->write + offset, CODE_MEMORY_LARGE, MADV_COLLAPSE);
+	advise(memory->write + offset, CODE_MEMORY_LARGE, MADV_COLLAPSE);
 }
 
 #define YIELDS 20 /* before the thread sleeps: the one waited for is on the other core's queue */
 
-/* libc may use vector registers for anything, so the system calls are made by hand here. */
-__attribute__((target("general-regs-only"))) static long system_call(long number, const void *a,
-								     const void *b)
-{
-	long result;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(a), "S"(b)
-			 : "rcx", "r11", "memory");
-	return result;
-}
-
-__attribute__((target("general-regs-only"))) void code_memory_yield(unsigned times)
+QUIET void code_memory_yield(unsigned times)
 {
 	const struct timespec moment = {.tv_nsec = 50000};
 
 	if (times < YIELDS)
-		system_call(SYS_sched_yield, NULL, NULL);
+		quiet_call(SYS_sched_yield, NULL, 0, 0, 0, 0, 0);
 	else
-		system_call(SYS_nanosleep, &moment, NULL);
+		quiet_call(SYS_nanosleep, &moment, 0, 0, 0, 0, 0);
 }

@@ -1,45 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Windows on Linux: guest memory is a memfd. libc may use vector registers for anything, so the
- * system calls are made by hand. */
+/* Windows on Linux: guest memory is a memfd. */
 #include "engines/translate/window_memory.h"
 
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
-#define QUIET __attribute__((target("general-regs-only")))
+#include "engines/translate/linux_call.h"
 
 #define NO_ACCESS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
-QUIET static long system_call(long number, const void *at, size_t size, long a, long b, long c,
-			      uint64_t d)
-{
-	register long r10 __asm__("r10") = b;
-	register long r8 __asm__("r8") = c;
-	register uint64_t r9 __asm__("r9") = d;
-	long result;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(at), "S"(size), "d"(a), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	return result;
-}
-
 QUIET static bool map(void *at, size_t size, long rights, long flags, int handle, uint64_t offset)
 {
-	return system_call(SYS_mmap, at, size, rights, flags, handle, offset) == (long)at;
+	return quiet_call(SYS_mmap, at, size, rights, flags, handle, offset) == (long)at;
 }
 
 QUIET void *window_memory_reserve(size_t size)
 {
-	long at = system_call(SYS_mmap, NULL, size, PROT_NONE, NO_ACCESS, -1, 0);
+	long at = quiet_call(SYS_mmap, NULL, size, PROT_NONE, NO_ACCESS, -1, 0);
 
 	return at < 0 ? NULL : (void *)at;
 }
 
 QUIET void window_memory_release(void *at, size_t size)
 {
-	system_call(SYS_munmap, at, size, 0, 0, 0, 0);
+	quiet_call(SYS_munmap, at, size, 0, 0, 0, 0);
 }
 
 QUIET bool window_memory_map(void *at, size_t size, int handle, uint64_t offset, bool write)
@@ -50,7 +33,7 @@ QUIET bool window_memory_map(void *at, size_t size, int handle, uint64_t offset,
 
 QUIET static bool protect(void *at, size_t size, long rights)
 {
-	return !system_call(SYS_mprotect, at, size, rights, 0, 0, 0);
+	return !quiet_call(SYS_mprotect, at, size, rights, 0, 0, 0);
 }
 
 /* A process that has all the mappings that it may have gets no new one, not even for old ones. */

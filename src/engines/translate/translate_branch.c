@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Ways out of a block. Targets are relative to the page, for a block does not know its linear
- * address: one in [0, 4096) is in the same page, and a jump there leads straight to its block;
- * anything else goes through the jump cache. What goes back, or to an address that is not known,
- * tests cpu->kick: so every loop does.
+ * Ways out of a block. Targets are relative to the page, for only placed blocks know their
+ * linear address: one in [0, 4096) is in the same page, and a jump there leads straight to its
+ * block; anything else goes through the jump cache. What goes back, or to an address that is not
+ * known, tests cpu->kick: so every loop does.
  */
 #include "engines/translate/translation.h"
 

@@ -14,7 +14,10 @@ void *host_pages(size_t size)
 	void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return pages == MAP_FAILED ? NULL : pages;
+	if (pages == MAP_FAILED)
+		return NULL;
+	madvise(pages, size, MADV_NOHUGEPAGE); /* most of it is never touched */
+	return pages;
 }
 
 void host_pages_free(void *pages, size_t size)

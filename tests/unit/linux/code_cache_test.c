@@ -114,9 +114,10 @@ TEST(instructions_that_wander_are_taken_for_no_others)
 }
 
 /* Twice as many functions as go into what is left of the cache, over and over. */
-GUEST(many, "mov $3, %r12d; 1: mov $0x400000, %ebx; mov $2000, %ecx; xor %edx, %edx; 2: call "
+GUEST(many, "mov $77, %eax; movd %eax, %xmm0;"
+	    "mov $3, %r12d; 1: mov $0x400000, %ebx; mov $2000, %ecx; xor %edx, %edx; 2: call "
 	    "*%rbx; add $64, %rbx; dec %ecx; jnz 2b;"
-	    "dec %r12d; jnz 1b; hlt");
+	    "dec %r12d; jnz 1b; movd %xmm0, %eax; hlt");
 
 TEST(a_full_cache_is_flushed_and_grows_if_it_is_full_again_soon)
 {
@@ -129,6 +130,7 @@ TEST(a_full_cache_is_flushed_and_grows_if_it_is_full_again_soon)
 	cache()->code_used = cache()->code_limit - CODE_BLOCK_BYTES - 100000;
 	EXPECT_EQ(guest_run(&guest, many, many_end)->gpr[RDX], 6000);
 	EXPECT_EQ(cache()->count_flushes, 1);
+	EXPECT_EQ(guest.vm.vcpus[0]->state.gpr[RAX], 77);
 	EXPECT_EQ(run_again()->gpr[RDX], 6000); /* now all is there */
 	limit = cache()->code_limit;
 	cache()->code_used = limit - CODE_BLOCK_BYTES + 1;

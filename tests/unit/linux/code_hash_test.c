@@ -10,6 +10,9 @@
 #define BLOCKS 192u /* CODE_HASH_BLOCKS(SLOTS) */
 #define KEYS   300u
 
+#define MANY  65536u	      /* slots */
+#define USUAL (MANY / 10 * 6) /* blocks are longer than what code_hash_size() reckons with */
+
 static struct machine_code code;
 static struct block blocks[BLOCKS];
 static _Atomic uint32_t slots[SLOTS];
@@ -91,4 +94,44 @@ TEST(blocks_that_cross_are_told_by_their_second_page)
 	for (unsigned i = 1; i < 20; i += 2)
 		EXPECT_EQ(code_lookup_crossing(&code, 0x1ffe, (uint64_t)i << 12, 0, 2), &blocks[i]);
 	EXPECT_EQ(code_lookup_crossing(&code, 0x1ffe, 2 << 12, 0, 2), NULL);
+}
+
+/* Up to so many blocks, at `each` offsets of each page, until it is crowded. */
+static uint32_t fill(uint32_t blocks_wanted, uint64_t hash_key, unsigned each,
+		     uint32_t (*offset)(unsigned number))
+{
+	static _Atomic uint32_t many[MANY];
+	static struct block block[CODE_HASH_BLOCKS(MANY)];
+	uint32_t count;
+
+	memset((void *)many, 0, sizeof(many));
+	code = (struct machine_code){
+		.blocks = block, .hash = many, .hash_size = MANY, .hash_key = hash_key};
+	for (count = 0; count < blocks_wanted && !code.hash_crowded; count++) {
+		block[count] = (struct block){.page = 7 + count / each,
+					      .start = offset(count % each) & 4095};
+		code_hash_add(&code, &block[count]);
+	}
+	return count;
+}
+
+static uint32_t anywhere(unsigned number)
+{
+	return (uint32_t)rand();
+}
+
+static uint32_t everywhere(unsigned number)
+{
+	return number;
+}
+
+TEST(only_pages_of_nothing_but_blocks_crowd_the_hash)
+{
+	srand(1);
+	for (uint64_t hash_key = 0; hash_key < 20; hash_key++)
+		EXPECT_EQ(fill(USUAL, hash_key * 0x123456789, 60, anywhere), USUAL);
+	EXPECT(fill(CODE_HASH_BLOCKS(MANY), 1, 4096, everywhere) < CODE_HASH_BLOCKS(MANY));
+	EXPECT(code.hash_crowded);
+	code_hash_clear(&code);
+	EXPECT(!code.hash_crowded);
 }
