@@ -159,7 +159,7 @@ void timer_interrupt(void)
 
 	lock_take(&heap->lock);
 	heap->armed = TIMER_NEVER;
-	/* What is set meanwhile, to now or later, waits for the next interrupt: so this one ends.
+	/* What is set meanwhile, to a later time, waits for the next interrupt: so this one ends.
 	 */
 	while (heap->first && heap->first->deadline <= now) {
 		struct timer *timer = heap->first;

@@ -16,6 +16,7 @@ static const uint64_t places[PLACES] = {0x30000000, 0x7fff30003000};
 
 static uint8_t code[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t next[PLACES][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static unsigned int number[PLACES]; /* in the page that is next there */
 
 /*
  * At the page's beginning; the next page begins with `callee`. Leaves its address in rax, return
@@ -24,28 +25,28 @@ static uint8_t next[PLACES][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
  */
 CODE(blob, "	lea	blob(%rip), %rax\n"
 	   "	call	1f\n"
-	   "	call	blob + 4096\n"
-	   "	mov	3f(%rip), %rsi\n"
+	   "blob_first: call blob + 4096\n"
+	   "blob_second:\n"
 	   "	mov	$5, %r8d\n"
 	   "	xor	%edi, %edi\n"
-	   "2:	add	3f(%rip), %rdi\n"
+	   "2:	add	blob_addend(%rip), %rdi\n"
 	   "	dec	%r8d\n"
 	   "	jnz	2b\n"
 	   "	jmp	blob + 4096 + 64\n"
 	   "1:	mov	(%rsp), %rcx\n"
 	   "	ret\n"
 	   "	.balign	8\n"
-	   "3:	.quad	0x1111\n"
-	   "	.balign	64\n"
-	   "back:	inc	%ebx\n"
+	   "blob_addend: .quad 0x1111\n"
+	   "blob_back: inc %ebx\n"
 	   "blob_trap: ud2\n");
 CODE(callee, "	mov	(%rsp), %rdx\n"
 	     "callee_number: mov $0, %ebx\n"
 	     "	ret\n"
 	     "	.org	callee + 64\n"
 	     "	lea	(%rip), %rbp\n"
-	     "4:	jmp	callee - 4096 + (back - blob)\n");
-extern const uint8_t back[], blob_trap[], callee_number[];
+	     "callee_behind: jmp callee - 4096 + (blob_back - blob)\n");
+extern const uint8_t blob_first[], blob_second[], blob_addend[], blob_trap[], callee_number[],
+	callee_behind[];
 
 static void put(uint8_t *to, const uint8_t *from, const uint8_t *end)
 {
@@ -69,10 +70,10 @@ static void run(unsigned int place, bool user, uint64_t sum)
 	EXPECT_EQ(state_run(&state), 6);
 	EXPECT_EQ(state.ip, at + (uint64_t)(blob_trap - blob));
 	EXPECT_EQ(state.ax, at);
-	EXPECT_EQ(state.cx, at + 12);
-	EXPECT_EQ(state.dx, at + 17);
-	EXPECT_EQ(state.bx, 8 + place);
-	EXPECT_EQ(state.bp, at + PAGE_SIZE + 64 + 7);
+	EXPECT_EQ(state.cx, at + (uint64_t)(blob_first - blob));
+	EXPECT_EQ(state.dx, at + (uint64_t)(blob_second - blob));
+	EXPECT_EQ(state.bx, number[place] + 1);
+	EXPECT_EQ(state.bp, at + PAGE_SIZE + (uint64_t)(callee_behind - callee));
 	EXPECT_EQ(state.di, sum);
 }
 
@@ -88,10 +89,8 @@ static void is_what_its_place_makes_of_it(bool user, uint64_t sum)
 
 static void is_changed_in_both(void)
 {
-	unsigned int offset = (unsigned int)(back - blob) - 8;
+	uint64_t offset = (uint64_t)(blob_addend - blob);
 
-	while (code[offset] != 0x11) /* the number 0x1111, before `back` */
-		offset--;
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		*(volatile uint8_t *)(places[i % PLACES] + offset) = (uint8_t)i;
 		for (unsigned int place = 0; place < PLACES; place++)
@@ -99,13 +98,17 @@ static void is_changed_in_both(void)
 	}
 }
 
+static void map_next(unsigned int place, unsigned int which)
+{
+	map(places[place] + PAGE_SIZE, next[which]);
+	number[place] = 7 + which;
+}
+
+/* The next pages change places. */
 static void goes_where_it_is_mapped(void)
 {
-	/* The next pages change places, and then what is in them. */
-	map(places[0] + PAGE_SIZE, next[1]);
-	map(places[1] + PAGE_SIZE, next[0]);
-	next[0][callee_number - callee + 1] = 8;
-	next[1][callee_number - callee + 1] = 7;
+	map_next(0, 1);
+	map_next(1, 0);
 	is_what_its_place_makes_of_it(false, 5 * 0x1111);
 	is_what_its_place_makes_of_it(true, 5 * 0x1111);
 }
@@ -119,7 +122,7 @@ void test_main(void)
 		put(next[place], callee, callee_end);
 		next[place][callee_number - callee + 1] = (uint8_t)(7 + place);
 		map(places[place], code);
-		map(places[place] + PAGE_SIZE, next[place]);
+		map_next(place, place);
 	}
 	is_what_its_place_makes_of_it(false, 5 * 0x1111);
 	is_what_its_place_makes_of_it(true, 5 * 0x1111);

@@ -22,7 +22,7 @@
 #define MIX_2 0xd6e8feb86659fd93u
 
 #define BYTES_A_SLOT  256u
-#define OFFSETS_SHIFT 1 /* so many offsets in a page begin at one slot */
+#define OFFSETS_SHIFT 1 /* 2 offsets in a page begin at one slot */
 
 struct place {
 	uint32_t slot, tag; /* the tag where it is in a slot */

@@ -12,7 +12,7 @@
 uint32_t code_hash_size(uint64_t bytes);
 #define CODE_HASH_BLOCKS(size) ((size) / 4 * 3)
 
-/* So many slots to look through at the most, or hash_crowded is set: by a guest that means to, for
+/* An addition that has to pass so many taken slots sets hash_crowded: of a guest that means to, for
  * other code hardly ever comes near. */
 #define CODE_HASH_RUN 4096u
 

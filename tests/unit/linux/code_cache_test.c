@@ -113,6 +113,19 @@ TEST(instructions_that_wander_are_taken_for_no_others)
 	EXPECT(cache()->blocks[0].dropped);
 }
 
+TEST(a_crowded_hash_is_emptied)
+{
+	guest_create(&guest, 1);
+	guest_run(&guest, constant, constant_end);
+	cache()->hash_crowded = true;
+	EXPECT_EQ(run_again()->gpr[RBX], 2); /* with nothing to translate */
+	EXPECT_EQ(cache()->count_flushes, 0);
+	vm_written(&guest.vm, gpa(GUEST_CODE), 1);
+	EXPECT_EQ(run_again()->gpr[RBX], 2);
+	EXPECT_EQ(cache()->count_flushes, 1);
+	EXPECT(!cache()->hash_crowded);
+}
+
 /* Twice as many functions as go into what is left of the cache, over and over. */
 GUEST(many, "mov $77, %eax; movd %eax, %xmm0;"
 	    "mov $3, %r12d; 1: mov $0x400000, %ebx; mov $2000, %ecx; xor %edx, %edx; 2: call "
