@@ -30,7 +30,11 @@ static void serve(unsigned int index)
 
 	add(&ready, 1);
 	for (;;) {
-		/* Asleep, for there may be fewer processors below us than we are. */
+		/*
+		 * Asleep, for there may be fewer processors below us than we are. Interrupts are
+		 * off for the look, or the next job's would be taken between it and the hlt.
+		 */
+		asm volatile("cli" ::: "memory");
 		while (job_number == seen)
 			asm volatile("sti; hlt; cli" ::: "memory");
 		asm volatile("sti");
