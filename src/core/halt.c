@@ -4,6 +4,11 @@
 #define BARRED_FIRST 16u /* hlts */
 #define BARRED_MOST  4096u
 
+/* What one look in vain costs, in hits; and how many are saved up at the most. */
+#define VAIN_PRICE    16u
+#define CROWDED_PRICE 64u
+#define TRUST_MOST    256u
+
 uint64_t halt_window(struct halt *halt)
 {
 	if (halt->barred) {
@@ -14,15 +19,24 @@ uint64_t halt_window(struct halt *halt)
 }
 
 /*
- * To look in vain costs what some ten hits save, so it must be rare: each time keeps us from
- * looking for twice as many hlts as the last time, and only hits in a row make that less again.
+ * To look in vain costs what some ten hits save, so it must be rare. Hits pay for it beforehand.
+ * Where they haven't, each time keeps us from looking for twice as many hlts as the last time, and
+ * only hits in a row make that less again.
  */
 void halt_looked(struct halt *halt, bool came, bool crowded)
 {
+	unsigned price = crowded ? CROWDED_PRICE : VAIN_PRICE;
+
 	if (came) {
 		halt->caution -= (halt->caution + 15) / 16;
+		halt->trust += halt->trust < TRUST_MOST;
 		return;
 	}
+	if (halt->trust >= price) {
+		halt->trust -= price;
+		return;
+	}
+	halt->trust = 0;
 	if (halt->caution < BARRED_FIRST)
 		halt->caution = BARRED_FIRST;
 	else if (halt->caution <= BARRED_MOST / 2)

@@ -17,7 +17,8 @@
 struct halt {
 	uint64_t window;  /* ns to look for at the next hlt: HALT_POLL_MOST at the most */
 	uint32_t barred;  /* so many hlts that are not to look, for it was in vain lately */
-	uint32_t caution; /* how many there are to be when it is in vain again */
+	uint32_t caution; /* how many there are to be when it is in vain again, */
+	uint32_t trust;	  /* but for so many hits that may pay for it */
 };
 
 /* For how many nanoseconds to look at this hlt. */

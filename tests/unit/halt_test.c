@@ -108,6 +108,37 @@ TEST(a_crowded_host_is_left_alone_for_longer)
 	EXPECT_EQ(halt_window(&crowded), 0);
 }
 
+/* One in vain among so many hits: does it keep the next from being looked at? */
+static bool bars_after(unsigned hits, bool crowded)
+{
+	struct halt halt = {0};
+
+	halt_ended(&halt, MICROSECOND);
+	for (unsigned i = 0; i < hits; i++)
+		halt_looked(&halt, true, false);
+	halt_looked(&halt, false, crowded);
+	return halt_window(&halt) == 0;
+}
+
+TEST(hits_pay_for_a_look_in_vain)
+{
+	EXPECT(bars_after(0, false) && bars_after(15, false) && bars_after(63, true));
+	EXPECT(!bars_after(16, false) && !bars_after(64, true));
+}
+
+TEST(no_more_is_saved_up_than_a_few_looks_cost)
+{
+	struct halt halt = {0};
+	unsigned looks = 0;
+
+	halt_ended(&halt, MICROSECOND);
+	for (unsigned i = 0; i < 100000; i++)
+		halt_looked(&halt, true, false);
+	while (!halt.barred && ++looks < 100)
+		halt_looked(&halt, false, false);
+	EXPECT_EQ(looks, 16);
+}
+
 /* The vcpu's part: who posts the event, and where the thread was. */
 static unsigned polls, sleeps;
 
