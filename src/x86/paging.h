@@ -104,9 +104,13 @@ static inline bool paging_allows(const struct paging *paging, const struct pagin
 #define PAGE_NX	      (1ull << 63)
 #define PAGE_ADDRESS  0x000ffffffffff000ull
 
+#define PAGING_LINEAR_BITS 48
+
 static inline bool paging_canonical(uint64_t linear)
 {
-	return (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
+	const unsigned above = 64 - PAGING_LINEAR_BITS;
+
+	return (uint64_t)((int64_t)(linear << above) >> above) == linear;
 }
 
 /*

@@ -169,6 +169,8 @@ static const void *go_to(struct cpu *cpu)
 	const struct jump_entry *entry = &cpu->jump[cpu->view][jump_index(cpu->rip)];
 	struct block *block;
 
+	if (entry->address != cpu->rip)
+		entry = &cpu->jump[cpu->view][jump_other(jump_index(cpu->rip))];
 	if (entry->address == cpu->rip) {
 		cpu->code_page = cpu->rip & ~4095ull;
 		return resume(cpu, entry->code);

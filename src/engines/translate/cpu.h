@@ -104,8 +104,11 @@ struct window_slot {
 };
 #define WINDOW_SLOTS 256u /* for each view */
 
-/* Where the translated code of a linear address begins. Same invalid rule: an address that cannot
- * hash here. */
+/*
+ * Where the translated code of a linear address begins: in the entry of its index, or in the one
+ * beside it, which is asked where that misses (thunk_jump). An invalid entry has an address that
+ * belongs into neither.
+ */
 struct jump_entry {
 	uint64_t address;
 	void *code; /* the entry that expects status flags in cpu->flags */
@@ -116,9 +119,13 @@ static inline unsigned jump_index(uint64_t linear)
 {
 	return (unsigned)(linear ^ linear >> 4) & (JUMP_SIZE - 1);
 }
+static inline unsigned jump_other(unsigned index)
+{
+	return index ^ 1;
+}
 static inline uint64_t jump_invalid_address(unsigned index)
 {
-	return !index;
+	return index < 2 ? 2 : 0; /* most of an empty cache is zero, and takes no memory */
 }
 
 /* Instructions that cross into another page have a jump cache of their own: those there go by one
@@ -240,6 +247,7 @@ struct cpu {
 	unsigned evictions;
 	uint64_t tlb_large[VIEW_COUNT][TLB_SIZE / 64]; /* part of a 2 MiB, 4 MiB or 1 GiB page */
 	uint64_t jump_used[2][VIEW_COUNT][JUMP_SIZE / 64];
+	unsigned jump_moves;		 /* that an entry in use was in the way of */
 	uint64_t fetch_used[2];		 /* one bit for each fetch entry */
 	uint64_t cross_used[VIEW_COUNT]; /* likewise, of all pages alike */
 	uint64_t fetched[2]
@@ -381,6 +389,8 @@ void cpu_save(struct cpu *cpu, struct vcpu_state *state);
  * needed before any code that may use them runs). */
 void cpu_vector_load(struct cpu *cpu);
 void cpu_vector_save(struct cpu *cpu);
+/* Into area, in the standard form, wherever it is. area is at a multiple of 64. */
+void cpu_vector_copy(const struct cpu *cpu, uint8_t area[VCPU_XSAVE_SIZE]);
 
 /* Asks devices (vcpu_access) with the vector state saved. */
 void cpu_access(struct cpu *cpu, struct exit *exit);

@@ -5,6 +5,7 @@
 
 #define CPU_GPR	       0
 #define CPU_RIP	       136
+#define CPU_CODE_PAGE  144
 #define CPU_FLAGS      152
 #define CPU_VIEW       155
 #define CPU_KICK       160
@@ -23,9 +24,12 @@
 #define TLB_INDEX_MASK	 (4095 << 5)
 #define RECENT_EMPTY_TAG 0x8000000000000000
 
-/* The user's jump cache, and which of its entries an address has: (a << 4 ^ a) & mask. */
+/* The user's jump cache, those of the other views behind it, and which entry an address has: (a <<
+ * 4 ^ a) & mask, and that ^ JUMP_OTHER. */
 #define CPU_JUMP	393664
 #define JUMP_INDEX_MASK (32767 << 4)
+#define JUMP_OTHER	(1 << 4)
+#define JUMP_VIEW_SHIFT 19
 
 /* Where a return point has the address that it stands for. */
 #define RETURN_POINT_CONSTANT 2

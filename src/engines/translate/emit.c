@@ -139,9 +139,7 @@ void emit_flags_save(struct emit *emit)
 void emit_flags_load(struct emit *emit)
 {
 	emit_move(emit, T1, RAX);
-	emit_u32(emit, 0x04b70f65); /* movzx eax, word gs:[disp32] */
-	emit_u8(emit, 0x25);
-	emit_u32(emit, offsetof(struct cpu, flags));
+	emit_cpu_load16(emit, RAX, offsetof(struct cpu, flags));
 	emit_u16(emit, 0x7f04); /* add al, 0x7f */
 	emit_u8(emit, 0x9e);	/* sahf */
 	emit_move(emit, RAX, T1);

@@ -29,10 +29,11 @@ enum emit_opcode {
 	EMIT_AND = 0x23,
 	EMIT_SUB = 0x2b,
 	EMIT_XOR = 0x33,
-	EMIT_CMP = 0x3b,   /* flags of register - r/m */
-	EMIT_XCHG = 0x87,  /* registers only */
-	EMIT_STORE = 0x89, /* r/m = register */
-	EMIT_LOAD = 0x8b,  /* register = r/m */
+	EMIT_CMP = 0x3b,    /* flags of register - r/m */
+	EMIT_MOVSXD = 0x63, /* register = r/m of 4 bytes, sign-extended; size 8 */
+	EMIT_XCHG = 0x87,   /* registers only */
+	EMIT_STORE = 0x89,  /* r/m = register */
+	EMIT_LOAD = 0x8b,   /* register = r/m */
 	EMIT_LEA = 0x8d,
 };
 
@@ -44,7 +45,8 @@ enum emit_group {
 	GROUP_XOR = 6,
 	GROUP_CMP = 7,
 	GROUP_SHL = 4,
-	GROUP_SHR = 5
+	GROUP_SHR = 5,
+	GROUP_SAR = 7
 };
 
 /* Conditions of jcc. */
@@ -113,6 +115,16 @@ static inline void emit_cpu(struct emit *emit, enum emit_opcode opcode, unsigned
 	emit_u8(emit, opcode);
 	emit_u8(emit, (reg & 7) << 3 | 4);
 	emit_u8(emit, 0x25);
+	emit_u32(emit, offset);
+}
+
+/* movzx reg, word gs:[offset] */
+static inline void emit_cpu_load16(struct emit *emit, unsigned reg, uint32_t offset)
+{
+	emit_u8(emit, 0x65);
+	emit_rex(emit, 4, reg, 0, 0);
+	emit_u16(emit, 0xb70f);
+	emit_u16(emit, (uint16_t)(0x2504 | (reg & 7) << 3));
 	emit_u32(emit, offset);
 }
 
@@ -206,7 +218,7 @@ static inline void emit_group(struct emit *emit, enum emit_group group, unsigned
 		emit_u32(emit, (uint32_t)value);
 }
 
-/* shl or shr reg, count. */
+/* shl, shr or sar reg, count. */
 static inline void emit_shift(struct emit *emit, enum emit_group group, unsigned size, unsigned reg,
 			      uint8_t count)
 {
@@ -257,6 +269,13 @@ static inline void emit_based(struct emit *emit, enum emit_opcode opcode, unsign
 			      unsigned reg, unsigned base, int32_t displacement)
 {
 	emit_memory(emit, opcode, size, reg, base, INSN_NO_REGISTER, 1, displacement);
+}
+
+/* cmp dword [base + displacement], 0 */
+static inline void emit_test32(struct emit *emit, unsigned base, int32_t displacement)
+{
+	emit_based(emit, (enum emit_opcode)0x83, 4, GROUP_CMP, base, displacement);
+	emit_u8(emit, 0);
 }
 
 /* lea to, [base + displacement], 64 bits: addition that leaves the flags alone. */

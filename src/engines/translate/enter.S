@@ -195,8 +195,30 @@ function \name
 	thunk_recent		thunk_recent_read, translate_recent_read, TLB_READ
 	thunk_recent		thunk_recent_write, translate_recent_write, TLB_WRITE
 
-/* Jumped to, or by a call of the guest's called: T0 is the linear address to go on at. */
+/*
+ * Jumped to, or by a call of the guest's called: T0 is the linear address to go on at, which is not in its entry of the jump cache, or
+ * kick is set. There may be one beside it.
+ */
 function thunk_jump
+	mov	%rcx, %gs:CPU_SCRATCH
+	mov	%r9d, %ecx
+	shl	$4, %ecx
+	xor	%r9d, %ecx
+	and	$JUMP_INDEX_MASK, %ecx
+	xor	$JUMP_OTHER, %ecx
+	movzbl	%gs:CPU_VIEW, %r10d
+	shl	$JUMP_VIEW_SHIFT, %r10d
+	add	%r10d, %ecx
+	cmp	%gs:CPU_JUMP(%rcx), %r9
+	jne	1f
+	cmpl	$0, %gs:CPU_KICK
+	jne	1f
+	mov	%gs:CPU_JUMP+8(%rcx), %r10
+	and	$-4096, %r9
+	mov	%r9, %gs:CPU_CODE_PAGE
+	mov	%gs:CPU_SCRATCH, %rcx
+	jmp	*%r10
+1:	mov	%gs:CPU_SCRATCH, %rcx
 	save_registers
 	leave_stack
 	mov	%r9, %gs:CPU_RIP

@@ -16,7 +16,7 @@
 #include "lib/bytes.h"
 #include "x86/registers.h"
 
-enum { STATE_X87 = 1, STATE_SSE = 2, STATE_AVX = 4 };
+enum { STATE_X87 = 1, STATE_SSE = 2, STATE_AVX = 4, STATE_ALL = 7 };
 
 /* Offsets in the standard form; the compacted form has AVX at the same place. */
 enum {
@@ -36,6 +36,13 @@ enum {
 #define MXCSR_DEFAULT  0x1f80u
 #define MXCSR_RESERVED 0xffff0000u
 
+/* What is the host's in a saved state. */
+static void hide(uint8_t *area)
+{
+	bytes_fill(area + AREA_POINTERS, 0, AREA_MXCSR - AREA_POINTERS);
+	bytes_store32(area + AREA_MXCSR_MASK, ~MXCSR_RESERVED);
+}
+
 /* The guest's state, in cpu->xsave for as long as the handler works on it; whoever called us has it
  * back in the registers. */
 static bool state_take(struct cpu *cpu)
@@ -44,8 +51,29 @@ static bool state_take(struct cpu *cpu)
 
 	if (live)
 		cpu_vector_save(cpu);
-	bytes_fill(cpu->xsave + AREA_POINTERS, 0, AREA_MXCSR - AREA_POINTERS);
-	bytes_store32(cpu->xsave + AREA_MXCSR_MASK, ~MXCSR_RESERVED);
+	hide(cpu->xsave);
+	return live;
+}
+
+/* A copy of the guest's state, which stays where it is. */
+struct state_copy {
+	_Alignas(64) uint8_t area[VCPU_XSAVE_SIZE];
+};
+
+static void state_copy(struct cpu *cpu, struct state_copy *copy)
+{
+	cpu_vector_copy(cpu, copy->area);
+	hide(copy->area);
+}
+
+/* As state_take, where all of the state is about to be replaced. */
+static bool state_forget(struct cpu *cpu)
+{
+	bool live = cpu->vector_live;
+
+	cpu->vector_live = false;
+	bytes_fill(cpu->xsave + AREA_XSTATE_BV, 0, 64);
+	hide(cpu->xsave);
 	return live;
 }
 
@@ -86,16 +114,15 @@ static unsigned xmm_bytes(const struct cpu *cpu)
 
 void handle_fxsave(struct cpu *cpu, const struct insn *insn)
 {
+	struct state_copy copy;
 	uint64_t linear;
-	bool live;
 
 	if (cpu->cr0 & (CR0_EM | CR0_TS))
 		exception_raise(cpu, EXCEPTION_NM);
 	linear = state_linear(cpu, insn, 512, 16, MMU_WRITE);
 	mmu_probe(cpu, linear, AREA_LEGACY_END, MMU_WRITE);
-	live = state_take(cpu);
-	mmu_store_bytes(cpu, linear, cpu->xsave, AREA_XMM + xmm_bytes(cpu), MMU_WRITE);
-	state_give(cpu, live);
+	state_copy(cpu, &copy);
+	mmu_store_bytes(cpu, linear, copy.area, AREA_XMM + xmm_bytes(cpu), MMU_WRITE);
 }
 
 static void check_mxcsr(struct cpu *cpu, uint32_t mxcsr)
@@ -142,29 +169,27 @@ static uint64_t xsave_mask(struct cpu *cpu)
 }
 
 /* Which components are not in their initial state. MXCSR does not count. */
-static uint64_t state_in_use(const struct cpu *cpu)
+static uint64_t state_in_use(const uint8_t *area)
 {
-	return bytes_load64(cpu->xsave + AREA_XSTATE_BV);
+	return bytes_load64(area + AREA_XSTATE_BV);
 }
 
 enum xsave_form { FORM_STANDARD, FORM_OPTIMIZED, FORM_COMPACTED };
 
-static void store_components(struct cpu *cpu, uint64_t linear, uint64_t mask, uint64_t write,
+static void store_components(struct cpu *cpu, uint64_t linear, const uint8_t *area, uint64_t write,
 			     bool mxcsr)
 {
 	if (write & STATE_X87) {
-		mmu_store_bytes(cpu, linear, cpu->xsave, 24, MMU_WRITE);
-		mmu_store_bytes(cpu, linear + AREA_ST, cpu->xsave + AREA_ST, AREA_XMM - AREA_ST,
+		mmu_store_bytes(cpu, linear, area, 24, MMU_WRITE);
+		mmu_store_bytes(cpu, linear + AREA_ST, area + AREA_ST, AREA_XMM - AREA_ST,
 				MMU_WRITE);
 	}
 	if (mxcsr)
-		mmu_store_bytes(cpu, linear + AREA_MXCSR, cpu->xsave + AREA_MXCSR, 8, MMU_WRITE);
+		mmu_store_bytes(cpu, linear + AREA_MXCSR, area + AREA_MXCSR, 8, MMU_WRITE);
 	if (write & STATE_SSE)
-		mmu_store_bytes(cpu, linear + AREA_XMM, cpu->xsave + AREA_XMM, xmm_bytes(cpu),
-				MMU_WRITE);
+		mmu_store_bytes(cpu, linear + AREA_XMM, area + AREA_XMM, xmm_bytes(cpu), MMU_WRITE);
 	if (write & STATE_AVX)
-		mmu_store_bytes(cpu, linear + AREA_AVX, cpu->xsave + AREA_AVX, xmm_bytes(cpu),
-				MMU_WRITE);
+		mmu_store_bytes(cpu, linear + AREA_AVX, area + AREA_AVX, xmm_bytes(cpu), MMU_WRITE);
 }
 
 static void xsave(struct cpu *cpu, const struct insn *insn, enum xsave_form form)
@@ -173,19 +198,20 @@ static void xsave(struct cpu *cpu, const struct insn *insn, enum xsave_form form
 	unsigned size = mask & STATE_AVX ? AREA_AVX + AREA_AVX_SIZE : AREA_AVX;
 	uint64_t linear = state_linear(cpu, insn, size, 64, MMU_WRITE);
 	uint64_t header[2], in_use, write;
-	bool live, mxcsr;
+	struct state_copy copy;
+	bool mxcsr;
 
 	mmu_probe(cpu, linear, size, MMU_WRITE);
 	header[0] = mmu_load(cpu, linear + AREA_XSTATE_BV, 8, MMU_READ);
-	live = state_take(cpu);
-	in_use = state_in_use(cpu) & mask;
+	state_copy(cpu, &copy);
+	in_use = state_in_use(copy.area) & mask;
 	if (form == FORM_COMPACTED && (mask & STATE_SSE) &&
-	    bytes_load32(cpu->xsave + AREA_MXCSR) != MXCSR_DEFAULT)
+	    bytes_load32(copy.area + AREA_MXCSR) != MXCSR_DEFAULT)
 		in_use |= STATE_SSE;
 	write = form == FORM_STANDARD ? mask : in_use;
 	mxcsr = form == FORM_COMPACTED ? (in_use & STATE_SSE) != 0
 				       : (mask & (STATE_SSE | STATE_AVX)) != 0;
-	store_components(cpu, linear, mask, write, mxcsr);
+	store_components(cpu, linear, copy.area, write, mxcsr);
 	if (form == FORM_COMPACTED) {
 		header[0] = in_use;
 		header[1] = mask | 1ull << 63;
@@ -193,7 +219,6 @@ static void xsave(struct cpu *cpu, const struct insn *insn, enum xsave_form form
 	} else {
 		mmu_store(cpu, linear + AREA_XSTATE_BV, 8, (header[0] & ~mask) | in_use, MMU_WRITE);
 	}
-	state_give(cpu, live);
 }
 
 void handle_xsave(struct cpu *cpu, const struct insn *insn)
@@ -266,7 +291,9 @@ static void xrstor(struct cpu *cpu, const struct insn *insn, bool compacted_only
 	compacted = bytes_load64(area + AREA_XCOMP_BV) >> 63;
 	if (compacted ? (mask & present & STATE_SSE) : (mask & (STATE_SSE | STATE_AVX)))
 		check_mxcsr(cpu, bytes_load32(area + AREA_MXCSR));
-	live = state_take(cpu);
+	/* In other modes the upper eight registers stay. */
+	live = mask == STATE_ALL && cpu_code_size(cpu) == CODE_64 ? state_forget(cpu)
+								  : state_take(cpu);
 	if (mask & STATE_X87) {
 		if (present & STATE_X87) {
 			bytes_copy(state, area, AREA_POINTERS);
@@ -285,10 +312,10 @@ static void xrstor(struct cpu *cpu, const struct insn *insn, bool compacted_only
 	if (mask & STATE_AVX)
 		restore_component(state + AREA_AVX, area + AREA_AVX, present & STATE_AVX,
 				  xmm_bytes(cpu));
-	bytes_store64(state + AREA_XSTATE_BV, (state_in_use(cpu) & ~mask) | (mask & present));
+	bytes_store64(state + AREA_XSTATE_BV, (state_in_use(state) & ~mask) | (mask & present));
 	if (cpu_code_size(cpu) != CODE_64) /* the upper eight registers were not touched */
 		bytes_store64(state + AREA_XSTATE_BV,
-			      state_in_use(cpu) | (mask & (STATE_SSE | STATE_AVX)));
+			      state_in_use(state) | (mask & (STATE_SSE | STATE_AVX)));
 	state_give(cpu, live);
 }
 
@@ -424,7 +451,7 @@ static void vector_write(struct cpu *cpu, unsigned number, uint8_t bytes[32], un
 static bool vector_take(struct cpu *cpu)
 {
 	bool live = state_take(cpu);
-	uint64_t in_use = state_in_use(cpu);
+	uint64_t in_use = state_in_use(cpu->xsave);
 
 	if (!(in_use & STATE_SSE))
 		bytes_fill(cpu->xsave + AREA_XMM, 0, 256);

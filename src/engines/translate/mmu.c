@@ -188,6 +188,11 @@ static void walk_or_raise(struct cpu *cpu, uint64_t linear, unsigned walk_flags,
 		exception_raise_page_fault(cpu, linear, page->error);
 }
 
+static inline bool map_get(const uint64_t *map, unsigned index)
+{
+	return map[index / 64] >> (index % 64) & 1;
+}
+
 static inline void map_set(uint64_t *map, unsigned index)
 {
 	map[index / 64] |= 1ull << index % 64;
@@ -562,16 +567,43 @@ unsigned mmu_fetch(struct cpu *cpu, uint64_t linear, uint8_t bytes[16], uint64_t
 
 /* Jump caches */
 
-void mmu_jump_add(struct cpu *cpu, uint64_t linear, void *code, bool global)
+static void jump_set(struct cpu *cpu, unsigned index, struct jump_entry entry, bool global)
 {
-	unsigned index = jump_index(linear);
-	struct jump_entry *entry = &cpu->jump[cpu->view][index];
-
-	entry->address = linear;
-	entry->code = code;
+	cpu->jump[cpu->view][index] = entry;
 	map_set(cpu->jump_used[global][cpu->view], index);
 	map_clear(cpu->jump_used[!global][cpu->view], index);
 	cpu->jump_any[global][cpu->view] = true;
+}
+
+/*
+ * What was in the entry moves to the other one, if it is not that one's there; nor may it drive out
+ * what is, but now and then, for that may not be in use any more.
+ */
+#define JUMP_PATIENCE 4u
+
+static bool jump_at_home(const struct cpu *cpu, unsigned index)
+{
+	return jump_index(cpu->jump[cpu->view][index].address) == index; /* not if it is invalid */
+}
+
+static void jump_move(struct cpu *cpu, unsigned index)
+{
+	unsigned other = jump_other(index);
+
+	if (!jump_at_home(cpu, index) ||
+	    (jump_at_home(cpu, other) && ++cpu->jump_moves % JUMP_PATIENCE))
+		return;
+	jump_set(cpu, other, cpu->jump[cpu->view][index],
+		 map_get(cpu->jump_used[GLOBAL][cpu->view], index));
+}
+
+void mmu_jump_add(struct cpu *cpu, uint64_t linear, void *code, bool global)
+{
+	unsigned index = jump_index(linear);
+
+	if (cpu->jump[cpu->view][index].address != linear)
+		jump_move(cpu, index);
+	jump_set(cpu, index, (struct jump_entry){linear, code}, global);
 }
 
 static void jump_forget(struct cpu *cpu, unsigned view, unsigned index)
@@ -883,6 +915,7 @@ static void begin_tables(struct cpu *cpu)
 	for (unsigned view = 0; view < VIEW_COUNT; view++) {
 		tlb_forget(cpu, view, 0);
 		jump_forget(cpu, view, 0);
+		jump_forget(cpu, view, 1);
 	}
 }
 

@@ -26,6 +26,7 @@
 
 _Static_assert(offsetof(struct cpu, gpr) == CPU_GPR && offsetof(struct cpu, rip) == CPU_RIP,
 	       "cpu_offsets.h");
+_Static_assert(offsetof(struct cpu, code_page) == CPU_CODE_PAGE, "cpu_offsets.h");
 _Static_assert(offsetof(struct cpu, flags) == CPU_FLAGS && offsetof(struct cpu, self) == CPU_SELF,
 	       "cpu_offsets.h");
 _Static_assert(offsetof(struct cpu, host_stack) == CPU_HOST_STACK, "cpu_offsets.h");
@@ -36,7 +37,8 @@ _Static_assert(offsetof(struct cpu, returns) == CPU_RETURNS &&
 
 _Static_assert(offsetof(struct cpu, view) == CPU_VIEW && offsetof(struct cpu, kick) == CPU_KICK &&
 		       offsetof(struct cpu, jump) == CPU_JUMP && VIEW_USER == 0 &&
-		       JUMP_INDEX_MASK == (JUMP_SIZE - 1) * sizeof(struct jump_entry),
+		       JUMP_INDEX_MASK == (JUMP_SIZE - 1) * sizeof(struct jump_entry) &&
+		       1 << JUMP_VIEW_SHIFT == JUMP_SIZE * sizeof(struct jump_entry),
 	       "cpu_offsets.h");
 
 _Static_assert(offsetof(struct tlb_entry, read) == TLB_READ &&
@@ -59,6 +61,11 @@ struct stub *translation_stub(struct translation *t, enum stub_kind kind, uint8_
 	return stub;
 }
 
+void emit_slow_call(struct translation *t, unsigned condition)
+{
+	translation_stub(t, STUB_CALL, emit_jcc_open(&t->emit, condition, false));
+}
+
 /* Pass 1: decode */
 
 /* What the guest's mode or model does not allow is left to the interpreter, which raises the
@@ -72,6 +79,12 @@ static bool is_usable(const struct translation *t, const struct opcode *op)
 	if ((op->attributes & (OP_X87 | OP_MMX | OP_WAIT)) && !(t->mode & MODE_X87))
 		return false;
 	return !op->feature || cpu_model_has(t->code->vm->cpu_model, op->feature);
+}
+
+/* Does the block end with it, whatever it does? */
+static bool is_end(const struct translation *t, const struct opcode *op)
+{
+	return op->class == CLASS_END && (op->handler != HANDLER_STI || t->view == VIEW_USER);
 }
 
 /* Copies of a short loop that stand one behind the other, and their instructions at the most. */
@@ -140,7 +153,7 @@ static bool decode_bytes(struct translation *t, unsigned room)
 	step->older = !cpu_model_has(t->code->vm->cpu_model, step->insn.op->feature) &&
 		      insn_fall_back(&step->insn);
 	t->next += step->insn.length;
-	if (step->insn.op->class == CLASS_END)
+	if (is_end(t, step->insn.op))
 		return false;
 	if (step->insn.op->class != CLASS_BRANCH)
 		return true;
@@ -196,7 +209,7 @@ static bool falls_through(const struct translation *t, const struct step *step)
 {
 	if (t->stack && is_call(step))
 		return true;
-	if (step->interpret || step->insn.op->class == CLASS_END)
+	if (step->interpret || is_end(t, step->insn.op))
 		return false;
 	return step->insn.op->class != CLASS_BRANCH || step->insn.op->handler == HANDLER_JCC ||
 	       step->insn.op->handler == HANDLER_LOOP || step->insn.op->handler == HANDLER_JCXZ;
@@ -212,7 +225,7 @@ static void find_flags(struct translation *t)
 
 		step->live_after = (uint16_t)live;
 		step->live_target = 0;
-		if (step->interpret || step->insn.op->class == CLASS_END) {
+		if (step->interpret || is_end(t, step->insn.op)) {
 			live = FLAG_STATUS;
 		} else {
 			if (step->insn.op->class == CLASS_BRANCH)
@@ -300,6 +313,8 @@ static void write_step(struct translation *t)
 		if ((op->handler == HANDLER_STAC || op->handler == HANDLER_CLAC) &&
 		    translate_ac(t, op->handler == HANDLER_STAC))
 			return;
+		if (op->handler == HANDLER_STI && translate_sti(t))
+			return;
 	}
 	translate_callout(t, op->class == CLASS_END || op->class == CLASS_BRANCH);
 }
@@ -340,6 +355,10 @@ static void write_stub(struct translation *t, const struct stub *stub)
 	case STUB_CALL:
 		t->current = stub->step;
 		write_call(t, TRAMPOLINE_CALL, t->start + t->notes[stub->step + 1].host);
+		break;
+	case STUB_END:
+		t->current = stub->step;
+		write_call(t, TRAMPOLINE_END, NULL);
 		break;
 	case STUB_BRANCH:
 		emit_branch_stub(t, stub);

@@ -213,17 +213,6 @@ static bool translate_leave_insn(struct translation *t, const struct insn *insn)
 	return true;
 }
 
-/* mov word host, T0 or mov word gs:[gpr], T0: the upper bits stay. */
-static void put_word(struct translation *t, unsigned number)
-{
-	if (is_spilled(number)) {
-		emit_cpu(&t->emit, EMIT_STORE, 2, T0, gpr_offset(number));
-		return;
-	}
-	emit_u8(&t->emit, 0x66);
-	emit_registers(&t->emit, EMIT_LOAD, 4, host_register(number), T0);
-}
-
 static bool translate_lea(struct translation *t, const struct insn *insn)
 {
 	unsigned to = host_register(insn->reg);
@@ -240,7 +229,7 @@ static bool translate_lea(struct translation *t, const struct insn *insn)
 	if (!emit_operand_address(t, insn, false))
 		return false;
 	if (insn->operand_size == 2)
-		put_word(t, insn->reg);
+		register_put_word(t, insn->reg, T0);
 	else if (insn->operand_size == 4 && !is_spilled(insn->reg))
 		emit_registers(&t->emit, EMIT_LOAD, 4, to, T0);
 	else {
@@ -248,82 +237,6 @@ static bool translate_lea(struct translation *t, const struct insn *insn)
 			emit_registers(&t->emit, EMIT_LOAD, 4, T0, T0);
 		register_put(t, insn->reg, T0);
 	}
-	return true;
-}
-
-/* Sets or clears bits of cpu->rflags. */
-static void emit_rflags(struct translation *t, enum emit_group group, uint32_t bits)
-{
-	emit_cpu_group32(&t->emit, group, offsetof(struct cpu, rflags), bits);
-}
-
-/* At CPL 0 always allowed; the interpreter looks at IOPL otherwise. */
-static bool translate_cli(struct translation *t)
-{
-	struct stub *stub;
-
-	if (t->view == VIEW_USER)
-		return false;
-	flags_clobber(t, translation_step(t)->live_before);
-	emit_cpu_compare8(&t->emit, offsetof(struct cpu, cpl), 0);
-	stub = translation_stub(t, STUB_READ, emit_jcc_open(&t->emit, CONDITION_NZ, false));
-	stub->size = 0;
-	emit_rflags(t, GROUP_AND, ~(uint32_t)FLAG_IF);
-	return true;
-}
-
-static bool translate_direction(struct translation *t, bool set)
-{
-	flags_clobber(t, translation_step(t)->live_before);
-	if (set)
-		emit_rflags(t, GROUP_OR, FLAG_DF);
-	else
-		emit_rflags(t, GROUP_AND, ~(uint32_t)FLAG_DF);
-	return true;
-}
-
-static void slow_call(struct translation *t, unsigned condition)
-{
-	translation_stub(t, STUB_CALL, emit_jcc_open(&t->emit, condition, false));
-}
-
-/* With CR4.TSD the handler knows who may. */
-static bool translate_rdtsc(struct translation *t, bool aux)
-{
-	struct emit *emit = &t->emit;
-
-	flags_clobber(t, translation_step(t)->live_before);
-	emit_cpu_test_bits(emit, offsetof(struct cpu, cr4), CR4_TSD);
-	slow_call(t, CONDITION_NZ);
-	emit_u16(emit, 0x310f); /* rdtsc */
-	emit_shift(emit, GROUP_SHL, 8, RDX, 32);
-	emit_registers(emit, EMIT_OR, 8, RAX, RDX);
-	emit_cpu(emit, EMIT_ADD, 8, RAX, offsetof(struct cpu, tsc_offset));
-	emit_move(emit, RDX, RAX);
-	emit_shift(emit, GROUP_SHR, 8, RDX, 32);
-	emit_registers(emit, EMIT_LOAD, 4, RAX, RAX);
-	if (aux)
-		emit_cpu(emit, EMIT_LOAD, 4, RCX, offsetof(struct cpu, tsc_aux));
-	return true;
-}
-
-static bool translate_swapgs(struct translation *t)
-{
-	const uint32_t base = (uint32_t)(offsetof(struct cpu, segment) +
-					 SEGMENT_GS * sizeof(struct segment) +
-					 offsetof(struct segment, base)),
-		       other = offsetof(struct cpu, kernel_gs_base);
-	struct emit *emit = &t->emit;
-
-	if (t->view == VIEW_USER)
-		return false;
-	flags_clobber(t, translation_step(t)->live_before);
-	emit_cpu_compare8(emit, offsetof(struct cpu, cpl), 0);
-	slow_call(t, CONDITION_NZ);
-	emit_cpu(emit, EMIT_LOAD, 8, T0, base);
-	emit_cpu(emit, EMIT_LOAD, 8, T1, other);
-	emit_cpu(emit, EMIT_STORE, 8, T0, other);
-	emit_cpu(emit, EMIT_STORE, 8, T1, base);
 	return true;
 }
 
@@ -337,10 +250,8 @@ static bool translate_pushf(struct translation *t, const struct insn *insn)
 	flags_clobber(t, FLAG_STATUS);
 	if (!t->stack)
 		emit_stack_lookup(t, -8, true);
-	emit_u8(emit, 0x50);	    /* push rax */
-	emit_u32(emit, 0x04b70f65); /* movzx eax, word gs:[flags] */
-	emit_u8(emit, 0x25);
-	emit_u32(emit, offsetof(struct cpu, flags));
+	emit_u8(emit, 0x50); /* push rax */
+	emit_cpu_load16(emit, RAX, offsetof(struct cpu, flags));
 	emit_registers(emit, EMIT_LOAD, 4, T1, RAX);
 	emit_shift(emit, GROUP_SHR, 4, T1, 8);
 	emit_group(emit, GROUP_AND, 4, RAX, 1);
@@ -357,21 +268,6 @@ static bool translate_pushf(struct translation *t, const struct insn *insn)
 	return true;
 }
 
-static bool translate_from_segment(struct translation *t, const struct insn *insn)
-{
-	if (insn->memory || insn->operand_size == 2 || insn->reg > 5)
-		return false;
-	emit_u8(&t->emit, 0x65); /* movzx T0d, word gs:[selector] */
-	emit_rex(&t->emit, 4, T0, 0, 0);
-	emit_u16(&t->emit, 0xb70f);
-	emit_u16(&t->emit, 0x2504 | (T0 & 7) << 3);
-	emit_u32(&t->emit,
-		 (uint32_t)(offsetof(struct cpu, segment) + insn->reg * sizeof(struct segment) +
-			    offsetof(struct segment, selector)));
-	register_put(t, insn->rm, T0);
-	return true;
-}
-
 /* Strings: rep movs and stos of up to a page, when they stay in their pages; else by call-out. */
 
 /* Goes the slow way if rcx elements from the pointer on leave its page. */
@@ -381,7 +277,7 @@ static void check_string(struct translation *t, unsigned pointer, unsigned size)
 	emit_group(&t->emit, GROUP_AND, 4, T0, 4095);
 	emit_memory(&t->emit, EMIT_LEA, 8, T0, T0, RCX, size, 0);
 	emit_group(&t->emit, GROUP_CMP, 4, T0, 4096);
-	slow_call(t, CONDITION_A);
+	emit_slow_call(t, CONDITION_A);
 }
 
 /* T1 = pointer - T0, pointer = T0: what to add when it is done. */
@@ -403,10 +299,10 @@ static bool translate_string(struct translation *t, const struct insn *insn, boo
 		return false;
 	flags_clobber(t, translation_step(t)->live_before);
 	emit_cpu_test_bits(emit, offsetof(struct cpu, rflags), FLAG_DF);
-	slow_call(t, CONDITION_NZ);
+	emit_slow_call(t, CONDITION_NZ);
 	emit_add(emit, T0, RCX, -1);
 	emit_group(emit, GROUP_CMP, 8, T0, (int32_t)(4096 / size - 1));
-	slow_call(t, CONDITION_A);
+	emit_slow_call(t, CONDITION_A);
 	check_string(t, RDI, size);
 	if (move) {
 		check_string(t, RSI, size);
@@ -434,6 +330,47 @@ static bool translate_string(struct translation *t, const struct insn *insn, boo
 	return true;
 }
 
+/*
+ * bt, bts, btr and btc of memory, whose element the register chooses: it may be far from the
+ * operand.
+ */
+static bool translate_bit_string(struct translation *t, const struct insn *insn)
+{
+	/* Only CF is theirs: the others may be wanted as they were. */
+	bool keeps = translation_step(t)->live_after & ~insn_flags_killed(insn);
+	unsigned size = insn->operand_size, bit;
+	bool write = insn->opcode != 0xa3;
+	struct emit *emit = &t->emit;
+
+	if (size == 2 || insn->address_size != 8 || (write && keeps))
+		return false;
+	flags_clobber(t, translation_step(t)->live_before);
+	if (!emit_operand_address(t, insn, true))
+		return false;
+	bit = register_get(t, insn->reg, T1);
+	emit_registers(emit, size == 8 ? EMIT_LOAD : EMIT_MOVSXD, 8, T1, bit);
+	emit_shift(emit, GROUP_SAR, 8, T1, size == 8 ? 6 : 5);
+	emit_memory(emit, EMIT_LEA, 8, T0, T0, T1, size, 0);
+	emit_lookup(t, size, write, PAGE_ANY);
+	if (keeps)
+		flags_need(t);
+	bit = register_get(t, insn->reg, T1);
+	if (write) {
+		emit_registers(emit, EMIT_LOAD, 4, T1, bit);
+		emit_group(emit, GROUP_AND, 4, T1, (int32_t)size * 8 - 1);
+		bit = T1;
+		if (insn->lock)
+			emit_u8(emit, 0xf0);
+	} else {
+		emit_based(emit, EMIT_LOAD, size, T0, T0, 0);
+	}
+	emit_rex(emit, size, bit, 0, T0);
+	emit_u16(emit, (uint16_t)(0x0f | insn->opcode << 8));
+	emit_u8(emit, (write ? 0 : 0xc0) | (bit & 7) << 3 | (T0 & 7)); /* [T0] or T0 */
+	t->state = FLAGS_IN_REG;
+	return true;
+}
+
 bool translate_inline(struct translation *t)
 {
 	const struct insn *insn = &translation_step(t)->insn;
@@ -449,8 +386,6 @@ bool translate_inline(struct translation *t)
 		return translate_lea(t, insn);
 	case HANDLER_PUSHF:
 		return translate_pushf(t, insn);
-	case HANDLER_MOV_FROM_SEGMENT:
-		return translate_from_segment(t, insn);
 	case HANDLER_STOS:
 		return translate_string(t, insn, false);
 	case HANDLER_MOVS:
@@ -463,19 +398,9 @@ bool translate_inline(struct translation *t)
 			return false;
 		emit_u16(&t->emit, 0x90f3);
 		return true;
-	case HANDLER_CLD:
-		return translate_direction(t, false);
-	case HANDLER_STD:
-		return translate_direction(t, true);
-	case HANDLER_CLI:
-		return translate_cli(t);
-	case HANDLER_RDTSC:
-		return translate_rdtsc(t, false);
-	case HANDLER_RDTSCP:
-		return translate_rdtsc(t, true);
-	case HANDLER_SWAPGS:
-		return translate_swapgs(t);
+	case HANDLER_BIT_STRING:
+		return translate_bit_string(t, insn);
 	default:
-		return false;
+		return translate_system(t);
 	}
 }

@@ -59,6 +59,16 @@ void register_put(struct translation *t, unsigned number, unsigned from)
 		emit_move(&t->emit, host_register(number), from);
 }
 
+void register_put_word(struct translation *t, unsigned number, unsigned from)
+{
+	if (is_spilled(number)) {
+		emit_cpu(&t->emit, EMIT_STORE, 2, from, gpr_offset(number));
+		return;
+	}
+	emit_u8(&t->emit, 0x66);
+	emit_registers(&t->emit, EMIT_LOAD, 4, host_register(number), from);
+}
+
 /* Addresses */
 
 static bool emit_rip_relative(struct translation *t, const struct insn *insn)

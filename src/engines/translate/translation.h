@@ -42,6 +42,7 @@ enum stub_kind {
 	STUB_WRITE,
 	STUB_REST,   /* pushes or pops behind the first of a run, one by one; place is not used */
 	STUB_CALL,   /* the interpreter's handler, and on behind the instruction */
+	STUB_END,    /* the interpreter's handler, and out of the block */
 	STUB_BRANCH, /* to target, with the flags where state says */
 	STUB_INTERPRET, /* the current step is not in cpu->cross */
 	STUB_KICK,	/* cpu->kick was set before a jump to target */
@@ -160,6 +161,8 @@ void translation_page(struct translation *t);
 /* The handler of a fault at the current step finds the flags in RFLAGS, if they are there now. */
 void translation_note_flags(struct translation *t);
 struct stub *translation_stub(struct translation *t, enum stub_kind kind, uint8_t *place);
+/* Has the interpreter's handler do the current step if the condition holds. */
+void emit_slow_call(struct translation *t, unsigned condition);
 /* Tells call-outs that the step, at offset in the page, begins here. */
 void translation_note(struct translation *t, unsigned step, unsigned offset);
 /* Calls the interpreter's handler for the current step; end: it may go anywhere, so the block ends.
@@ -179,6 +182,8 @@ bool flags_are_awaited(const struct translation *t);
 unsigned register_get(struct translation *t, unsigned number, unsigned scratch);
 /* Stores host register from, 64 bits, as guest register number. */
 void register_put(struct translation *t, unsigned number, unsigned from);
+/* Likewise its lower 16 bits; the others stay. */
+void register_put_word(struct translation *t, unsigned number, unsigned from);
 
 /*
  * T0 = the operand's address, with segment base (linear) or without. Uses T1. With linear, flags
@@ -272,6 +277,11 @@ void emit_push_return(struct translation *t, const struct step *step);
 void emit_return_point(struct translation *t, const struct step *step);
 void translate_ret(struct translation *t, const struct step *step);
 void emit_return_stub(struct translation *t);
+
+/* translate_system.c */
+bool translate_system(struct translation *t);
+/* Not the end of the block, as the tables have it, but where an event is pending. */
+bool translate_sti(struct translation *t);
 
 /* translate_inline.c */
 bool translate_inline(struct translation *t);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Where the guest's x87, SSE and AVX state is: in the host's registers, or in cpu->xsave. */
 #include "engines/translate/cpu.h"
+#include "lib/bytes.h"
 #include "lib/check.h"
 
 /* x87, SSE, AVX: all that a guest may have. What the host has beyond that is left alone. */
@@ -13,6 +14,16 @@ void cpu_vector_load(struct cpu *cpu)
 	CHECK(!cpu->vector_live);
 	__asm__ volatile("xrstor64 %0" : : "m"(cpu->xsave), "a"(COMPONENTS), "d"(0));
 	cpu->vector_live = true;
+}
+
+void cpu_vector_copy(const struct cpu *cpu, uint8_t area[VCPU_XSAVE_SIZE])
+{
+	if (!cpu->vector_live) {
+		bytes_copy(area, cpu->xsave, VCPU_XSAVE_SIZE);
+		return;
+	}
+	bytes_fill(area + 512, 0, 64); /* the header, which is kept in part */
+	__asm__ volatile("xsave64 %0" : "+m"(*area) : "a"(COMPONENTS), "d"(0) : "memory");
 }
 
 /* Leaves the host's code with the x87 and SSE state that the ABI promises it. */
