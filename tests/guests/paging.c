@@ -259,6 +259,30 @@ static uint64_t seen(uint64_t address)
 	return *(volatile uint64_t *)address;
 }
 
+/* The kernel's own: an address that the instruction says, and the stack, in turns. */
+static void sees_each_space(uint64_t first, uint64_t second)
+{
+	uint64_t roots[2] = {first, second}, seen_there, popped;
+
+	page[0] = 1, other[0] = 2;
+	page_map(AREA, (uintptr_t)page, ALL & ~P_USER);
+	*page_entry(second, AREA, 0) = (uintptr_t)other | (ALL & ~P_USER);
+	for (unsigned int i = 0; i < 100; i++) {
+		cr3_write(roots[i & 1]);
+		asm volatile("movabs 0x8000000000, %%rax\n" /* AREA */
+			     "mov %%rsp, %%r12\n"
+			     "mov %2, %%rsp\n"
+			     "pop %1\n"
+			     "mov %%r12, %%rsp"
+			     : "=&a"(seen_there), "=&d"(popped)
+			     : "r"(AREA)
+			     : "r12", "memory");
+		EXPECT_EQ(seen_there, 1 + (i & 1));
+		EXPECT_EQ(popped, 1 + (i & 1));
+	}
+	cr3_write(first);
+}
+
 /* 4.10: what invalidates what. Where an entry may be kept or not, both are accepted. */
 static void test_invalidation(void)
 {
@@ -280,6 +304,7 @@ static void test_invalidation(void)
 	EXPECT_EQ(seen(AREA), 2);
 	cr3_write(first);
 	EXPECT_EQ(seen(AREA), 1);
+	sees_each_space(first, second);
 	/* Not present to present needs no invalidation (4.10.2.3). */
 	page_map(AREA, 0, 0);
 	EXPECT_EQ(fault_of(load, false, AREA), 0);

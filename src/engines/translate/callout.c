@@ -10,6 +10,7 @@
 #include "engines/translate/exception.h"
 #include "engines/translate/fault.h"
 #include "engines/translate/interpret.h"
+#include "engines/translate/jump_cache.h"
 #include "engines/translate/mmu.h"
 #include "engines/translate/return_stack.h"
 #include "engines/translate/timing.h"
@@ -77,7 +78,7 @@ static struct block *find_block(struct cpu *cpu)
 		if (!block)
 			continue;
 		cpu->code_page = cpu->rip & ~4095ull;
-		mmu_jump_add(cpu, cpu->rip, code_entry(cpu->code, block), global);
+		jump_cache_add(cpu, cpu->rip, code_entry(cpu->code, block), global);
 		return block;
 	}
 }
@@ -132,7 +133,7 @@ static struct block *find_crossing(struct cpu *cpu)
 	if (!block)
 		block = make_crossing(cpu, physical, second, host, entry->host);
 	if (block)
-		mmu_cross_add(cpu, cpu->rip, code_entry(cpu->code, block));
+		jump_cache_add_crossing(cpu, cpu->rip, code_entry(cpu->code, block));
 	return block;
 }
 
@@ -146,11 +147,9 @@ static const void *go_on(struct cpu *cpu);
 /* On at code, which is in a block of cpu->mode and stands for cpu->rip. */
 static const void *resume(struct cpu *cpu, const void *code)
 {
-	if (cpu->mode & MODE_WINDOW) {
-		if (!window_has_stack(cpu) && !window_stack(cpu))
-			return go_on(cpu);
-		return_stack_check(cpu);
-	}
+	if ((cpu->mode & MODE_WINDOW) && !window_has_stack(cpu) && !window_stack(cpu))
+		return go_on(cpu);
+	return_stack_check(cpu);
 	if (!cpu->vector_live)
 		cpu_vector_load(cpu);
 	timing_switch(cpu, TIMING_GUEST);
@@ -509,7 +508,7 @@ const void *translate_stale(struct cpu *cpu, const struct words *words)
 	timing_switch(cpu, TIMING_FIND);
 	cpu->rip = cpu->code_page + stale->start;
 	if (stale->crosses)
-		mmu_cross_drop(cpu, cpu->rip);
+		jump_cache_drop_crossing(cpu, cpu->rip);
 	if (is_kicked(cpu) || !translate_possible(cpu))
 		return leave(cpu);
 	block = find_block(cpu);

@@ -21,6 +21,7 @@
 #include "engines/translate/emit.h"
 #include "engines/translate/enter.h"
 #include "engines/translate/fault.h"
+#include "engines/translate/jump_cache.h"
 #include "engines/translate/mmu.h"
 #include "engines/translate/probe.h"
 #include "engines/translate/translation.h"
@@ -33,7 +34,7 @@
  * seconds), as with programs of more code than that, it grows and keeps what it has.
  */
 #define DEFAULT_BYTES (128ull << 20)
-#define FIRST_BYTES   (22u << 20)
+#define FIRST_BYTES   (28u << 20)
 #define FAST_REFILL   (1ull << 35)
 
 /*
@@ -468,7 +469,7 @@ static void empty(struct machine_code *code)
 	atomic_fetch_add(&code->generation, 1);
 	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
 		if (code->cpus[i])
-			mmu_jump_flush(code->cpus[i]);
+			jump_cache_flush(code->cpus[i]);
 }
 
 void code_make_room(struct machine_code *code)

@@ -170,6 +170,16 @@ static inline bool mode_is_placed(uint32_t mode)
 	return (mode & MODE_WINDOW) || (mode >> MODE_VIEW_SHIFT & 3) != VIEW_USER;
 }
 
+/*
+ * Do its calls and returns go by the return stack (return_stack.h)? Those with windows, and the
+ * kernel's, but where RFLAGS.AC lets it reach user memory: that is switched within blocks, which
+ * must not return into code of the other view.
+ */
+static inline bool mode_has_returns(uint32_t mode)
+{
+	return (mode & MODE_WINDOW) || (mode >> MODE_VIEW_SHIFT & 3) == VIEW_KERNEL;
+}
+
 /* What block->linear is for an address. */
 static inline uint64_t block_linear(uint64_t linear, uint32_t mode)
 {

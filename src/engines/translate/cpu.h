@@ -222,7 +222,7 @@ struct cpu {
 	 */
 	uint64_t stack_minus_tag, stack_delta;
 	/* return_stack.h: the host's rsp while translated code runs, when it does not; and that of
-	 * an empty one. */
+	 * an empty one. Of the stack that is in use. */
 	uint64_t *returns, *returns_top;
 
 	_Alignas(64) struct tlb_entry tlb[VIEW_COUNT][TLB_SIZE];
@@ -246,13 +246,19 @@ struct cpu {
 	uint64_t evicted[TLB_EVICTED];
 	unsigned evictions;
 	uint64_t tlb_large[VIEW_COUNT][TLB_SIZE / 64]; /* part of a 2 MiB, 4 MiB or 1 GiB page */
+	uint64_t tlb_words[2][VIEW_COUNT]; /* words of tlb_used that are not zero, or have been */
 	uint64_t jump_used[2][VIEW_COUNT][JUMP_SIZE / 64];
+	uint64_t jump_words[2][VIEW_COUNT][JUMP_SIZE / 64 / 64]; /* likewise */
+	/*
+	 * Pages that are not global: of data, by view, and of code that is not user code. Only they
+	 * make the recent entries and the return stack go with mov cr3, which do not say.
+	 */
+	bool tlb_local[VIEW_COUNT], fetched_local;
 	unsigned jump_moves;		 /* that an entry in use was in the way of */
 	uint64_t fetch_used[2];		 /* one bit for each fetch entry */
 	uint64_t cross_used[VIEW_COUNT]; /* likewise, of all pages alike */
 	uint64_t fetched[2]
 			[FETCHED_BITS / 64]; /* Bloom filter: pages that instructions came from */
-	bool jump_any[2][VIEW_COUNT];	     /* false: nothing is set in that map */
 	uint32_t fetched_count[2]; /* bits that are set in it; user code (and what of a kernel's is
 				      not global) is in the first */
 	uint32_t jump_mode[VIEW_COUNT]; /* the mode that the entries of a view's jump cache are for
@@ -260,9 +266,12 @@ struct cpu {
 
 	struct windows *windows; /* window.c */
 	uint8_t windows_on;	 /* by view: MODE_WINDOW */
-	uint32_t returns_mode;	 /* that the return stack is for, */
-	uint32_t returns_drops;	 /* and code->drops at that time */
-	uint8_t stack_view;	 /* of the window that stack_minus_tag names */
+	struct return_stack {
+		uint64_t *at, *top;	/* `at` of the one in use is cpu->returns */
+		uint32_t mode;		/* that it is for, */
+		uint32_t drops;		/* and code->drops at that time */
+	} return_stack[2], *returns_in; /* user code's, all others'; the one in use */
+	uint8_t stack_view;		/* of the window that stack_minus_tag names */
 
 	/* Cold. */
 	struct paging paging; /* follows CR0, CR3, CR4, EFER: mmu_paging_changed() */

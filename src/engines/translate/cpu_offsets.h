@@ -31,6 +31,9 @@
 #define JUMP_OTHER	(1 << 4)
 #define JUMP_VIEW_SHIFT 19
 
+/* Bytes of the jump that some call-outs have behind the call, before their words. */
+#define JUMP_BEHIND 5
+
 /* Where a return point has the address that it stands for. */
 #define RETURN_POINT_CONSTANT 2
 

@@ -271,6 +271,15 @@ static inline void emit_based(struct emit *emit, enum emit_opcode opcode, unsign
 	emit_memory(emit, opcode, size, reg, base, INSN_NO_REGISTER, 1, displacement);
 }
 
+/* lea to, [rip + ahead]: from behind this instruction on. */
+static inline void emit_here(struct emit *emit, unsigned to, uint32_t ahead)
+{
+	emit_rex(emit, 8, to, 0, 0);
+	emit_u8(emit, EMIT_LEA);
+	emit_u8(emit, (to & 7) << 3 | 5);
+	emit_u32(emit, ahead);
+}
+
 /* cmp dword [base + displacement], 0 */
 static inline void emit_test32(struct emit *emit, unsigned base, int32_t displacement)
 {

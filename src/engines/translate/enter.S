@@ -54,6 +54,18 @@
 	jmp	*%r9
 .endm
 
+/*
+ * The same behind a call-out, by a return: so the host's processor, which pairs calls and returns, predicts those of the guest's that
+ * follow; and this one, if it leads to right behind the call.
+ */
+.macro resume_call
+	mov	%rax, %r9
+	mov	%gs:CPU_RETURNS, %rsp
+	load_flags_and_registers
+	push	%r9
+	ret
+.endm
+
 /* From the return stack to the dispatcher's. */
 .macro leave_stack
 	mov	%rsp, %gs:CPU_RETURNS
@@ -102,14 +114,29 @@ function translate_leave
 	ret
 	.size	translate_leave, . - translate_leave
 
-.macro thunk name, function
+.macro thunk name, function, words=0
 function \name
 	save_registers
 	pop	%rsi
 	leave_stack
+	.if	\words
+	add	$\words, %rsi
+	.endif
 	mov	%gs:CPU_SELF, %rdi
 	mov	%r9, %rdx
 	mov	%r10, %rcx
+	call	\function
+	resume_call
+	.size	\name, . - \name
+.endm
+
+/* Jumped to, for it does not come back: T1 is the address of the words. */
+.macro thunk_jumped_to name, function
+function \name
+	save_registers
+	leave_stack
+	mov	%gs:CPU_SELF, %rdi
+	mov	%r10, %rsi
 	call	\function
 	resume
 	.size	\name, . - \name
@@ -124,15 +151,15 @@ function \name
 	leave_stack
 	mov	%gs:CPU_SELF, %rdi
 	call	\function
-	resume
+	resume_call
 	.size	\name, . - \name
 .endm
 
 	thunk			thunk_read, translate_read
 	thunk			thunk_write, translate_write
 	thunk			thunk_window, translate_window
-	thunk			thunk_call, translate_call
-	thunk			thunk_end, translate_end
+	thunk			thunk_call, translate_call, JUMP_BEHIND
+	thunk_jumped_to		thunk_end, translate_end
 	thunk			thunk_interpret, translate_interpret
 	thunk			thunk_goto, translate_goto
 	thunk			thunk_link, translate_link
@@ -141,13 +168,14 @@ function \name
 	thunk_with_flags	thunk_stale_flags, translate_stale
 
 /*
- * The page is not the one in the look-up's slot. Behind the call: info (for C); offsets in struct cpu of the slot, of the first tag of
- * the TLB that counts, and of the byte for the slot's group; 4096 - size; whether it is the second look-up (for C); and from the end of
- * these words to where the look-up goes on, with T0 the host address. T0 is the linear address less the slot's tag.
+ * The page is not the one in the look-up's slot. Behind the call: a jump to where the look-up goes on, with T0 the host address; info (for
+ * C); offsets in struct cpu of the slot, of the first tag of the TLB that counts, and of the byte for the slot's group; 4096 - size;
+ * whether it is the second look-up (for C). T0 is the linear address less the slot's tag.
  */
 .macro thunk_recent name, function, tag
 function \name
-	pop	%r10
+	mov	(%rsp), %r10
+	add	$JUMP_BEHIND, %r10
 	leave_stack
 	push	%rax
 	push	%rcx
@@ -169,13 +197,11 @@ function \name
 	mov	12(%r10), %eax
 	movb	$1, %gs:(%rax)
 	lea	(%rcx, %rdx), %r9
-	movslq	24(%r10), %rcx
-	lea	28(%r10, %rcx), %r10
 	pop	%rdx
 	pop	%rcx
 	pop	%rax
 	mov	%gs:CPU_RETURNS, %rsp
-	jmp	*%r10
+	ret
 1:	mov	4(%r10), %eax
 	movabs	$RECENT_EMPTY_TAG, %rcx
 	mov	%rcx, %gs:(%rax)
@@ -184,16 +210,28 @@ function \name
 	pop	%rcx
 	pop	%rax
 	save_registers
+	addq	$8, %gs:CPU_RETURNS
 	mov	%r10, %rsi
 	mov	%gs:CPU_SELF, %rdi
 	mov	%r9, %rdx
 	call	\function
-	resume
+	resume_call
 	.size	\name, . - \name
 .endm
 
 	thunk_recent		thunk_recent_read, translate_recent_read, TLB_READ
 	thunk_recent		thunk_recent_write, translate_recent_write, TLB_WRITE
+
+/* rcx = the offset of T0's entry in the jump caches. */
+.macro jump_index
+	mov	%r9d, %ecx
+	shl	$4, %ecx
+	xor	%r9d, %ecx
+	and	$JUMP_INDEX_MASK, %ecx
+	movzbl	%gs:CPU_VIEW, %r10d
+	shl	$JUMP_VIEW_SHIFT, %r10d
+	add	%r10d, %ecx
+.endm
 
 /*
  * Jumped to, or by a call of the guest's called: T0 is the linear address to go on at, which is not in its entry of the jump cache, or
@@ -201,14 +239,8 @@ function \name
  */
 function thunk_jump
 	mov	%rcx, %gs:CPU_SCRATCH
-	mov	%r9d, %ecx
-	shl	$4, %ecx
-	xor	%r9d, %ecx
-	and	$JUMP_INDEX_MASK, %ecx
+	jump_index
 	xor	$JUMP_OTHER, %ecx
-	movzbl	%gs:CPU_VIEW, %r10d
-	shl	$JUMP_VIEW_SHIFT, %r10d
-	add	%r10d, %ecx
 	cmp	%gs:CPU_JUMP(%rcx), %r9
 	jne	1f
 	cmpl	$0, %gs:CPU_KICK
@@ -228,13 +260,14 @@ function thunk_jump
 	.size	thunk_jump, . - thunk_jump
 
 /*
- * The guest returns to T0, which is not where the last call came from: that is above the return address here. Goes there if one of the
- * calls before came from there, which is the last one then; or comes back. Flags are in cpu->flags. The constant is that of
- * emit_return_point.
+ * The guest returns to T0, which is not where the last call came from: that has just been taken from the return stack, and is below it.
+ * Goes there if one of the calls before came from there, which is the last one then; else by the jump cache, with the last call still to
+ * come back. But a kernel has turned to another task then, most likely, and nothing on the stack is of use. Flags are in cpu->flags. The
+ * constant is that of emit_return_point.
  */
 function thunk_return
 	mov	%rcx, %gs:CPU_SCRATCH
-	lea	8(%rsp), %r10
+	lea	-8(%rsp), %r10
 	.rept	8
 	add	$8, %r10
 	cmp	%gs:CPU_RETURNS_TOP, %r10
@@ -243,8 +276,11 @@ function thunk_return
 	cmp	%r9, RETURN_POINT_CONSTANT(%rcx)
 	je	1f
 	.endr
-2:	mov	%gs:CPU_SCRATCH, %rcx
-	ret
+2:	sub	$8, %rsp
+	cmpb	$0, %gs:CPU_VIEW
+	je	go_to_t0
+	mov	%gs:CPU_RETURNS_TOP, %rsp
+	jmp	go_to_t0
 1:	mov	%r10, %rsp
 	mov	%gs:CPU_SCRATCH, %rcx
 	ret
@@ -253,17 +289,16 @@ function thunk_return
 /* Returned to from the end of the return stack: T0 is where to. */
 function thunk_return_empty
 	sub	$8, %rsp
-	cmpb	$0, %gs:CPU_VIEW
-	jne	thunk_jump
-	mov	%r9d, %r10d
-	shl	$4, %r10d
-	xor	%r9d, %r10d
-	and	$JUMP_INDEX_MASK, %r10d
-	cmp	%gs:CPU_JUMP(%r10), %r9
+	mov	%rcx, %gs:CPU_SCRATCH
+go_to_t0:
+	jump_index
+	mov	%gs:CPU_JUMP+8(%rcx), %r10
+	cmp	%gs:CPU_JUMP(%rcx), %r9
+	mov	%gs:CPU_SCRATCH, %rcx
 	jne	thunk_jump
 	cmpl	$0, %gs:CPU_KICK
 	jne	thunk_jump
-	jmp	*%gs:CPU_JUMP+8(%r10)
+	jmp	*%r10
 	.size	thunk_return_empty, . - thunk_return_empty
 
 /*

@@ -10,6 +10,9 @@
  * Fetch entries and jump caches hold translations too. A Bloom filter says whether instructions
  * have come from a page (or from the large page that it may be in) since the last flush, for invlpg
  * mostly hits pages of data.
+ *
+ * What a kernel has is global, so a look at whether anything else has been entered for its view
+ * since the last mov cr3 spares its slots and its return stack.
  */
 #include "engines/translate/mmu.h"
 
@@ -18,6 +21,8 @@
 #include "engines/translate/debug.h"
 #include "engines/translate/dirty_log.h"
 #include "engines/translate/exception.h"
+#include "engines/translate/jump_cache.h"
+#include "engines/translate/map.h"
 #include "engines/translate/return_stack.h"
 #include "engines/translate/window.h"
 #include "lib/bytes.h"
@@ -30,8 +35,6 @@
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-
-enum { LOCAL, GLOBAL };
 
 /* Physical memory */
 
@@ -188,26 +191,6 @@ static void walk_or_raise(struct cpu *cpu, uint64_t linear, unsigned walk_flags,
 		exception_raise_page_fault(cpu, linear, page->error);
 }
 
-static inline bool map_get(const uint64_t *map, unsigned index)
-{
-	return map[index / 64] >> (index % 64) & 1;
-}
-
-static inline void map_set(uint64_t *map, unsigned index)
-{
-	map[index / 64] |= 1ull << index % 64;
-}
-
-static inline bool map_has(const uint64_t *map, unsigned index)
-{
-	return map[index / 64] >> index % 64 & 1;
-}
-
-static inline void map_clear(uint64_t *map, unsigned index)
-{
-	map[index / 64] &= ~(1ull << index % 64);
-}
-
 /* The entry is about to be another page's: see cpu->evicted. */
 static inline void note_eviction(struct cpu *cpu, const struct tlb_entry *entry, unsigned index)
 {
@@ -256,6 +239,8 @@ __attribute__((noinline)) static void fill(struct cpu *cpu, uint64_t linear, uns
 	__atomic_store_n(&entry->physical, page.physical | page.global, __ATOMIC_RELEASE);
 	map_set(cpu->tlb_used[page.global][view], index);
 	map_clear(cpu->tlb_used[!page.global][view], index);
+	cpu->tlb_words[page.global][view] |= 1ull << index / 64;
+	cpu->tlb_local[view] |= !page.global;
 	if (page.bits > 12)
 		map_set(cpu->tlb_large[view], index);
 	else
@@ -500,6 +485,7 @@ static void fetch_enter(struct cpu *cpu, struct fetch_entry *entry, uint64_t lin
 	map_set(&cpu->fetch_used[page->global], index);
 	map_clear(&cpu->fetch_used[!page->global], index);
 	index = bloom(linear, page->bits);
+	cpu->fetched_local |= !page->global && cpu->view != VIEW_USER;
 	cpu->fetched_count[page->global] += !map_has(cpu->fetched[page->global], index);
 	map_set(cpu->fetched[page->global], index);
 }
@@ -565,152 +551,30 @@ unsigned mmu_fetch(struct cpu *cpu, uint64_t linear, uint8_t bytes[16], uint64_t
 	return 15;
 }
 
-/* Jump caches */
-
-static void jump_set(struct cpu *cpu, unsigned index, struct jump_entry entry, bool global)
-{
-	cpu->jump[cpu->view][index] = entry;
-	map_set(cpu->jump_used[global][cpu->view], index);
-	map_clear(cpu->jump_used[!global][cpu->view], index);
-	cpu->jump_any[global][cpu->view] = true;
-}
-
-/*
- * What was in the entry moves to the other one, if it is not that one's there; nor may it drive out
- * what is, but now and then, for that may not be in use any more.
- */
-#define JUMP_PATIENCE 4u
-
-static bool jump_at_home(const struct cpu *cpu, unsigned index)
-{
-	return jump_index(cpu->jump[cpu->view][index].address) == index; /* not if it is invalid */
-}
-
-static void jump_move(struct cpu *cpu, unsigned index)
-{
-	unsigned other = jump_other(index);
-
-	if (!jump_at_home(cpu, index) ||
-	    (jump_at_home(cpu, other) && ++cpu->jump_moves % JUMP_PATIENCE))
-		return;
-	jump_set(cpu, other, cpu->jump[cpu->view][index],
-		 map_get(cpu->jump_used[GLOBAL][cpu->view], index));
-}
-
-void mmu_jump_add(struct cpu *cpu, uint64_t linear, void *code, bool global)
-{
-	unsigned index = jump_index(linear);
-
-	if (cpu->jump[cpu->view][index].address != linear)
-		jump_move(cpu, index);
-	jump_set(cpu, index, (struct jump_entry){linear, code}, global);
-}
-
-static void jump_forget(struct cpu *cpu, unsigned view, unsigned index)
-{
-	cpu->jump[view][index].address = jump_invalid_address(index);
-	map_clear(cpu->jump_used[LOCAL][view], index);
-	map_clear(cpu->jump_used[GLOBAL][view], index);
-}
-
-static void jump_flush_view(struct cpu *cpu, unsigned scope, unsigned view)
-{
-	if (!cpu->jump_any[scope][view])
-		return;
-	cpu->jump_any[scope][view] = false;
-	for (unsigned word = 0; word < JUMP_SIZE / 64; word++) {
-		uint64_t used = cpu->jump_used[scope][view][word];
-
-		cpu->jump_used[scope][view][word] = 0;
-		for (; used; used &= used - 1) {
-			unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
-
-			cpu->jump[view][index].address = jump_invalid_address(index);
-		}
-	}
-}
-
-static void jump_flush(struct cpu *cpu, unsigned scope)
-{
-	for (unsigned view = 0; view < VIEW_COUNT; view++)
-		jump_flush_view(cpu, scope, view);
-}
-
-void mmu_cross_add(struct cpu *cpu, uint64_t linear, void *code)
-{
-	unsigned index = cross_index(linear);
-
-	cpu->cross[cpu->view][index] = (struct jump_entry){linear, code};
-	cpu->cross_used[cpu->view] |= 1ull << index;
-}
-
-void mmu_cross_drop(struct cpu *cpu, uint64_t linear)
-{
-	cpu->cross[cpu->view][cross_index(linear)].address = 0;
-}
-
-/* Of all pages, for there are few, and each depends on two. */
-static void cross_flush(struct cpu *cpu)
-{
-	for (unsigned view = 0; view < VIEW_COUNT; view++) {
-		for (uint64_t used = cpu->cross_used[view]; used; used &= used - 1)
-			cpu->cross[view][__builtin_ctzll(used)].address = 0;
-		cpu->cross_used[view] = 0;
-	}
-}
-
-void mmu_jump_flush(struct cpu *cpu)
-{
-	return_stack_empty(cpu);
-	cross_flush(cpu);
-	jump_flush(cpu, LOCAL);
-	jump_flush(cpu, GLOBAL);
-}
-
-void mmu_jump_flush_view(struct cpu *cpu, unsigned view)
-{
-	cross_flush(cpu);
-	jump_flush_view(cpu, LOCAL, view);
-	jump_flush_view(cpu, GLOBAL, view);
-}
-
-/* Entries of the page of 2^bits bytes that linear is in. */
-static void jump_drop_page(struct cpu *cpu, uint64_t linear, unsigned bits)
-{
-	for (unsigned view = 0; view < VIEW_COUNT; view++) {
-		for (unsigned word = 0; word < JUMP_SIZE / 64; word++) {
-			uint64_t used = cpu->jump_used[LOCAL][view][word] |
-					cpu->jump_used[GLOBAL][view][word];
-
-			for (; used; used &= used - 1) {
-				unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
-
-				if ((cpu->jump[view][index].address ^ linear) >> bits == 0)
-					jump_forget(cpu, view, index);
-			}
-		}
-	}
-}
-
 /* Flushes */
+
+static void tlb_flush_word(struct cpu *cpu, unsigned scope, unsigned view, unsigned word)
+{
+	uint64_t used = cpu->tlb_used[scope][view][word];
+
+	cpu->tlb_used[scope][view][word] = 0;
+	cpu->tlb_large[view][word] &= ~used;
+	for (; used; used &= used - 1) {
+		unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
+
+		cpu->tlb[view][index].read = tlb_invalid_tag(index);
+		cpu->tlb[view][index].write = tlb_invalid_tag(index);
+	}
+}
 
 static void tlb_flush(struct cpu *cpu, unsigned scope)
 {
 	for (unsigned view = 0; view < VIEW_COUNT; view++) {
-		for (unsigned word = 0; word < TLB_SIZE / 64; word++) {
-			uint64_t used = cpu->tlb_used[scope][view][word];
+		uint64_t words = cpu->tlb_words[scope][view];
 
-			if (!used)
-				continue;
-			cpu->tlb_used[scope][view][word] = 0;
-			cpu->tlb_large[view][word] &= ~used;
-			for (; used; used &= used - 1) {
-				unsigned index = word * 64 + (unsigned)__builtin_ctzll(used);
-
-				cpu->tlb[view][index].read = tlb_invalid_tag(index);
-				cpu->tlb[view][index].write = tlb_invalid_tag(index);
-			}
-		}
+		cpu->tlb_words[scope][view] = 0;
+		for (; words; words &= words - 1)
+			tlb_flush_word(cpu, scope, view, (unsigned)__builtin_ctzll(words));
 	}
 }
 
@@ -726,13 +590,14 @@ static void fetch_flush(struct cpu *cpu, unsigned scope)
 		cpu->fetched[scope][i] = 0;
 }
 
-/* Empties the slots of translated code for the GiB of linear, or all of them. */
-static void recent_flush(struct cpu *cpu, bool all, uint64_t linear)
+/* Empties the view's slots of translated code for the GiB of linear, or all of them. */
+static void recent_flush_view(struct cpu *cpu, unsigned view, bool all, uint64_t linear)
 {
-	struct recent_entry *entry = cpu->recent[0];
-	uint8_t *used = cpu->recent_used[0];
+	struct recent_entry *entry = cpu->recent[view];
+	uint8_t *used = cpu->recent_used[view];
 
-	for (unsigned group = 0; group < sizeof(cpu->recent_used); group++, entry += RECENT_GROUP) {
+	for (unsigned group = 0; group < RECENT_SIZE / RECENT_GROUP;
+	     group++, entry += RECENT_GROUP) {
 		if (!used[group])
 			continue;
 		if (all)
@@ -746,27 +611,41 @@ static void recent_flush(struct cpu *cpu, bool all, uint64_t linear)
 	}
 }
 
-static void flush(struct cpu *cpu, unsigned scope)
+static void recent_flush(struct cpu *cpu, bool all, uint64_t linear)
 {
-	recent_flush(cpu, true, 0);
-	tlb_flush(cpu, scope);
-	jump_flush(cpu, scope);
-	cross_flush(cpu);
-	return_stack_empty(cpu);
-	fetch_flush(cpu, scope);
+	for (unsigned view = 0; view < VIEW_COUNT; view++)
+		recent_flush_view(cpu, view, all, linear);
+}
+
+static void flush_local(struct cpu *cpu)
+{
+	for (unsigned view = 0; view < VIEW_COUNT; view++) {
+		if (cpu->tlb_local[view])
+			recent_flush_view(cpu, view, true, 0);
+		cpu->tlb_local[view] = false;
+	}
+	return_stack_empty(cpu, cpu->fetched_local);
+	cpu->fetched_local = false;
+	tlb_flush(cpu, LOCAL);
+	jump_cache_flush_scope(cpu, LOCAL);
+	fetch_flush(cpu, LOCAL);
 }
 
 void mmu_flush_non_global(struct cpu *cpu)
 {
 	cpu->count_invalidations++;
-	flush(cpu, LOCAL);
+	flush_local(cpu);
 }
 
 void mmu_flush_all(struct cpu *cpu)
 {
 	cpu->count_invalidations++;
-	flush(cpu, LOCAL);
-	flush(cpu, GLOBAL);
+	flush_local(cpu);
+	recent_flush(cpu, true, 0);
+	return_stack_empty(cpu, true);
+	tlb_flush(cpu, GLOBAL);
+	jump_cache_flush_scope(cpu, GLOBAL);
+	fetch_flush(cpu, GLOBAL);
 	window_flush(cpu);
 }
 
@@ -814,12 +693,11 @@ static void code_flush_page(struct cpu *cpu, uint64_t linear)
 	for (unsigned i = 0; i < sizeof(sizes); i++) {
 		if (!was_fetched(cpu, linear, sizes[i]))
 			continue;
-		return_stack_empty(cpu);
-		cross_flush(cpu);
+		return_stack_empty(cpu, true);
 		for (unsigned f = 0; f < FETCH_SIZE; f++)
 			if ((cpu->fetch[f].page ^ linear) >> sizes[i] == 0)
 				cpu->fetch[f].page = 1;
-		jump_drop_page(cpu, linear, sizes[i]);
+		jump_cache_flush_page(cpu, linear, sizes[i]);
 	}
 }
 
@@ -912,11 +790,9 @@ bool mmu_may_store(const struct cpu *cpu, uint64_t physical)
 /* Whose other entries are zero. */
 static void begin_tables(struct cpu *cpu)
 {
-	for (unsigned view = 0; view < VIEW_COUNT; view++) {
+	for (unsigned view = 0; view < VIEW_COUNT; view++)
 		tlb_forget(cpu, view, 0);
-		jump_forget(cpu, view, 0);
-		jump_forget(cpu, view, 1);
-	}
+	jump_cache_begin(cpu);
 }
 
 void mmu_init(struct cpu *cpu)

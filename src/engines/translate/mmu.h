@@ -56,19 +56,6 @@ const struct fetch_entry *mmu_fetch_page(struct cpu *cpu, uint64_t linear);
  */
 bool mmu_try_fetch_page(struct cpu *cpu, uint64_t linear, const struct fetch_entry **entry);
 
-/*
- * Enters code as what linear translates to in the current view (jump cache); linear's page has been
- * given by mmu_fetch_page before, and global is bit 0 of that entry's physical. All entries must be
- * made here: flushes look only at what was entered.
- */
-void mmu_jump_add(struct cpu *cpu, uint64_t linear, void *code, bool global);
-/* The same for an instruction that crosses into the next page, which has been given as well. */
-void mmu_cross_add(struct cpu *cpu, uint64_t linear, void *code);
-void mmu_cross_drop(struct cpu *cpu, uint64_t linear);
-/* Drops all jump cache entries (the code cache was flushed). */
-void mmu_jump_flush(struct cpu *cpu);
-void mmu_jump_flush_view(struct cpu *cpu, unsigned view);
-
 /* CR0, CR3, CR4 or EFER changed: recomputes cpu->paging (PDPTEs are not read). Flushes nothing. */
 void mmu_paging_changed(struct cpu *cpu);
 

@@ -2,14 +2,15 @@
 /*
  * The return stack: where calls of translated code came from, so that the host's processor predicts
  * the guest's returns (docs/translate.md). It is the host's stack while translated code runs. A
- * call of the guest's in a block with MODE_WINDOW is a call of the host's, and a return one of the
- * host's; where that comes out it is compared with what the guest wanted (translate_return.c). So
- * what is on it is only a hint.
+ * call of the guest's in a block whose mode_has_returns is a call of the host's, and a return one
+ * of the host's; where that comes out it is compared with what the guest wanted
+ * (translate_return.c). So what is on it is only a hint.
  *
- * But it leads into blocks past their entries: it is emptied by C, on its vcpu's thread, when
- * translations of addresses may have changed (with the jump caches), and before code of MODE_WINDOW
- * goes on in another mode, or after any block has been dropped, as a processor would have to see by
- * then.
+ * But it leads into blocks past their entries, and an address alone says nothing of who may run
+ * them: user code has a stack of its own, and all other code another. Each is emptied by C, on its
+ * vcpu's thread, when translations of addresses may have changed (with the jump caches), and before
+ * code goes on in another mode, or after any block has been dropped, as a processor would have to
+ * see by then.
  *
  * Below it is a page without access. Who gets there does the call once more with an empty one
  * (linux_signal.c).
@@ -23,12 +24,10 @@
 bool return_stack_create(struct cpu *cpu);
 void return_stack_destroy(struct cpu *cpu);
 
-static inline void return_stack_empty(struct cpu *cpu)
-{
-	cpu->returns = cpu->returns_top;
-}
+/* User code's, or all. */
+void return_stack_empty(struct cpu *cpu, bool all);
 
-/* Before code of MODE_WINDOW goes on. */
+/* Before translated code goes on: chooses the one that is for cpu->view. */
 void return_stack_check(struct cpu *cpu);
 
 /* Is the host address in the page below? May be called in a signal handler. */

@@ -4,6 +4,7 @@
 #include "core/vm.h"
 #include "engines/translate/copy.h"
 #include "engines/translate/debug.h"
+#include "engines/translate/jump_cache.h"
 #include "engines/translate/mmu.h"
 #include "engines/translate/segment.h"
 #include "engines/translate/window.h"
@@ -43,7 +44,7 @@ void cpu_mode_changed(struct cpu *cpu)
 	cpu->mode = mode;
 	if (cpu_code_size(cpu) == CODE_64 && cpu->jump_mode[cpu->view] != mode) {
 		cpu->jump_mode[cpu->view] = mode;
-		mmu_jump_flush_view(cpu, cpu->view);
+		jump_cache_flush_view(cpu, cpu->view);
 	}
 	debug_changed(cpu);
 }

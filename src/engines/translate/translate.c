@@ -167,7 +167,7 @@ static bool decode_bytes(struct translation *t, unsigned room)
 		return ++t->branches < TRANSLATION_BRANCHES && step->insn.operand_size != 2;
 	case HANDLER_CALL_NEAR:
 	case HANDLER_CALL_INDIRECT:
-		return t->stack && ++t->calls < TRANSLATION_CALLS && step->insn.operand_size != 2;
+		return t->returns && ++t->calls < TRANSLATION_CALLS && step->insn.operand_size != 2;
 	default:
 		return false;
 	}
@@ -207,7 +207,7 @@ static bool is_call(const struct step *step)
 /* Does the block go on behind its last step? */
 static bool falls_through(const struct translation *t, const struct step *step)
 {
-	if (t->stack && is_call(step))
+	if (t->returns && is_call(step))
 		return true;
 	if (step->interpret || is_end(t, step->insn.op))
 		return false;
@@ -248,31 +248,45 @@ static bool is_checked(const struct translation *t, const struct opcode *op)
 	       !((op->attributes & OP_CPL0) && t->view == VIEW_USER);
 }
 
-/* Handlers are called often, so that the words tell all that the notes do. behind: in the code, or
- * NULL if it goes on behind the words. */
-static void write_call(struct translation *t, enum trampoline trampoline, const uint8_t *behind)
+/* Calls the handler, and then is behind the call; there is a jump, to `behind` in the code, or over
+ * the words if that is NULL. end: jumps to it. */
+static void write_way_to_handler(struct translation *t, const uint8_t *behind, bool end,
+				 unsigned words)
+{
+	struct emit *emit = &t->emit;
+
+	if (end) {
+		emit_here(emit, T1, JUMP_BEHIND);
+		emit_jump(emit, translation_trampoline(t, TRAMPOLINE_END));
+		return;
+	}
+	emit_call(emit, translation_trampoline(t, TRAMPOLINE_CALL));
+	emit_jump(emit, behind ? behind : emit->at + JUMP_BEHIND + words);
+}
+
+/* Handlers are called often, so that the words tell all that the notes do. */
+static void write_call(struct translation *t, const uint8_t *behind, bool end)
 {
 	struct machine_code *code = t->code;
 	struct step *step = translation_step(t);
-	unsigned host = t->notes[t->current].host;
+	unsigned host = t->notes[t->current].host, back;
 
 	if (!step->call) {
 		code->insns[code->insn_count++] = step->insn;
 		step->call = code->insn_count;
 	}
-	emit_call(&t->emit, translation_trampoline(t, trampoline));
+	write_way_to_handler(t, behind, end, 16);
+	back = (unsigned)(t->emit.at - JUMP_BEHIND - t->start);
 	emit_u32(&t->emit, translation_info(t, t->current));
 	emit_u32(&t->emit, (step->call - 1) | (is_checked(t, step->insn.op) ? WORDS_CHECKED : 0));
 	emit_u32(&t->emit, step->offset | (uint32_t)(step->offset + step->insn.length) << 16);
-	if (!behind)
-		behind = t->emit.at + 4;
-	emit_u32(&t->emit, host | (uint32_t)(behind - t->start) << 16);
+	emit_u32(&t->emit, host | back << 16);
 }
 
 void translate_callout(struct translation *t, bool end)
 {
 	flags_clobber(t, translation_step(t)->live_before);
-	write_call(t, end ? TRAMPOLINE_END : TRAMPOLINE_CALL, NULL);
+	write_call(t, NULL, end);
 	t->state = FLAGS_IN_MEM | FLAGS_IN_REG;
 	t->ended |= end;
 }
@@ -354,17 +368,14 @@ static void write_stub(struct translation *t, const struct stub *stub)
 		break;
 	case STUB_CALL:
 		t->current = stub->step;
-		write_call(t, TRAMPOLINE_CALL, t->start + t->notes[stub->step + 1].host);
+		write_call(t, t->start + t->notes[stub->step + 1].host, false);
 		break;
 	case STUB_END:
 		t->current = stub->step;
-		write_call(t, TRAMPOLINE_END, NULL);
+		write_call(t, NULL, true);
 		break;
 	case STUB_BRANCH:
 		emit_branch_stub(t, stub);
-		break;
-	case STUB_RETURN:
-		emit_return_stub(t);
 		break;
 	case STUB_CALL_MISS:
 		emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_JUMP));
@@ -487,6 +498,7 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->placed = mode_is_placed(t->mode);
 	t->windows = (t->mode & MODE_WINDOW) && code_uses_windows(code, t->physical);
 	t->stack = t->mode & MODE_WINDOW;
+	t->returns = mode_has_returns(t->mode);
 	t->stack_moved = 0;
 	t->start = t->emit.at = code->memory.write + code->code_used;
 	t->count = t->branches = t->calls = t->stub_count = 0;

@@ -390,8 +390,8 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
 		emit_cpu(&t->emit, EMIT_LOAD, 8, T0, offsetof(struct cpu, scratch));
 	}
 	flags_clobber(t, step->live_before);
-	emit_jump_cache(t, call && t->stack ? JUMP_CALL : JUMP_ANYWHERE);
-	if (call && t->stack)
+	emit_jump_cache(t, call && t->returns ? JUMP_CALL : JUMP_ANYWHERE);
+	if (call && t->returns)
 		emit_return_point(t, step);
 	return true;
 }
@@ -405,13 +405,13 @@ static void translate_call(struct translation *t, const struct step *step)
 	int64_t target = relative_target(step);
 	bool back = is_back(t, target), in_page = is_in_page(target);
 
-	if (!t->stack) {
+	if (!t->stack)
 		flags_clobber(t, step->live_before);
-		emit_push_return(t, step);
+	emit_push_return(t, step);
+	if (!t->returns) {
 		emit_goto(t, target, step->live_target);
 		return;
 	}
-	emit_push_return(t, step);
 	if (!in_page || back)
 		flags_clobber(t, step->live_target);
 	if (!in_page) {
@@ -477,7 +477,7 @@ bool translate_branch(struct translation *t)
 		break;
 	case HANDLER_CALL_NEAR:
 		translate_call(t, step);
-		if (t->stack)
+		if (t->returns)
 			return true;
 		break;
 	case HANDLER_RET_NEAR:
@@ -490,7 +490,7 @@ bool translate_branch(struct translation *t)
 	case HANDLER_CALL_INDIRECT:
 		if (!translate_indirect(t, step, true))
 			return false;
-		if (t->stack)
+		if (t->returns)
 			return true;
 		break;
 	default:

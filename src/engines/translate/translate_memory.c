@@ -239,6 +239,7 @@ void emit_recent_stub(struct translation *t, const struct stub *stub)
 
 	emit_call(emit, translation_trampoline(t, stub->write ? TRAMPOLINE_RECENT_WRITE
 							      : TRAMPOLINE_RECENT_READ));
+	emit_jump(emit, stub->back);
 	emit_u32(emit, translation_info(t, stub->step));
 	emit_u32(emit, recent_offset(t, stub->slot, 0));
 	emit_u32(emit, tlb_offset(t, stub->write ? offsetof(struct tlb_entry, write)
@@ -247,7 +248,6 @@ void emit_recent_stub(struct translation *t, const struct stub *stub)
 			       (t->view * RECENT_SIZE + stub->slot) / RECENT_GROUP);
 	emit_u32(emit, 4096u - stub->size);
 	emit_u32(emit, stub->again);
-	emit_u32(emit, (uint32_t)(stub->back - (emit->at + 4)));
 }
 
 /* Copies */

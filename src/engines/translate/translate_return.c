@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Calls and returns. Where the stack is reached without look-ups (translate_stack.c), they are the
- * host's calls and returns as well, by the return stack (return_stack.h):
+ * Calls and returns. Where the mode has it, they are the host's calls and returns as well, by the
+ * return stack (return_stack.h); here with the stack reached without look-ups (translate_stack.c):
  *
  *	call:	mov  [rsp + stack_delta - 8], return address
  *		lea  rsp, [rsp - 8]
  *		call target
  *	back:	mov  T1, return address		; where thunk_return looks for it
  *		cmp  T0, T1
- *		jne  STUB_RETURN
- *		leave if kick is set
+ *		jne  thunk_return
+ *		cmp  gs:[kick], 0
+ *		jne  thunk_jump			; T0 is where to go on
  *
  *	ret:	mov  T0, [rsp + stack_delta]
  *		lea  rsp, [rsp + 8]
@@ -51,19 +52,12 @@ void emit_return_point(struct translation *t, const struct step *step)
 	CHECK(emit->at - start == RETURN_POINT_CONSTANT);
 	emit_u64(emit, t->linear + (uint64_t)behind);
 	emit_registers(emit, EMIT_CMP, 8, T0, T1);
-	translation_stub(t, STUB_RETURN, emit_jcc_open(emit, CONDITION_NZ, false));
+	emit_close(emit_jcc_open(emit, CONDITION_NZ, false),
+		   translation_trampoline(t, TRAMPOLINE_RETURN));
+	emit_cpu_test32(emit, offsetof(struct cpu, kick));
+	emit_close(emit_jcc_open(emit, CONDITION_NZ, false),
+		   translation_trampoline(t, TRAMPOLINE_JUMP));
 	t->state = FLAGS_IN_MEM;
-	emit_kick_test(t, behind);
-}
-
-/* The address that we came by is still there, below the return stack: takes it back. */
-void emit_return_stub(struct translation *t)
-{
-	emit_u32(&t->emit, 0x24648d48); /* lea rsp, [rsp - 8] */
-	emit_u8(&t->emit, 0xf8);
-	emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_RETURN));
-	t->state = FLAGS_IN_MEM;
-	emit_jump_cache(t, JUMP_ANYWHERE);
 }
 
 void translate_ret(struct translation *t, const struct step *step)
@@ -72,15 +66,16 @@ void translate_ret(struct translation *t, const struct step *step)
 
 	if (t->stack) {
 		emit_stack_load(t, T0, 0);
-		emit_add(&t->emit, HOST_RSP, HOST_RSP, size);
+	} else {
 		flags_clobber(t, step->live_before);
-		emit_u8(&t->emit, 0xc3);
-		return;
+		emit_move(&t->emit, T0, HOST_RSP);
+		emit_lookup(t, 8, false, PAGE_STACK);
+		emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
 	}
-	flags_clobber(t, step->live_before);
-	emit_move(&t->emit, T0, HOST_RSP);
-	emit_lookup(t, 8, false, PAGE_STACK);
-	emit_based(&t->emit, EMIT_LOAD, 8, T0, T0, 0);
 	emit_add(&t->emit, HOST_RSP, HOST_RSP, size);
-	emit_jump_cache(t, JUMP_ANYWHERE);
+	flags_clobber(t, step->live_before);
+	if (t->returns)
+		emit_u8(&t->emit, 0xc3);
+	else
+		emit_jump_cache(t, JUMP_ANYWHERE);
 }

@@ -47,7 +47,6 @@ enum stub_kind {
 	STUB_INTERPRET, /* the current step is not in cpu->cross */
 	STUB_KICK,	/* cpu->kick was set before a jump to target */
 	STUB_CALL_MISS, /* the jump cache lacks what is called */
-	STUB_RETURN,	/* back from a call, but to another address */
 	STUB_LINK,	/* place is to be linked to the block at target; reg entry if state is
 			   FLAGS_IN_REG */
 };
@@ -86,6 +85,7 @@ struct translation {
 	bool placed;		    /* mode_is_placed() */
 	bool windows;		    /* memory operands go through windows */
 	bool stack;		    /* so does the stack, without checks (translate_stack.c) */
+	bool returns;		    /* mode_has_returns() */
 	unsigned stack_moved;	    /* rsp, since it was last known to be in its window */
 	bool crossing;		    /* the block is one instruction that crosses the page */
 	bool ended;		    /* the last step has left the block by itself */
@@ -276,7 +276,6 @@ unsigned scan_flags(struct translation *t, int64_t target);
 void emit_push_return(struct translation *t, const struct step *step);
 void emit_return_point(struct translation *t, const struct step *step);
 void translate_ret(struct translation *t, const struct step *step);
-void emit_return_stub(struct translation *t);
 
 /* translate_system.c */
 bool translate_system(struct translation *t);

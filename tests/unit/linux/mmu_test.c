@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "engines/translate/code_cache.h"
 #include "engines/translate/exception.h"
+#include "engines/translate/jump_cache.h"
 
 #include "translate_fixture.h"
 
@@ -261,7 +262,7 @@ TEST(jump_cache_follows_translations)
 		const struct fetch_entry *entry = mmu_fetch_page(cpu, WINDOW + page * PAGE);
 
 		EXPECT_EQ(entry->physical, (0x100000 + page * PAGE) | page);
-		mmu_jump_add(cpu, WINDOW + page * PAGE + 0x20, &code, entry->physical & 1);
+		jump_cache_add(cpu, WINDOW + page * PAGE + 0x20, &code, entry->physical & 1);
 	}
 	mmu_flush_page(cpu, WINDOW + 7 * PAGE);
 	EXPECT(jump_has(WINDOW + 0x20) && jump_has(WINDOW + PAGE + 0x20));
@@ -269,6 +270,48 @@ TEST(jump_cache_follows_translations)
 	EXPECT(!jump_has(WINDOW + 0x20) && jump_has(WINDOW + PAGE + 0x20));
 	mmu_flush_page(cpu, WINDOW + PAGE + 0xfff);
 	EXPECT(!jump_has(WINDOW + PAGE + 0x20));
+}
+
+static bool jump_has_beside(uint64_t linear)
+{
+	return cpu->jump[cpu->view][jump_other(jump_index(linear))].address == linear;
+}
+
+/* Three addresses of the same entry in WINDOW's page, or the entry beside it. */
+#define SAME(n)	  (WINDOW + 0x111 + (n) * (1ull << 20) * 16)
+#define BESIDE(n) (SAME(n) ^ 1)
+
+TEST(of_two_jumps_of_one_entry_the_older_is_beside_it)
+{
+	static char code;
+
+	begin();
+	EXPECT_EQ(jump_index(SAME(0)), jump_index(SAME(1)));
+	EXPECT_EQ(jump_index(BESIDE(0)), jump_other(jump_index(SAME(0))));
+	jump_cache_add(cpu, SAME(0), &code, true);
+	jump_cache_add(cpu, SAME(1), &code, false);
+	EXPECT(jump_has(SAME(1)) && jump_has_beside(SAME(0)));
+	/* It is what it was: global, and of that page. */
+	mmu_flush_non_global(cpu);
+	EXPECT(!jump_has(SAME(1)) && jump_has_beside(SAME(0)));
+	jump_cache_add(cpu, SAME(2), &code, false);
+	EXPECT(jump_has(SAME(2)) && jump_has_beside(SAME(0)));
+	jump_cache_flush_page(cpu, SAME(0), 12);
+	EXPECT(jump_has(SAME(2)) && !jump_has_beside(SAME(0)));
+}
+
+TEST(a_jump_is_driven_out_of_its_own_entry_only_now_and_then)
+{
+	unsigned stayed = 0;
+	static char code;
+
+	begin();
+	for (unsigned i = 0; i < 400; i++) {
+		jump_cache_add(cpu, BESIDE(0), &code, false);
+		jump_cache_add(cpu, SAME(i & 1), &code, false);
+		stayed += jump_has(BESIDE(0));
+	}
+	EXPECT_EQ(stayed, 301); /* in 399 times */
 }
 
 static bool cross_has(uint64_t linear)
@@ -280,7 +323,7 @@ static void cross_enter(uint64_t linear, void *code)
 {
 	mmu_fetch_page(cpu, linear);
 	mmu_fetch_page(cpu, linear + PAGE);
-	mmu_cross_add(cpu, linear, code);
+	jump_cache_add_crossing(cpu, linear, code);
 	EXPECT(cross_has(linear));
 }
 
@@ -303,10 +346,10 @@ TEST(what_crosses_goes_with_either_page)
 	mmu_flush_non_global(cpu);
 	EXPECT(!cross_has(WINDOW + PAGE - 2));
 	cross_enter(WINDOW + PAGE - 2, &code);
-	mmu_jump_flush_view(cpu, cpu->view);
+	jump_cache_flush_view(cpu, cpu->view);
 	EXPECT(!cross_has(WINDOW + PAGE - 2));
 	cross_enter(WINDOW + PAGE - 2, &code);
-	mmu_cross_drop(cpu, WINDOW + PAGE - 2);
+	jump_cache_drop_crossing(cpu, WINDOW + PAGE - 2);
 	EXPECT(!cross_has(WINDOW + PAGE - 2));
 }
 
@@ -317,7 +360,7 @@ TEST(jumps_into_a_large_page_go_with_it)
 	begin();
 	put64(PD2 + 8, 0x400000 | 0x87);
 	mmu_fetch_page(cpu, WINDOW + 0x201000);
-	mmu_jump_add(cpu, WINDOW + 0x201234, &code, false);
+	jump_cache_add(cpu, WINDOW + 0x201234, &code, false);
 	mmu_flush_page(cpu, WINDOW + 0x3ff000);
 	EXPECT(!jump_has(WINDOW + 0x201234));
 }

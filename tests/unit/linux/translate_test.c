@@ -280,3 +280,97 @@ TEST(stac_and_clac_with_smap_and_without)
 		vm_destroy(&guest.vm);
 	}
 }
+
+/* Was the code above written out, or did it call its handlers each time? */
+static void expect_few_calls(void)
+{
+	EXPECT(guest_cpu(&guest, 0)->count_calls < 20);
+}
+
+/* Bits near and far, before and behind, of both sizes, in registers of all kinds; CF is gathered in
+ * r14, and ZF, which is not theirs, in r13 and r12. */
+GUEST(bits, "mov $0x208000, %ebx; mov $300, %ecx; 1: imul $-37, %rcx, %rax; imul $91, %ecx, %r9d;"
+	    "mov %rbx, %r10; lea 1(%rcx,%rcx), %r11d;"
+	    "bts %rax, (%rbx); rcl $1, %r14; bts %eax, 64(%rbx); rcl $1, %r14;"
+	    "btr %r9, (%rbx); rcl $1, %r14; btc %r9d, 8(%r10); rcl $1, %r14;"
+	    "lock bts %r11, (%rbx,%rcx,8); rcl $1, %r14; lock btr %eax, -4096(%r10);"
+	    "rcl $3, %r14; bt %rsp, (%rbx); rcl $1, %r14; xor %edx, %edx; bt %r11, (%rbx);"
+	    "setz %dl; adc $0, %rdx; add %rdx, %r13; or $1, %edx; bt %eax, (%rbx); jz 2f;"
+	    "adc $0, %r12; 2: dec %ecx; jnz 1b; hlt");
+TEST(bits_of_memory)
+{
+	RUN(bits);
+	expect_few_calls();
+}
+
+GUEST(bits_kept, "mov $0x208000, %ebx; mov $300, %ecx; 1: xor %edx, %edx; bts %rcx, (%rbx);"
+		 "jnz 2f; inc %r12; 2: dec %ecx; jnz 1b; hlt");
+TEST(bits_of_memory_leave_the_zero_flag)
+{
+	EXPECT_EQ(RUN(bits_kept)->gpr[R12], 300);
+}
+
+GUEST(no_bits, "mov $0x208000, %ebx; mov $1 << 32, %rax; bts %rax, (%rbx); hlt");
+TEST(bits_of_memory_that_is_not_there)
+{
+	EXPECT_EQ(RUN(no_bits)->gpr[R15], EXCEPTION_PF);
+}
+
+GUEST(selectors, "mov $0x1234567887654321, %rax; mov %rax, %r9; mov %ds, %ax; mov %es, %r9w;"
+		 "mov %cs, %ecx; mov %ss, %rdx; mov %fs, %r10; mov %gs, %r11d; hlt");
+TEST(selectors_are_read)
+{
+	struct vcpu_state *state = RUN(selectors);
+
+	EXPECT_EQ(state->gpr[RAX], 0x1234567887650010);
+	EXPECT_EQ(state->gpr[R9], 0x1234567887650010);
+	EXPECT_EQ(state->gpr[RCX], 8);
+	EXPECT_EQ(state->gpr[R10], 16);
+	expect_few_calls();
+}
+
+#define WITH_BASES "mov %cr4, %rax; or $0x10000, %eax; mov %rax, %cr4;"
+
+GUEST(bases, WITH_BASES
+      "mov $100, %ecx; 1: mov $0x200100, %eax; wrfsbase %rax; mov $0xffff800000000000, %r9;"
+      "wrgsbase %r9; rdgsbase %r10; movq $77, %fs:8; rdfsbase %rdx; add 8(%rdx), %r12;"
+      "wrfsbase %ecx; rdfsbase %r11d; add %r11, %r13; dec %ecx; jnz 1b; hlt");
+TEST(bases_are_set_and_read)
+{
+	struct vcpu_state *state = RUN(bases);
+
+	EXPECT_EQ(state->gpr[R10], 0xffff800000000000);
+	EXPECT_EQ(state->gpr[R12], 7700);
+	EXPECT_EQ(state->gpr[R13], 5050);
+	EXPECT_EQ(state->segment[SEGMENT_GS].base, 0xffff800000000000);
+}
+
+GUEST(bad_base, WITH_BASES "mov $0x1000, %ecx; wrfsbase %rcx; mov $1 << 47, %rcx; wrfsbase %rcx");
+TEST(a_base_that_is_not_canonical)
+{
+	struct vcpu_state *state = RUN(bad_base);
+
+	EXPECT_EQ(state->gpr[R15], EXCEPTION_GP);
+	EXPECT_EQ(state->segment[SEGMENT_FS].base, 0x1000);
+}
+
+GUEST(no_bases, "mov $0x1000, %ecx; wrgsbase %rcx; hlt");
+TEST(bases_that_are_not_allowed)
+{
+	struct vcpu_state *state = RUN(no_bases);
+
+	EXPECT_EQ(state->gpr[R15], EXCEPTION_UD);
+	EXPECT_EQ(state->segment[SEGMENT_GS].base, 0);
+}
+
+GUEST(interrupts_on, "mov $1000, %ecx; 1: sti; inc %eax; stc; cli; adc $0, %ebx; sti; pushf;"
+		     "pop %rdx; cli; dec %ecx; jnz 1b; hlt");
+TEST(interrupts_go_on_and_off)
+{
+	struct vcpu_state *state = RUN(interrupts_on);
+
+	EXPECT_EQ(state->gpr[RAX], 1000);
+	EXPECT_EQ(state->gpr[RBX], 1000);
+	EXPECT_EQ(state->gpr[RDX] & FLAG_IF, FLAG_IF);
+	expect_few_calls();
+}
