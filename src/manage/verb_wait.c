@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/host.h"
@@ -21,6 +22,7 @@
 #define NOT_THERE      127
 #define GOING	       3000 /* milliseconds that a process takes to end */
 #define SHOWN	       15   /* lines of the console */
+#define LOG_FOLLOWS    200  /* looks at the log, 5 ms apart */
 
 static int timed_out(const struct store_machine *machine, const char *text, unsigned patience)
 {
@@ -68,6 +70,16 @@ static int ended(const struct store_machine *machine, const char *text, size_t m
 	return LODGE_BAD_STATE;
 }
 
+/* A busy host writes the log after it has told us: who asks for the log next is to find it there.
+ */
+static void let_log_follow(const struct store_machine *machine, const char *text, size_t mark)
+{
+	const struct timespec moment = {.tv_nsec = 5000000};
+
+	for (unsigned i = 0; i < LOG_FOLLOWS && !is_in_log(machine, text, mark); i++)
+		nanosleep(&moment, NULL);
+}
+
 /* Reads the stream until the text was in it. A part of it may be at the end of what was read. */
 static int read_until(struct control_client *client, const struct store_machine *machine,
 		      const char *text, unsigned patience, size_t mark)
@@ -94,6 +106,7 @@ static int read_until(struct control_client *client, const struct store_machine 
 			return ended(machine, text, mark);
 		have += (size_t)got;
 	}
+	let_log_follow(machine, text, mark);
 	return LODGE_OK;
 }
 
