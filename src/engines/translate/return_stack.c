@@ -78,17 +78,24 @@ static uint32_t mode_of_returns(uint32_t mode)
 	return (mode & ~view) | VIEW_KERNEL << MODE_VIEW_SHIFT;
 }
 
+/* A call-out of the one may go on with the other by a return (resume_call), which wants a place. */
+static void exchange(struct cpu *cpu, struct return_stack *stack)
+{
+	cpu->returns_in->at = cpu->returns;
+	cpu->returns = stack->at;
+	cpu->returns_top = stack->top;
+	cpu->returns_in = stack;
+	if (return_stack_overflows(cpu, (uint64_t)(uintptr_t)(stack->at - 1)))
+		cpu->returns = stack->top;
+}
+
 void return_stack_check(struct cpu *cpu)
 {
 	struct return_stack *stack = &cpu->return_stack[cpu->view != VIEW_USER];
 	uint32_t drops = atomic_load_explicit(&cpu->code->drops, memory_order_relaxed);
 
-	if (cpu->returns_in != stack) {
-		cpu->returns_in->at = cpu->returns;
-		cpu->returns = stack->at;
-		cpu->returns_top = stack->top;
-		cpu->returns_in = stack;
-	}
+	if (cpu->returns_in != stack)
+		exchange(cpu, stack);
 	if (stack->drops == drops &&
 	    (stack->mode == cpu->mode || stack->mode == mode_of_returns(cpu->mode)))
 		return;

@@ -29,12 +29,9 @@ static bool level_0(struct translation *t)
 /* At CPL 0 always allowed; the interpreter looks at IOPL otherwise. */
 static bool translate_cli(struct translation *t)
 {
-	struct stub *stub;
-
 	if (!level_0(t))
 		return false;
-	stub = translation_stub(t, STUB_READ, emit_jcc_open(&t->emit, CONDITION_NZ, false));
-	stub->size = 0;
+	emit_slow_call(t, CONDITION_NZ);
 	emit_rflags(t, GROUP_AND, ~(uint32_t)FLAG_IF);
 	return true;
 }

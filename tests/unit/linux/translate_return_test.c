@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Calls, returns and the stack in code with windows: wherever rsp goes, and whatever becomes of
  * what calls have left on the return stack. */
+#include "engines/translate/return_stack.h"
+
 #include "translate_guest.h"
 
 #include <pthread.h>
@@ -319,4 +321,28 @@ TEST(calls_without_end_can_be_interrupted)
 		pthread_join(thread, NULL);
 		EXPECT_EQ(guest.exit.kind, EXIT_KICKED);
 	}
+}
+
+/* User code's stack, left with so many of its 8,192 places free, as it is taken up again. */
+static bool is_kept(unsigned free)
+{
+	struct cpu *cpu = guest_cpu(&guest, 0);
+
+	cpu->view = VIEW_USER;
+	return_stack_check(cpu);
+	cpu->returns = cpu->returns_top + 1 - 8192 + free;
+	cpu->view = VIEW_KERNEL;
+	return_stack_check(cpu);
+	EXPECT(cpu->returns == cpu->returns_top);
+	cpu->view = VIEW_USER;
+	return_stack_check(cpu);
+	return cpu->returns != cpu->returns_top;
+}
+
+TEST(a_full_return_stack_is_emptied_before_it_is_gone_on_with)
+{
+	create();
+	EXPECT(is_kept(100));
+	EXPECT(is_kept(1));
+	EXPECT(!is_kept(0));
 }
