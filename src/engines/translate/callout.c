@@ -271,7 +271,7 @@ static const void *go_behind(struct cpu *cpu, const struct place *place)
 
 	if (cpu->leave ||
 	    atomic_load_explicit(&code->generation, memory_order_relaxed) != place->generation ||
-	    place->block->dropped || cpu->mode != place->block->mode)
+	    block_whole(place->block)->dropped || cpu->mode != place->block->mode)
 		return go_on(cpu);
 	if (offset == place->note[1].guest)
 		return resume(cpu, code_entry(code, place->block) + place->note[1].host);
@@ -527,6 +527,85 @@ const void *translate_stale(struct cpu *cpu, const struct words *words)
 	return resume(cpu, code_reg_entry(code, block));
 }
 
+/* Inlined calls (translate_callee.c) */
+
+/* Behind code_page_prepare: may the function at physical stand in the block that calls it? Either
+ * way that is known from now on, and the block is made anew. */
+static void decide(struct cpu *cpu, const struct place *place, uint64_t linear, uint64_t physical,
+		   const uint8_t *page)
+{
+	struct machine_code *code = cpu->code;
+	struct block *block = place->block;
+
+	code_lock(&code->lock);
+	if (atomic_load_explicit(&code->generation, memory_order_relaxed) == place->generation &&
+	    !block->dropped) {
+		bool fits = code_page_prepared(cpu, physical) &&
+			    translate_callee_fits(cpu, physical, page);
+
+		call_site_enter(code, &(struct call_site){
+					      .at = block_page(block) + place->note->guest,
+					      .page = block->linear,
+					      .mode = block->mode,
+					      .plain = !fits,
+					      .linear = linear,
+					      .physical = physical,
+				      });
+		code_drop_run(code, block);
+	}
+	code_unlock(&code->lock);
+}
+
+/* words: info. A call to linear has been made often. It is interpreted, this once, so that no block
+ * begins with it, where those with what is before it would end. */
+const void *translate_site(struct cpu *cpu, const struct words *words, uint64_t linear)
+{
+	struct machine_code *code = cpu->code;
+	struct place place = find_place(cpu, words->at[0]);
+	const struct fetch_entry *entry;
+	uint64_t physical;
+
+	timing_switch(cpu, TIMING_TRANSLATE);
+	if (!paging_canonical(linear) || !mmu_try_fetch_page(cpu, linear, &entry) || !entry->host)
+		return resume(cpu, code_entry(code, place.block) + place.note->host);
+	physical = fetch_physical(entry, linear);
+	if (code_is_out_of_callees(code)) {
+		exclusive_begin(cpu);
+		if (code_is_out_of_callees(code))
+			code_empty_callees(code);
+		exclusive_end(cpu);
+	}
+	if (code_page_prepare(cpu, physical))
+		decide(cpu, &place, linear, physical, entry->host);
+	if (place.generation != atomic_load_explicit(&code->generation, memory_order_relaxed))
+		return go_on(cpu);
+	return interpret_here(cpu, &place);
+}
+
+/* words: info, offset of the callee's first instruction in the block's code, callee_number. The
+ * call has pushed already. */
+const void *translate_callee(struct cpu *cpu, const struct words *words)
+{
+	struct machine_code *code = cpu->code;
+	struct place place = find_place(cpu, words->at[0]);
+	const struct block *callee = place.block - 1;
+	const struct fetch_entry *entry;
+
+	timing_switch(cpu, TIMING_FIND);
+	cpu->rip = callee->linear + callee->start;
+	if (mmu_try_fetch_page(cpu, cpu->rip, &entry) && entry->host &&
+	    fetch_physical(entry, cpu->rip) == block_physical(callee)) {
+		jump_cache_add_callee(cpu, words->at[2]);
+		return resume(cpu, code_entry(code, place.block) + words->at[1]);
+	}
+	code_lock(&code->lock);
+	call_site_forget(code, block_page(place.block) + place.note->guest, place.block->linear,
+			 place.block->mode);
+	code_drop(code, place.block);
+	code_unlock(&code->lock);
+	return go_on(cpu);
+}
+
 /* Faults of the host's processor */
 
 /* The faulting instruction is a copied one, before which all registers but T0 and T1 are the
@@ -536,12 +615,18 @@ static bool recover(struct cpu *cpu, const struct fault *fault)
 	struct machine_code *code = cpu->code;
 	const struct block *block = code_find_host(code, fault->rip);
 	struct place place;
-	int step;
+	unsigned host;
+	int step = -1;
 
 	if (!block)
 		return false;
-	step = note_find(&code->notes[block->notes], block->count,
-			 (unsigned)(fault->rip - (uint64_t)(uintptr_t)code_entry(code, block)));
+	host = (unsigned)(fault->rip - (uint64_t)(uintptr_t)code_entry(code, block));
+	if (block->inlines)
+		step = note_find(&code->notes[block[-1].notes], block[-1].count, host);
+	if (step >= 0)
+		block--;
+	else
+		step = note_find(&code->notes[block->notes], block->count, host);
 	if (step < 0)
 		return false;
 	cpu->fault_block = (uint32_t)(block - code->blocks);

@@ -45,6 +45,10 @@
 #define LARGE_AFTER (1ull << 30)
 #define LARGE_AGAIN (1ull << 28)
 #define PAGE_SIZE   4096u
+
+/* Ticks, at the least, from one time that callee_numbers are taken back to the next. */
+#define CALLEES_AGAIN (1ull << 33)
+
 #define MISSES_FOR_LOOKUP                                                                          \
 	32u		    /* so many accesses without use of windows, and the page does without */
 #define WRITES_FOR_DATA 32u /* so many stores to a page with code, and it is taken for data */
@@ -74,6 +78,8 @@ static uint32_t emit_trampolines(uint8_t *write)
 		[TRAMPOLINE_STALE_FLAGS] = thunk_stale_flags,
 		[TRAMPOLINE_JUMP] = thunk_jump,
 		[TRAMPOLINE_RETURN] = thunk_return,
+		[TRAMPOLINE_SITE] = thunk_site,
+		[TRAMPOLINE_CALLEE] = thunk_callee,
 	};
 
 	for (unsigned i = 0; i < TRAMPOLINE_COUNT; i++) {
@@ -96,6 +102,7 @@ static void free_tables(struct machine_code *code)
 		{code->notes, code->note_max * sizeof(*code->notes)},
 		{code->insns, code->insn_max * sizeof(*code->insns)},
 		{code->wanders, WANDERERS * sizeof(*code->wanders)},
+		{code->call_sites, CALL_SITES * sizeof(*code->call_sites)},
 		{(void *)code->hash, code_hash_size(code->memory.size) * sizeof(*code->hash)},
 		{(void *)code->page_flags, code->page_count},
 		{code->page_writes, code->page_count},
@@ -121,6 +128,7 @@ static bool make_tables(struct machine_code *code)
 	code->notes = host_pages(code->note_max * sizeof(*code->notes));
 	code->insns = host_pages(code->insn_max * sizeof(*code->insns));
 	code->wanders = host_pages(WANDERERS * sizeof(*code->wanders));
+	code->call_sites = host_pages(CALL_SITES * sizeof(*code->call_sites));
 	code->hash = host_pages(code_hash_size(code->memory.size) * sizeof(*code->hash));
 	code->page_flags = host_pages(code->page_count);
 	code->page_writes = host_pages(code->page_count);
@@ -128,9 +136,9 @@ static bool make_tables(struct machine_code *code)
 	code->page_windows = host_pages(code->page_count * sizeof(*code->page_windows));
 	code->page_misses = host_pages(code->page_count);
 	code->translation = host_pages(sizeof(*code->translation));
-	return code->blocks && code->notes && code->insns && code->wanders && code->hash &&
-	       code->page_flags && code->page_writes && code->page_blocks && code->page_windows &&
-	       code->page_misses && code->translation;
+	return code->blocks && code->notes && code->insns && code->wanders && code->call_sites &&
+	       code->hash && code->page_flags && code->page_writes && code->page_blocks &&
+	       code->page_windows && code->page_misses && code->translation;
 }
 
 int code_create(struct vm *vm, uint64_t size, struct machine_code **result)
@@ -259,13 +267,14 @@ void code_publish(struct machine_code *code, struct block *block, uint32_t code_
 {
 	uint32_t number = (uint32_t)(block - code->blocks) + 1, before = code->code_used;
 
-	CHECK(number == code->block_count + 1 + block->crosses);
+	CHECK(number == code->block_count + 1 + block_has_second(block));
 	code->code_used = (code_end + 63) & ~63u;
 	note_full(code, before);
 	code->count_insns += block->count;
 	page_add(code, block);
-	if (block->crosses)
+	if (block_has_second(block))
 		page_add(code, block - 1);
+	code->count_inlined += block->inlines;
 	__atomic_store_n(&code->block_count, number, __ATOMIC_RELEASE);
 	code_hash_add(code, block);
 }
@@ -280,13 +289,12 @@ static void kick_all(struct machine_code *code)
 			atomic_store(&code->cpus[i]->kick, 1);
 }
 
-/* One that crosses is dropped by way of either page, and stays in the other one's list. */
+/* One that has a second is dropped by way of either page, and stays in the other one's list. */
 static void drop(struct machine_code *code, struct block *block)
 {
 	uint8_t *write = code->memory.write;
 
-	if (block->second)
-		block++;
+	block = block_whole(block);
 	if (block->dropped)
 		return;
 	block->dropped = 1;
@@ -301,31 +309,44 @@ static void drop(struct machine_code *code, struct block *block)
 	code->count_dropped++;
 }
 
-static bool depends_on(const struct block *block, unsigned low, unsigned high)
-{
-	return (low < block->end && high > block->start) ||
-	       (low < block->scan_high && high > block->scan_low);
-}
+/* Which blocks of a page are to be dropped. */
+struct choice {
+	unsigned low, high;
+	const struct block *block;
+};
+typedef bool chooses(const struct block *block, const struct choice *choice);
 
-/* Drops the page's blocks that depend on bytes [low, high) of it. */
-static void drop_range(struct machine_code *code, uint64_t page, unsigned low, unsigned high)
+static void drop_chosen(struct machine_code *code, uint64_t page, chooses *is_chosen,
+			const struct choice *choice)
 {
 	uint32_t *link = &code->page_blocks[page];
 
-	if (++code->page_writes[page] >= WRITES_FOR_DATA) {
-		low = 0;
-		high = PAGE_SIZE;
-	}
 	while (*link) {
 		struct block *block = &code->blocks[*link - 1];
 
-		if (depends_on(block, low, high)) {
+		if (is_chosen(block, choice)) {
 			*link = block->page_next;
 			drop(code, block);
 		} else {
 			link = &block->page_next;
 		}
 	}
+}
+
+static bool depends_on(const struct block *block, const struct choice *choice)
+{
+	return (choice->low < block->end && choice->high > block->start) ||
+	       (choice->low < block->scan_high && choice->high > block->scan_low);
+}
+
+/* Drops the page's blocks that depend on bytes [low, high) of it. */
+static void drop_range(struct machine_code *code, uint64_t page, unsigned low, unsigned high)
+{
+	struct choice choice = {.low = low, .high = high};
+
+	if (++code->page_writes[page] >= WRITES_FOR_DATA)
+		choice = (struct choice){.low = 0, .high = PAGE_SIZE};
+	drop_chosen(code, page, depends_on, &choice);
 	if (!code->page_blocks[page]) {
 		code->page_writes[page] = 0;
 		atomic_store_explicit(&code->page_misses[page], 0, memory_order_relaxed);
@@ -333,20 +354,35 @@ static void drop_range(struct machine_code *code, uint64_t page, unsigned low, u
 	}
 }
 
-static void drop_window_blocks(struct machine_code *code, uint64_t page)
+static bool has_windows(const struct block *block, const struct choice *choice)
 {
-	uint32_t *link = &code->page_blocks[page];
+	(void)choice;
+	return block->mode & MODE_WINDOW;
+}
 
-	while (*link) {
-		struct block *block = &code->blocks[*link - 1];
+static bool is_the_one(const struct block *block, const struct choice *choice)
+{
+	return block == choice->block;
+}
 
-		if (block->mode & MODE_WINDOW) {
-			*link = block->page_next;
-			drop(code, block);
-		} else {
-			link = &block->page_next;
-		}
-	}
+static bool is_or_leads_to(const struct block *block, const struct choice *choice)
+{
+	const struct block *to = choice->block;
+
+	return block == to || (!block->second && block->end == to->start &&
+			       block->mode == to->mode && block->linear == to->linear);
+}
+
+void code_drop(struct machine_code *code, struct block *block)
+{
+	drop_chosen(code, page_number(code, block_page(block)), is_the_one,
+		    &(struct choice){.block = block});
+}
+
+void code_drop_run(struct machine_code *code, struct block *block)
+{
+	drop_chosen(code, page_number(code, block_page(block)), is_or_leads_to,
+		    &(struct choice){.block = block});
 }
 
 void code_window_missed(struct machine_code *code, uint64_t physical)
@@ -364,7 +400,7 @@ void code_window_missed(struct machine_code *code, uint64_t physical)
 	if (misses + 1 < MISSES_FOR_LOOKUP)
 		return;
 	code_lock(&code->lock);
-	drop_window_blocks(code, page);
+	drop_chosen(code, page, has_windows, NULL);
 	code_unlock(&code->lock);
 }
 
@@ -386,19 +422,12 @@ bool code_wanders(const struct machine_code *code, uint64_t physical)
 
 void code_window_wanders(struct machine_code *code, struct block *block, unsigned offset)
 {
-	uint64_t page = page_number(code, block_page(block));
-	uint32_t tag, *place = wanderer(code, block_page(block) + offset, &tag), *link;
+	uint32_t tag, *place = wanderer(code, block_page(block) + offset, &tag);
 
 	code_lock(&code->lock);
 	*place = tag;
 	code->count_wanderers++;
-	link = &code->page_blocks[page];
-	while (*link && &code->blocks[*link - 1] != block)
-		link = &code->blocks[*link - 1].page_next;
-	if (*link) {
-		*link = block->page_next;
-		drop(code, block);
-	}
+	code_drop(code, block);
 	code_unlock(&code->lock);
 }
 
@@ -440,6 +469,26 @@ void code_written(struct cpu *cpu, uint64_t physical, unsigned size)
 	code_written_by_device(cpu->code, physical, size);
 }
 
+bool code_is_out_of_callees(const struct machine_code *code)
+{
+	return code->callee_count == CALLEES &&
+	       __builtin_ia32_rdtsc() - code->callees_emptied > CALLEES_AGAIN;
+}
+
+void code_empty_callees(struct machine_code *code)
+{
+	code_lock(&code->lock);
+	for (uint32_t i = 0; i < code->block_count; i++)
+		if (code->blocks[i].inlines)
+			drop(code, &code->blocks[i]);
+	code->callee_count = 0;
+	code->callees_emptied = __builtin_ia32_rdtsc();
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+		if (code->cpus[i])
+			jump_cache_flush_callees(code->cpus[i]);
+	code_unlock(&code->lock);
+}
+
 static void grow(struct machine_code *code)
 {
 	code_hash_clear(code);
@@ -465,6 +514,7 @@ static void empty(struct machine_code *code)
 	}
 	code_hash_clear(code);
 	code->block_count = code->note_count = code->insn_count = 0;
+	code->callee_count = 0;
 	code->code_used = TRAMPOLINE_COUNT * TRAMPOLINE_BYTES;
 	atomic_fetch_add(&code->generation, 1);
 	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
@@ -501,6 +551,7 @@ void code_trim(struct machine_code *code, bool all)
 		CLEAR(code->page_blocks, 0u, code->page_count);
 		CLEAR(code->page_writes, 0u, code->page_count);
 		CLEAR(code->wanders, 0u, WANDERERS);
+		CLEAR(code->call_sites, 0u, CALL_SITES);
 	}
 	CLEAR(code->blocks, code->block_count, code->block_max);
 	CLEAR(code->notes, code->note_count, code->note_max);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "core/vm.h"
+#include "engines/translate/call_site.h"
 #include "engines/translate/code_memory.h"
 #include "engines/translate/cpu.h"
 #include "engines/translate/exclusive.h"
@@ -28,8 +29,10 @@
 
 /*
  * There are some hundred thousand: kept small. A block that crosses is one instruction, which
- * begins in one page and ends in another. The block before it is `second`: it stands for the bytes
- * in the other page, has neither code nor a place in the hash, and its `dropped` means nothing.
+ * begins in one page and ends in another; one that inlines has the instructions of a function that
+ * it calls among its own (translate_callee.c). The block before either is `second`: it stands for
+ * the bytes in the other page, has no place in the hash, and its `dropped` means nothing. Its code
+ * is that of the whole; if that inlines, its notes are for the function's instructions.
  */
 struct block {
 	uint64_t linear;     /* page that it was translated for, if it is placed; else 0: any */
@@ -38,7 +41,7 @@ struct block {
 	uint32_t notes;	     /* index of the first word (note.h) */
 	uint32_t page_next;  /* block number + 1; machine->lock */
 	uint16_t start : 12; /* offset in the page of its first byte */
-	uint16_t crosses : 1, second : 1;
+	uint16_t crosses : 1, inlines : 1, second : 1;
 	uint16_t end; /* offset behind its last byte; beyond the page if it crosses into another */
 	uint16_t scan_low,
 		scan_high; /* range of bytes in the page that its flags depend on as well */
@@ -60,6 +63,17 @@ static inline uint64_t block_physical(const struct block *block)
 	return block_page(block) + block->start;
 }
 
+static inline bool block_has_second(const struct block *block)
+{
+	return block->crosses || block->inlines;
+}
+
+/* The block that this one is, or is the second of. */
+static inline struct block *block_whole(struct block *block)
+{
+	return block->second ? block + 1 : block;
+}
+
 /* What code memory begins with: jumps to the thunks of enter.S, so that they can be reached by near
  * calls. */
 enum trampoline {
@@ -78,6 +92,8 @@ enum trampoline {
 	TRAMPOLINE_STALE_FLAGS,
 	TRAMPOLINE_JUMP,
 	TRAMPOLINE_RETURN,
+	TRAMPOLINE_SITE,
+	TRAMPOLINE_CALLEE,
 	TRAMPOLINE_COUNT
 };
 #define TRAMPOLINE_BYTES 16u
@@ -124,6 +140,13 @@ struct machine_code {
 	unsigned recent_next[2]; /* what was given to a look-up last (struct recent_entry), by
 				    access */
 	unsigned window_next;	 /* likewise (struct window_slot) */
+	struct call_site *call_sites;
+	struct callee {
+		uint64_t linear, physical;
+		uint32_t mode;
+	} callees[CALLEES];
+	_Atomic unsigned callee_count;
+	_Atomic uint64_t callees_emptied; /* host's TSC, the last time */
 	uint32_t *wanders; /* a few of the bits of an instruction's address, at a hash of it */
 
 	_Atomic uint32_t *hash; /* code_hash.h */
@@ -147,6 +170,7 @@ struct machine_code {
 
 	/* Statistics; lock. */
 	uint64_t count_flushes, count_dropped, count_links, count_insns, count_wanderers;
+	uint64_t count_inlined;
 };
 
 /*
@@ -210,6 +234,19 @@ struct block *code_find_host(struct machine_code *code, uint64_t host);
 
 /* Is there room for one more block? Lock held. */
 bool code_has_room(const struct machine_code *code);
+
+/* Drops the block: old links lead to a new one. Lock held. */
+void code_drop(struct machine_code *code, struct block *block);
+/* And those that end where it begins: they may have its instructions among their own the next time.
+ */
+void code_drop_run(struct machine_code *code, struct block *block);
+
+/*
+ * Have all callee_numbers been given out, and that so long ago that they should be taken back?
+ * code_empty_callees drops all blocks that inline calls; in an exclusive section, lock not held.
+ */
+bool code_is_out_of_callees(const struct machine_code *code);
+void code_empty_callees(struct machine_code *code);
 
 /* Enters the block that was built behind block_count (and behind its second), whose code ends at
  * that offset: from now on others find it. Lock held. */

@@ -136,6 +136,10 @@ static inline unsigned cross_index(uint64_t linear)
 	return linear >> 12 & (CROSS_SIZE - 1);
 }
 
+/* Short functions that stand in their callers' blocks (call_site.h), and counts of calls. */
+#define CALLEES	    256u
+#define CALL_COUNTS 256u
+
 /* A page that instructions are fetched from: one small direct-mapped cache for the interpreter and
  * for block lookup. */
 struct fetch_entry {
@@ -232,6 +236,9 @@ struct cpu {
 	struct window_slot window_slot[VIEW_COUNT][WINDOW_SLOTS];
 	struct fetch_entry fetch[FETCH_SIZE];
 	struct jump_entry cross[VIEW_COUNT][CROSS_SIZE];
+	uint64_t callees[CALLEES / 64]; /* a bit for each callee_number that is mapped as it was */
+	uint32_t call_counts[CALL_COUNTS]; /* of calls that nothing is known of, by a hash: the
+					      upper bits, so that many calls make a carry */
 
 	/*
 	 * Which entries are in use, so that a flush touches only those (mmu.c). Entries of global

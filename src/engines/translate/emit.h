@@ -50,7 +50,7 @@ enum emit_group {
 };
 
 /* Conditions of jcc. */
-enum emit_condition { CONDITION_Z = 4, CONDITION_NZ = 5, CONDITION_A = 7 };
+enum emit_condition { CONDITION_C = 2, CONDITION_Z = 4, CONDITION_NZ = 5, CONDITION_A = 7 };
 
 static inline void emit_u8(struct emit *emit, unsigned value)
 {

@@ -162,6 +162,8 @@ function \name
 	thunk_jumped_to		thunk_end, translate_end
 	thunk			thunk_interpret, translate_interpret
 	thunk			thunk_goto, translate_goto
+	thunk			thunk_site, translate_site
+	thunk			thunk_callee, translate_callee
 	thunk			thunk_link, translate_link
 	thunk_with_flags	thunk_link_flags, translate_link
 	thunk			thunk_stale, translate_stale

@@ -27,6 +27,8 @@ void thunk_stale(void);
 void thunk_stale_flags(void);
 void thunk_jump(void);
 void thunk_return(void);
+void thunk_site(void);
+void thunk_callee(void);
 void thunk_return_empty(void);
 void fault_resume(void);
 
@@ -54,5 +56,7 @@ const void *translate_goto(struct cpu *cpu, const struct words *words);
 const void *translate_link(struct cpu *cpu, const struct words *words);
 const void *translate_stale(struct cpu *cpu, const struct words *words);
 const void *translate_jump(struct cpu *cpu);
+const void *translate_site(struct cpu *cpu, const struct words *words, uint64_t linear);
+const void *translate_callee(struct cpu *cpu, const struct words *words);
 
 #endif

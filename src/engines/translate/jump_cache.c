@@ -62,6 +62,11 @@ void jump_cache_drop_crossing(struct cpu *cpu, uint64_t linear)
 	cpu->cross[cpu->view][cross_index(linear)].address = 0;
 }
 
+void jump_cache_add_callee(struct cpu *cpu, unsigned number)
+{
+	map_set(cpu->callees, number);
+}
+
 /* Flushes */
 
 static void flush_word(struct cpu *cpu, unsigned scope, unsigned view, unsigned word)
@@ -87,9 +92,16 @@ static void flush_view(struct cpu *cpu, unsigned scope, unsigned view)
 	}
 }
 
-/* Of all pages, for there are few, and each depends on two. */
-static void flush_crossing(struct cpu *cpu)
+void jump_cache_flush_callees(struct cpu *cpu)
 {
+	for (unsigned i = 0; i < CALLEES / 64; i++)
+		cpu->callees[i] = 0;
+}
+
+/* Of all pages, for there are few, and each depends on two. */
+static void flush_pairs(struct cpu *cpu)
+{
+	jump_cache_flush_callees(cpu);
 	for (unsigned view = 0; view < VIEW_COUNT; view++) {
 		for (uint64_t used = cpu->cross_used[view]; used; used &= used - 1)
 			cpu->cross[view][__builtin_ctzll(used)].address = 0;
@@ -99,7 +111,7 @@ static void flush_crossing(struct cpu *cpu)
 
 void jump_cache_flush_scope(struct cpu *cpu, unsigned scope)
 {
-	flush_crossing(cpu);
+	flush_pairs(cpu);
 	for (unsigned view = 0; view < VIEW_COUNT; view++)
 		flush_view(cpu, scope, view);
 }
@@ -113,7 +125,7 @@ void jump_cache_flush(struct cpu *cpu)
 
 void jump_cache_flush_view(struct cpu *cpu, unsigned view)
 {
-	flush_crossing(cpu);
+	flush_pairs(cpu);
 	flush_view(cpu, LOCAL, view);
 	flush_view(cpu, GLOBAL, view);
 }
@@ -133,7 +145,7 @@ static void flush_word_of_page(struct cpu *cpu, unsigned view, unsigned word, ui
 
 void jump_cache_flush_page(struct cpu *cpu, uint64_t linear, unsigned bits)
 {
-	flush_crossing(cpu);
+	flush_pairs(cpu);
 	for (unsigned view = 0; view < VIEW_COUNT; view++) {
 		for (unsigned i = 0; i < JUMP_SIZE / 64 / 64; i++) {
 			uint64_t words =

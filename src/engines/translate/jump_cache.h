@@ -16,10 +16,14 @@ void jump_cache_add(struct cpu *cpu, uint64_t linear, void *code, bool global);
 /* The same for an instruction that crosses into the next page, which has been given as well. */
 void jump_cache_add_crossing(struct cpu *cpu, uint64_t linear, void *code);
 void jump_cache_drop_crossing(struct cpu *cpu, uint64_t linear);
+/* Says that callee_number `number` is mapped as it was; its page has been given by
+ * mmu_fetch_page. */
+void jump_cache_add_callee(struct cpu *cpu, unsigned number);
 
 /* Drops all (the code cache was flushed). */
 void jump_cache_flush(struct cpu *cpu);
 void jump_cache_flush_view(struct cpu *cpu, unsigned view);
+void jump_cache_flush_callees(struct cpu *cpu);
 
 /* For mmu.c: those of LOCAL or GLOBAL pages (map.h); those of the page of 2^bits bytes that linear
  * is in. */

@@ -133,15 +133,26 @@ static void unroll(struct translation *t)
 	t->branches += copies - 1;
 }
 
+enum decode_result translation_decode(const struct translation *t, struct step *step, unsigned room)
+{
+	enum decode_result result =
+		insn_decode(&step->insn, step->bytes, room < 15 ? room : 15, CODE_64);
+
+	step->interpret = step->crosses = step->counted = step->inlined = step->older = false;
+	step->call = 0;
+	if (result == DECODE_OK)
+		step->older = !cpu_model_has(t->code->vm->cpu_model, step->insn.op->feature) &&
+			      insn_fall_back(&step->insn);
+	return result;
+}
+
 /* Fills the next step from its bytes; true if the block may go on behind it. */
 static bool decode_bytes(struct translation *t, unsigned room)
 {
 	struct step *step = &t->steps[t->count];
-	enum decode_result result =
-		insn_decode(&step->insn, step->bytes, room < 15 ? room : 15, CODE_64);
+	enum decode_result result = translation_decode(t, step, room);
 
 	step->offset = (uint16_t)t->next;
-	step->call = 0;
 	t->count++;
 	step->interpret = result != DECODE_OK;
 	step->crosses = result == DECODE_MORE;
@@ -150,8 +161,6 @@ static bool decode_bytes(struct translation *t, unsigned room)
 		step->insn.length = step->crosses ? (uint8_t)room : 1;
 		return false;
 	}
-	step->older = !cpu_model_has(t->code->vm->cpu_model, step->insn.op->feature) &&
-		      insn_fall_back(&step->insn);
 	t->next += step->insn.length;
 	if (is_end(t, step->insn.op))
 		return false;
@@ -167,6 +176,7 @@ static bool decode_bytes(struct translation *t, unsigned room)
 		return ++t->branches < TRANSLATION_BRANCHES && step->insn.operand_size != 2;
 	case HANDLER_CALL_NEAR:
 	case HANDLER_CALL_INDIRECT:
+		callee_append(t);
 		return t->returns && ++t->calls < TRANSLATION_CALLS && step->insn.operand_size != 2;
 	default:
 		return false;
@@ -177,15 +187,27 @@ static bool decode_step(struct translation *t)
 {
 	unsigned room = 4096 - t->next;
 
-	bytes_copy(t->steps[t->count].bytes, t->page + t->next, room < 16 ? room : 16);
+	bytes_copy(t->steps[t->count].bytes, t->page.bytes + t->next, room < 16 ? room : 16);
 	return decode_bytes(t, room);
+}
+
+/* Is there a block for what follows, to go on in? One that inlines a call is had here as well, for
+ * what is known of registers and flags is of use to it. */
+static bool is_continued(const struct translation *t)
+{
+	const struct block *block;
+
+	if (!t->branches || t->steps[t->count - 1].inlined)
+		return false;
+	block = code_lookup(t->code, t->home.physical + t->next,
+			    block_linear(t->home.linear, t->mode), t->mode);
+	return block && !(block->inlines && !t->callee.count);
 }
 
 static void decode(struct translation *t)
 {
 	while (decode_step(t) && t->next < 4096 && t->count < CODE_BLOCK_INSNS)
-		if (t->branches && code_lookup(t->code, t->physical + t->next,
-					       block_linear(t->linear, t->mode), t->mode))
+		if (is_continued(t))
 			break;
 }
 
@@ -193,6 +215,8 @@ static void decode(struct translation *t)
 
 static unsigned branch_target_flags(struct translation *t, const struct step *step)
 {
+	if (is_callees(t, (unsigned)(step - t->steps)))
+		return callee_target_flags(t, step);
 	if (step->insn.op->operand[0].kind != OPERAND_RELATIVE)
 		return FLAG_STATUS;
 	return scan_flags(t, step->insn.immediate + step->offset + step->insn.length);
@@ -230,7 +254,7 @@ static void find_flags(struct translation *t)
 		} else {
 			if (step->insn.op->class == CLASS_BRANCH)
 				step->live_target = (uint16_t)branch_target_flags(t, step);
-			if (is_call(step))
+			if (is_call(step) && !step->inlined)
 				live = 0; /* what is called makes others */
 			live = (live & ~insn_flags_killed(&step->insn)) | step->live_target |
 			       (insn_flags_read(&step->insn) & FLAG_STATUS);
@@ -348,6 +372,7 @@ static void write_stub(struct translation *t, const struct stub *stub)
 {
 	if (stub->place)
 		emit_close(stub->place, t->emit.at);
+	translation_turn(t, stub->step);
 	switch (stub->kind) {
 	case STUB_REST:
 		emit_stack_rest(t, stub);
@@ -367,11 +392,9 @@ static void write_stub(struct translation *t, const struct stub *stub)
 		emit_u32(&t->emit, stub->size);
 		break;
 	case STUB_CALL:
-		t->current = stub->step;
 		write_call(t, t->start + t->notes[stub->step + 1].host, false);
 		break;
 	case STUB_END:
-		t->current = stub->step;
 		write_call(t, NULL, true);
 		break;
 	case STUB_BRANCH:
@@ -382,7 +405,6 @@ static void write_stub(struct translation *t, const struct stub *stub)
 		emit_jump(&t->emit, stub->back);
 		break;
 	case STUB_INTERPRET:
-		t->current = stub->step;
 		write_interpret_call(t);
 		break;
 	case STUB_KICK:
@@ -390,10 +412,25 @@ static void write_stub(struct translation *t, const struct stub *stub)
 		emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_GOTO));
 		emit_u32(&t->emit, (uint32_t)stub->target);
 		break;
+	case STUB_SITE:
+		emit_site_stub(t, stub);
+		break;
+	case STUB_CALLEE:
+		emit_callee_stub(t, stub);
+		break;
+	case STUB_OTHER_CALLEE:
+		emit_other_callee_stub(t, stub);
+		break;
 	case STUB_LINK:
 		write_link_stub(t, stub);
 		break;
 	}
+}
+
+void translation_turn(struct translation *t, unsigned step)
+{
+	t->current = step;
+	t->page = is_callees(t, step) ? t->callee.page : t->home;
 }
 
 void translation_note(struct translation *t, unsigned step, unsigned offset)
@@ -408,8 +445,9 @@ void translation_page(struct translation *t)
 {
 	if (!t->placed)
 		return;
-	emit_cpu_set32(&t->emit, offsetof(struct cpu, code_page), (uint32_t)t->linear);
-	emit_cpu_set32(&t->emit, offsetof(struct cpu, code_page) + 4, (uint32_t)(t->linear >> 32));
+	emit_cpu_set32(&t->emit, offsetof(struct cpu, code_page), (uint32_t)t->page.linear);
+	emit_cpu_set32(&t->emit, offsetof(struct cpu, code_page) + 4,
+		       (uint32_t)(t->page.linear >> 32));
 }
 
 void translation_note_flags(struct translation *t)
@@ -445,6 +483,8 @@ static void write(struct translation *t)
 	t->current = 0;
 	emit_loop_head(t);
 	for (t->current = 0; t->current < t->count; t->current++) {
+		translation_turn(t, t->current);
+		callee_join(t);
 		translation_note(t, t->current, t->steps[t->current].offset);
 		t->ended = t->looked_up = false;
 		first = t->current;
@@ -456,6 +496,7 @@ static void write(struct translation *t)
 			stack_after_step(t);
 		t->other_stack |= loads_rsp(&t->steps[t->current]);
 	}
+	t->page = t->home;
 	t->current = t->count - 1;
 	translation_note(t, t->count, t->next);
 	if (t->stack && !t->ended)
@@ -474,13 +515,14 @@ static void fill_block(struct translation *t)
 	struct block *block = t->block;
 
 	CHECK(t->reg_entry - t->start < 256 && t->count < 128);
+	callee_end_block(t);
 	block->reg_entry = (uint8_t)(t->reg_entry - t->start);
 	block->end = (uint16_t)(last->offset + last->insn.length);
 	block->scan_low = (uint16_t)t->scan_low;
 	block->scan_high = (uint16_t)t->scan_high;
-	block->count = t->count & 127;
+	block->count = (t->count - t->callee.count) & 127;
 	block->loops = t->loop_head != NULL;
-	t->code->note_count += note_write(t->code->notes + block->notes, t->notes, t->count);
+	t->code->note_count += note_write(t->code->notes + block->notes, t->notes, block->count);
 }
 
 static void translation_init(struct translation *t, struct cpu *cpu, uint64_t physical,
@@ -490,13 +532,12 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 
 	t->code = code;
 	t->cpu = cpu;
-	t->page = page;
-	t->physical = physical & ~4095ull;
-	t->linear = cpu->rip & ~4095ull;
+	t->page = t->home = (struct code_page){page, physical & ~4095ull, cpu->rip & ~4095ull};
+	t->callee.first = t->callee.count = t->callee.jump_count = 0;
 	t->mode = cpu->mode;
 	t->view = cpu->view;
 	t->placed = mode_is_placed(t->mode);
-	t->windows = (t->mode & MODE_WINDOW) && code_uses_windows(code, t->physical);
+	t->windows = (t->mode & MODE_WINDOW) && code_uses_windows(code, t->page.physical);
 	t->stack = t->mode & MODE_WINDOW;
 	t->returns = mode_has_returns(t->mode);
 	t->stack_moved = 0;
@@ -527,6 +568,7 @@ _Static_assert(MODE_WINDOW <= UINT8_MAX, "a block's mode");
 
 static struct block *make(struct translation *t)
 {
+	callee_begin_block(t);
 	find_flags(t);
 	write(t);
 	CHECK((size_t)(t->emit.at - t->start) <= CODE_BLOCK_BYTES);

@@ -31,7 +31,7 @@ unsigned scan_flags(struct translation *t, int64_t target)
 
 		if (i == SCAN_INSNS || !room)
 			return wanted | left;
-		bytes_copy(bytes, t->page + offset, room < 15 ? room : 15);
+		bytes_copy(bytes, t->page.bytes + offset, room < 15 ? room : 15);
 		if (insn_decode(&insn, bytes, room < 15 ? room : 15, CODE_64) != DECODE_OK)
 			return wanted | left;
 		wanted |= insn_flags_read(&insn) & left;
@@ -117,7 +117,7 @@ void emit_jump_cache(struct translation *t, enum jump_kind kind)
 void emit_linear(struct translation *t, unsigned to, int64_t target)
 {
 	if (t->placed) {
-		emit_constant(&t->emit, to, t->linear + (uint64_t)target);
+		emit_constant(&t->emit, to, t->page.linear + (uint64_t)target);
 		return;
 	}
 	emit_cpu(&t->emit, EMIT_LOAD, 8, to, offsetof(struct cpu, code_page));
@@ -149,7 +149,7 @@ static bool is_back(struct translation *t, int64_t target)
 static uint8_t *find_entry(struct translation *t, int64_t target, bool reg)
 {
 	struct machine_code *code = t->code;
-	uint64_t physical = t->physical + (uint64_t)target;
+	uint64_t physical = t->page.physical + (uint64_t)target;
 	struct block *block;
 
 	if (physical == block_physical(t->block))
@@ -216,7 +216,7 @@ static void emit_far(struct translation *t, int64_t target, enum jump_kind kind)
 	emit_linear(t, T0, target);
 	if (t->placed)
 		emit_through_cache(t, kind, INSN_NO_REGISTER,
-				   jump_index(t->linear + (uint64_t)target) << ENTRY_BITS);
+				   jump_index(t->page.linear + (uint64_t)target) << ENTRY_BITS);
 	else
 		emit_jump_cache(t, kind);
 }
@@ -231,7 +231,7 @@ void emit_crossing(struct translation *t)
 
 	emit_linear(t, T0, translation_step(t)->offset);
 	if (t->placed) {
-		at += cross_index(t->linear) << ENTRY_BITS;
+		at += cross_index(t->page.linear) << ENTRY_BITS;
 		emit_cpu(emit, EMIT_CMP, 8, T0, at);
 	} else {
 		index = T1;
@@ -298,7 +298,6 @@ void emit_loop_head(struct translation *t)
 
 void emit_branch_stub(struct translation *t, const struct stub *stub)
 {
-	t->current = stub->step;
 	t->state = stub->state;
 	emit_goto(t, stub->target, stub->live);
 }
@@ -369,7 +368,7 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
 
 	if (!insn->memory && insn->rm == RSP)
 		return false;
-	if (!t->stack || insn->memory)
+	if (!t->stack || insn->memory || step->counted)
 		flags_clobber(t, step->live_before);
 	if (insn->memory) {
 		if (!emit_operand_address(t, insn, true))
@@ -379,6 +378,8 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
 		if (call)
 			emit_cpu(&t->emit, EMIT_STORE, 8, T0, offsetof(struct cpu, scratch));
 	}
+	if (step->counted)
+		emit_call_count(t, step);
 	if (call)
 		emit_push_return(t, step);
 	if (!insn->memory) {
@@ -405,8 +406,10 @@ static void translate_call(struct translation *t, const struct step *step)
 	int64_t target = relative_target(step);
 	bool back = is_back(t, target), in_page = is_in_page(target);
 
-	if (!t->stack)
+	if (!t->stack || step->counted)
 		flags_clobber(t, step->live_before);
+	if (step->counted)
+		emit_call_count(t, step);
 	emit_push_return(t, step);
 	if (!t->returns) {
 		emit_goto(t, target, step->live_target);
@@ -465,9 +468,19 @@ bool translate_branch(struct translation *t)
 
 	if (insn->operand_size == 2)
 		return false;
+	if (step->inlined) {
+		if (is_callees(t, t->current))
+			translate_callee_ret(t);
+		else
+			translate_callee_call(t, step);
+		return true;
+	}
 	switch (insn->op->handler) {
 	case HANDLER_JCC:
-		translate_jcc(t, step);
+		if (is_callees(t, t->current))
+			translate_callee_jcc(t, step);
+		else
+			translate_jcc(t, step);
 		return true;
 	case HANDLER_LOOP:
 	case HANDLER_JCXZ:

@@ -76,7 +76,7 @@ static bool emit_rip_relative(struct translation *t, const struct insn *insn)
 	int64_t offset = insn->displacement + translation_step(t)->offset + insn->length;
 
 	if (t->placed) {
-		offset += (int64_t)t->linear;
+		offset += (int64_t)t->page.linear;
 		emit_constant(&t->emit, T0,
 			      insn->address_size == 4 ? (uint32_t)offset : (uint64_t)offset);
 		return true;
@@ -420,9 +420,12 @@ static bool copy_registers(struct translation *t, const struct insn *insn)
  */
 bool uses_window(const struct translation *t, const struct step *step)
 {
+	const struct code_page *page =
+		is_callees(t, (unsigned)(step - t->steps)) ? &t->callee.page : &t->home;
+
 	return t->windows && operand_page(&step->insn) == PAGE_ANY &&
 	       !(step->insn.op->attributes & (OP_X87 | OP_MMX)) &&
-	       !code_wanders(t->code, t->physical + step->offset);
+	       !code_wanders(t->code, page->physical + step->offset);
 }
 
 static bool copy_stack(struct translation *t, const struct insn *insn, const struct plan *plan)

@@ -50,7 +50,7 @@ void emit_return_point(struct translation *t, const struct step *step)
 
 	emit_u16(emit, 0xb849 | (T1 & 7) << 8); /* mov T1, imm64 */
 	CHECK(emit->at - start == RETURN_POINT_CONSTANT);
-	emit_u64(emit, t->linear + (uint64_t)behind);
+	emit_u64(emit, t->page.linear + (uint64_t)behind);
 	emit_registers(emit, EMIT_CMP, 8, T0, T1);
 	emit_close(emit_jcc_open(emit, CONDITION_NZ, false),
 		   translation_trampoline(t, TRAMPOLINE_RETURN));

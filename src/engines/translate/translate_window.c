@@ -170,6 +170,8 @@ static unsigned bases_written(const struct step *step)
 
 	if (step->interpret)
 		return SHARED_BASES;
+	if (step->inlined)
+		return 0;
 	if (insn->op->class == CLASS_COPY)
 		return insn_registers(insn).written;
 	if (insn->op->class == CLASS_BRANCH && insn->op->handler == HANDLER_JCC)

@@ -2,7 +2,8 @@
 /*
  * One block being translated. Private to the translator: translate.c (the whole),
  * translate_memory.c (memory operands, flags), translate_branch.c (ways out of a block),
- * translate_inline.c (instructions written out), callout.c (what its code calls).
+ * translate_inline.c (instructions written out), translate_callee.c (short functions in their
+ * callers' blocks), callout.c (what its code calls).
  */
 #ifndef TRANSLATE_TRANSLATION_H
 #define TRANSLATE_TRANSLATION_H
@@ -28,6 +29,9 @@ struct step {
 	uint32_t call;	 /* number in code->insns + 1, or 0: not needed yet */
 	bool interpret;	 /* whole, at its address: it crosses the page, or does not decode */
 	bool crosses;	 /* the former: it has a block of its own */
+	bool counted;	 /* a call that nothing is known of yet */
+	bool inlined;	 /* a call behind which the callee's steps follow, or their ret */
+	uint8_t join;	 /* the step that a callee's jcc leads to */
 	bool older;	 /* insn is what a processor without its feature makes of the bytes */
 	uint16_t live_before, live_after; /* status flags that somebody may still read */
 	uint16_t live_target;		  /* of those at the branch's target in this page */
@@ -44,11 +48,14 @@ enum stub_kind {
 	STUB_CALL,   /* the interpreter's handler, and on behind the instruction */
 	STUB_END,    /* the interpreter's handler, and out of the block */
 	STUB_BRANCH, /* to target, with the flags where state says */
-	STUB_INTERPRET, /* the current step is not in cpu->cross */
-	STUB_KICK,	/* cpu->kick was set before a jump to target */
-	STUB_CALL_MISS, /* the jump cache lacks what is called */
-	STUB_LINK,	/* place is to be linked to the block at target; reg entry if state is
-			   FLAGS_IN_REG */
+	STUB_INTERPRET,	   /* the current step is not in cpu->cross */
+	STUB_KICK,	   /* cpu->kick was set before a jump to target */
+	STUB_CALL_MISS,	   /* the jump cache lacks what is called */
+	STUB_SITE,	   /* a call has been made often */
+	STUB_CALLEE,	   /* the callee may be mapped otherwise than it was */
+	STUB_OTHER_CALLEE, /* it is another one */
+	STUB_LINK,	   /* place is to be linked to the block at target; reg entry if state is
+			      FLAGS_IN_REG */
 };
 struct stub {
 	uint8_t *place;
@@ -56,24 +63,55 @@ struct stub {
 	uint8_t kind, step, state;
 	uint8_t size; /* of the access; 0: to be interpreted */
 	uint16_t live;
-	uint8_t *back; /* STUB_RECENT, STUB_REST: where it goes on after a hit */
+	uint8_t *back; /* where it goes on after a hit */
 	uint16_t slot;
 	bool write, again;
 	bool shared;	 /* STUB_WINDOW: others rely on it */
 	bool keep_flags; /* STUB_WINDOW: RFLAGS has them; guest rcx is in T0 */
+	uint8_t maker; /* STUB_CALLEE, STUB_OTHER_CALLEE: makes the flags again; a step + 1, or 0 */
 };
 
 #define TRANSLATION_STUBS (CODE_BLOCK_INSNS * 8)
 
 #define NEAR_SLOTS 8u
 
+/* A page that a block's instructions are from. */
+struct code_page {
+	const uint8_t *bytes;
+	uint64_t physical;
+	uint64_t linear; /* only if the block is placed it is for no other */
+};
+
+/* Instructions of a callee at the most; its ways forward that skip some. */
+#define CALLEE_INSNS 16u
+#define CALLEE_JUMPS 4u
+
+/* What is known of the register that operands are based on: the slot whose window it was in when
+ * it was checked; and by how much at most it has been moved since. */
+struct window_known {
+	bool valid;
+	uint16_t slot;
+	uint32_t moved;
+};
+
 struct translation {
 	struct machine_code *code;
 	struct cpu *cpu;
 	struct block *block;
-	const uint8_t *page; /* guest's bytes */
-	uint64_t physical;   /* of the page */
-	uint64_t linear;     /* likewise; only if the block is placed it is for no other */
+	struct code_page page; /* of the current step */
+	struct code_page home; /* of the block */
+	/* The function whose steps, `first` and those behind it, are among the block's (count: 0 if
+	 * there is none). */
+	struct callee_steps {
+		struct code_page page;
+		unsigned first, count, number;
+		struct callee_jump {
+			uint8_t *place;
+			unsigned step; /* that it leads to */
+			struct window_known known[16];
+		} jumps[CALLEE_JUMPS];
+		unsigned jump_count;
+	} callee;
 	uint32_t mode;
 	unsigned view;
 	struct emit emit;	    /* in the write view */
@@ -97,13 +135,7 @@ struct translation {
 		uint16_t slot;
 	} near_slots[2][NEAR_SLOTS]; /* the recent_entry of PAGE_NEAR, by access */
 	unsigned near_count[2];
-	/* The slot whose window a register was in when it was checked, if that is known; and by how
-	 * much at most it has been moved since. */
-	struct window_known {
-		bool valid;
-		uint16_t slot;
-		uint32_t moved;
-	} known[16];
+	struct window_known known[16];
 	bool other_stack; /* rsp has been loaded: */
 	uint16_t other_slots[2];
 	struct note notes[CODE_BLOCK_INSNS + 1];
@@ -116,9 +148,19 @@ static inline struct step *translation_step(struct translation *translation)
 	return &translation->steps[translation->current];
 }
 
-static inline uint32_t translation_info(const struct translation *translation, unsigned step)
+static inline bool is_callees(const struct translation *t, unsigned step)
 {
-	return (uint32_t)(translation->block - translation->code->blocks) << 8 | step;
+	return step - t->callee.first < t->callee.count;
+}
+
+/* The block or its second, and the step's number there. */
+static inline uint32_t translation_info(const struct translation *t, unsigned step)
+{
+	uint32_t block = (uint32_t)(t->block - t->code->blocks);
+
+	if (is_callees(t, step))
+		return (block - 1) << 8 | (step - t->callee.first);
+	return block << 8 | (step >= t->callee.first ? step - t->callee.count : step);
 }
 
 static inline uint8_t *translation_trampoline(const struct translation *translation,
@@ -155,7 +197,16 @@ struct block *translate_block(struct cpu *cpu, uint64_t physical, const uint8_t 
 struct block *translate_crossing(struct cpu *cpu, uint64_t physical, uint64_t second,
 				 const uint8_t *page, const uint8_t bytes[16]);
 
+/* Can the function at physical, in that page, be inlined? The lock is held; spoils the translation
+ * that is being made. */
+bool translate_callee_fits(struct cpu *cpu, uint64_t physical, const uint8_t *page);
+
 /* translate.c */
+/* Makes the step the current one. */
+void translation_turn(struct translation *t, unsigned step);
+/* Decodes the step's bytes, of which there are that many, up to 15. */
+enum decode_result translation_decode(const struct translation *t, struct step *step,
+				      unsigned room);
 /* Before a call-out whose words do not tell the block. */
 void translation_page(struct translation *t);
 /* The handler of a fault at the current step finds the flags in RFLAGS, if they are there now. */
@@ -276,6 +327,28 @@ unsigned scan_flags(struct translation *t, int64_t target);
 void emit_push_return(struct translation *t, const struct step *step);
 void emit_return_point(struct translation *t, const struct step *step);
 void translate_ret(struct translation *t, const struct step *step);
+
+/* translate_callee.c */
+
+/* Behind a call, when the block is decoded: the callee's steps, if it is to be inlined. */
+void callee_append(struct translation *t);
+/* Makes room for the second block. */
+void callee_begin_block(struct translation *t);
+void callee_end_block(struct translation *t);
+/* The flags that are wanted where the callee's step leads to. */
+unsigned callee_target_flags(const struct translation *t, const struct step *step);
+/* Before a step: jumps to it end here. */
+void callee_join(struct translation *t);
+/* A call with the callee's steps behind it; of those, jcc and ret. */
+void translate_callee_call(struct translation *t, const struct step *step);
+void translate_callee_jcc(struct translation *t, const struct step *step);
+void translate_callee_ret(struct translation *t);
+/* Counts a call of which nothing is known; T0 may be its target already. Clobbers flags. */
+void emit_call_count(struct translation *t, const struct step *step);
+/* The stubs; may add more stubs. */
+void emit_site_stub(struct translation *t, const struct stub *stub);
+void emit_callee_stub(struct translation *t, const struct stub *stub);
+void emit_other_callee_stub(struct translation *t, const struct stub *stub);
 
 /* translate_system.c */
 bool translate_system(struct translation *t);

@@ -229,3 +229,152 @@ TEST(random_sequences_end_alike)
 	if (given)
 		printf("%u of %u without a fault\n", whole, sequences);
 }
+
+/*
+ * Functions of random instructions and jcc's among them, called so often by random code that they
+ * are inlined: the loop has all registers anew each time, the data and the flags not.
+ */
+#define CALLEE	   0x110000u
+#define CALLEES_IN 9u
+#define CALLS	   1300u
+#define COUNTER	   0x71000u
+#define POINTER	   0x71008u
+#define CALLERS	   250u
+
+static bool is_read_only(const struct insn *insn)
+{
+	return insn->op->handler == HANDLER_JCC || insn->op->handler == HANDLER_LEA ||
+	       insn->op->handler == HANDLER_NOP ||
+	       (insn->op->class == CLASS_COPY &&
+		!(insn->memory && (insn_memory_access(insn) & ACCESS_WRITE)));
+}
+
+/* Instructions up to a ret; each jcc leads to any of those behind it. */
+static void make_callee(struct guest *guest, uint32_t address)
+{
+	uint8_t *code = guest_at(guest, address);
+	unsigned starts[CALLEES_IN + 1], count = 1 + random64() % CALLEES_IN, at = 0;
+	struct insn insn;
+
+	for (unsigned i = 0; i < count;) {
+		uint8_t bytes[20];
+		unsigned length = make_insn(bytes);
+
+		if (insn_decode(&insn, bytes, 15, CODE_64) != DECODE_OK || !is_read_only(&insn) ||
+		    ((insn_registers(&insn).written | insn_registers(&insn).used) & 1u << RSP))
+			continue;
+		if (insn.op->handler == HANDLER_JCC && random64() & 1)
+			continue;
+		starts[i++] = at;
+		memcpy(code + at, bytes, length);
+		at += length;
+	}
+	starts[count] = at;
+	code[at] = 0xc3;
+	for (unsigned i = 0; i < count; i++) {
+		uint8_t *jcc = code + starts[i];
+
+		if ((*jcc & 0xf0) == 0x70)
+			jcc[1] = (uint8_t)(starts[i + 1 + random64() % (count - i)] -
+					   (starts[i] + 2));
+	}
+}
+
+static uint8_t *put32(uint8_t *code, uint32_t value)
+{
+	memcpy(code, &value, 4);
+	return code + 4;
+}
+
+static unsigned make_caller(uint8_t *code, uint32_t address)
+{
+	uint8_t *at = code;
+
+	for (unsigned i = 0; i < 16; i++) {
+		uint64_t value = GUEST_DATA + 0x8000 + (random64() & 0x7fff0);
+
+		if (i == RSP)
+			continue;
+		if (i == RCX || i == RDX) /* mostly indices */
+			value = random64() & 7;
+		*at++ = 0x48 | i >> 3;
+		*at++ = (uint8_t)(0xb8 | (i & 7));
+		memcpy(at, &value, 8);
+		at += 8;
+	}
+	at += make_insn(at);
+	at += make_insn(at);
+	switch (random64() % 3) {
+	case 0:
+		*at++ = 0xe8;
+		at = put32(at, address - (GUEST_CODE + (uint32_t)(at - code) + 4));
+		break;
+	case 1:
+		*at++ = 0xb8; /* mov $address, %eax; call *%rax */
+		at = put32(at, address);
+		*at++ = 0xff;
+		*at++ = 0xd0;
+		break;
+	default: /* call *POINTER */
+		memcpy(at, (const uint8_t[]){0xff, 0x14, 0x25}, 3);
+		at = put32(at + 3, POINTER);
+		break;
+	}
+	at += make_insn(at);
+	memcpy(at, (const uint8_t[]){0xff, 0x0c, 0x25}, 3); /* decl COUNTER */
+	at = put32(at + 3, COUNTER);
+	*at++ = 0x0f; /* jnz to the beginning */
+	*at++ = 0x85;
+	at = put32(at, 0u - ((uint32_t)(at - code) + 4));
+	*at++ = 0xf4;
+	return (unsigned)(at - code);
+}
+
+static void run_caller(struct guest *guest, const struct vcpu_state *state, const uint8_t *code,
+		       unsigned size, uint32_t address)
+{
+	memcpy(guest_at(guest, COUNTER), &(uint32_t){CALLS}, 4);
+	memcpy(guest_at(guest, POINTER), &(uint64_t){address}, 8);
+	vm_written(&guest->vm, gpa(CALLEE), 4096);
+	run(guest, state, code, size);
+}
+
+TEST(random_callees_end_alike)
+{
+	static struct guest interpreted, windowed;
+	const char *given = getenv("SEED"), *count = getenv("SEQUENCES");
+	unsigned callers = count ? (unsigned)strtoul(count, NULL, 0) : CALLERS, whole = 0;
+
+	guest_create(&interpreted, 1);
+	guest_create(&windowed, 1);
+	protect(&interpreted);
+	protect(&windowed);
+	engine_windows(&windowed.vm, ENGINE_WINDOWS_ALL);
+	engine_interpret_only(&interpreted.vm, true);
+	seed = given ? strtoull(given, NULL, 0) : 0x7c0fe1d54a9b3683ull;
+	for (unsigned i = 0; i < callers; i++) {
+		uint32_t address = CALLEE + random64() % 0xf00;
+		struct vcpu_state state = windowed.vm.vcpus[0]->state;
+		uint8_t code[512];
+		uint64_t start = seed;
+		unsigned size;
+
+		make_callee(&interpreted, address);
+		memcpy(guest_at(&windowed, CALLEE), guest_at(&interpreted, CALLEE), 4096);
+		size = make_caller(code, address);
+		make_state(&state);
+		run_caller(&interpreted, &state, code, size, address);
+		run_caller(&windowed, &state, code, size, address);
+		if (!alike(&interpreted, &windowed)) {
+			printf("caller %u, after seed %#lx, of %#x\n", i, start, address);
+			show(code, size);
+			show(guest_at(&interpreted, address), 150);
+			test_stop();
+		}
+		whole += windowed.vm.vcpus[0]->state.rip >= GUEST_CODE;
+	}
+	EXPECT(guest_cpu(&windowed, 0)->code->count_inlined > 50);
+	if (given)
+		printf("%u of %u without a fault, %lu inlined\n", whole, callers,
+		       guest_cpu(&windowed, 0)->code->count_inlined);
+}
