@@ -545,7 +545,7 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->count = t->branches = t->calls = t->stub_count = 0;
 	t->near_count[false] = t->near_count[true] = 0;
 	for (unsigned i = 0; i < 16; i++)
-		t->known[i].valid = false;
+		t->known[i] = (struct window_known){.same = (uint8_t)i};
 	t->other_stack = false;
 	t->other_slots[false] = t->other_slots[true] = 0;
 	t->next = physical & 4095;

@@ -396,14 +396,6 @@ void translate_callee_jcc(struct translation *t, const struct step *step)
 		jump->known[i] = t->known[i];
 }
 
-/* What both know. */
-static void known_meet(struct window_known *known, const struct window_known *other)
-{
-	known->valid &= other->valid && known->slot == other->slot;
-	if (known->moved < other->moved)
-		known->moved = other->moved;
-}
-
 void callee_join(struct translation *t)
 {
 	unsigned live = t->steps[t->current].live_before;
@@ -418,8 +410,7 @@ void callee_join(struct translation *t)
 			flags_clobber(t, live);
 		joined = true;
 		emit_close(jump->place, t->emit.at);
-		for (unsigned j = 0; j < 16; j++)
-			known_meet(&t->known[j], &jump->known[j]);
+		windows_meet(t, jump->known);
 	}
 	if (joined)
 		t->state = live ? FLAGS_IN_MEM : FLAGS_IN_REG;

@@ -201,36 +201,93 @@ static uint64_t moves_by(const struct step *step, unsigned base)
 	return (uint64_t)(by < 0 ? -by : by);
 }
 
-void windows_forget(struct translation *t, unsigned first)
+/* mov to, from: both of SHARED_BASES. */
+static bool is_copy(const struct step *step, unsigned *to, unsigned *from)
 {
-	for (unsigned i = first; i <= t->current; i++) {
-		for (unsigned bases = bases_written(&t->steps[i]); bases; bases &= bases - 1) {
-			unsigned base = (unsigned)__builtin_ctz(bases);
-			struct window_known *known = &t->known[base];
-			uint64_t by = moves_by(&t->steps[i], base);
+	const struct insn *insn = &step->insn;
 
-			if (by && known->moved + by <= WINDOW_REACH)
-				known->moved += (uint32_t)by;
-			else
-				known->valid = false;
-		}
+	if (step->interpret || insn->map || insn->vex || insn->memory || insn->operand_size != 8 ||
+	    (insn->opcode != 0x89 && insn->opcode != 0x8b))
+		return false;
+	*to = insn->opcode == 0x89 ? insn->rm : insn->reg;
+	*from = insn->opcode == 0x89 ? insn->reg : insn->rm;
+	return *to != *from && (SHARED_BASES >> *to & SHARED_BASES >> *from & 1);
+}
+
+/* It is the same as no other one any more. */
+static void part(struct translation *t, unsigned base)
+{
+	struct window_known *known = &t->known[base];
+
+	t->known[known->same].same = known->same;
+	known->same = (uint8_t)base;
+}
+
+static void forget(struct translation *t, const struct step *step)
+{
+	for (unsigned bases = bases_written(step); bases; bases &= bases - 1) {
+		unsigned base = (unsigned)__builtin_ctz(bases);
+		struct window_known *known = &t->known[base];
+		uint64_t by = moves_by(step, base);
+
+		part(t, base);
+		if (by && known->moved + by <= WINDOW_REACH)
+			known->moved += (uint32_t)by;
+		else
+			known->valid = false;
 	}
 }
 
-/* May what the steps behind this one do with its base rely on its check? */
+void windows_forget(struct translation *t, unsigned first)
+{
+	for (unsigned i = first; i <= t->current; i++) {
+		unsigned to, from;
+
+		forget(t, &t->steps[i]);
+		if (!is_copy(&t->steps[i], &to, &from))
+			continue;
+		part(t, from);
+		t->known[to] = t->known[from];
+		t->known[to].same = (uint8_t)from;
+		t->known[from].same = (uint8_t)to;
+	}
+}
+
+void windows_meet(struct translation *t, const struct window_known known[16])
+{
+	for (unsigned i = 0; i < 16; i++) {
+		struct window_known *here = &t->known[i];
+
+		here->valid &= known[i].valid && here->slot == known[i].slot;
+		if (here->moved < known[i].moved)
+			here->moved = known[i].moved;
+		if (here->same != known[i].same)
+			part(t, i);
+	}
+}
+
+/* May what the steps behind this one do with its base, or with what is the same, rely on its check?
+ */
 static bool is_shared(const struct translation *t, const struct step *step)
 {
-	unsigned base = step->insn.base;
+	unsigned base = step->insn.base, bases = 1u << base | 1u << t->known[base].same, to, from;
 
 	if (!shares(step))
 		return false;
-	while (!(bases_written(step) >> base & 1) || moves_by(step, base)) {
-		if (++step >= t->steps + t->count)
+	for (;;) {
+		bool copies = is_copy(step, &to, &from) && (bases >> from & 1);
+
+		for (unsigned written = bases_written(step) & bases; written;
+		     written &= written - 1)
+			if (!moves_by(step, (unsigned)__builtin_ctz(written)))
+				bases &= ~(written & -written);
+		if (copies)
+			bases |= 1u << to;
+		if (!bases || ++step >= t->steps + t->count)
 			return false;
-		if (shares(step) && step->insn.base == base && uses_window(t, step))
+		if (shares(step) && (bases >> step->insn.base & 1) && uses_window(t, step))
 			return true;
 	}
-	return false;
 }
 
 bool window_is_known(const struct translation *t, const struct insn *insn)
@@ -246,6 +303,15 @@ void emit_window_known(struct translation *t, const struct insn *insn, struct in
 	*address = (struct insn_address){.base = (uint8_t)host_register(insn->base),
 					 .index = T0,
 					 .displacement = (int32_t)insn->displacement};
+}
+
+/* The check of the slot comes next, and the block goes on only where it holds. */
+static void know(struct translation *t, unsigned base, unsigned slot)
+{
+	unsigned same = t->known[base].same;
+
+	t->known[base] = (struct window_known){true, (uint8_t)same, (uint16_t)slot, 0};
+	t->known[same] = (struct window_known){true, (uint8_t)base, (uint16_t)slot, 0};
 }
 
 /* Has the operand's check to leave the flags where they are, in RFLAGS, and can it? */
@@ -281,7 +347,7 @@ bool emit_window(struct translation *t, const struct insn *insn, unsigned size, 
 		address->index = T1;
 	}
 	if (shared)
-		t->known[insn->base] = (struct window_known){true, (uint16_t)slot, 0};
+		know(t, insn->base, slot);
 	emit_number(t, checked);
 	miss = keep_flags ? emit_check_keeping_flags(t, slot) : emit_check(t, slot, 0);
 	stub = translation_stub(t, STUB_WINDOW, miss);

@@ -86,10 +86,12 @@ struct code_page {
 #define CALLEE_INSNS 16u
 #define CALLEE_JUMPS 4u
 
-/* What is known of the register that operands are based on: the slot whose window it was in when
- * it was checked; and by how much at most it has been moved since. */
+/* What is known of a register that operands are based on: the slot whose window it was in when it
+ * was checked, and by how much at most it has been moved since; another one that has been made the
+ * same, by mov, or itself. */
 struct window_known {
 	bool valid;
+	uint8_t same;
 	uint16_t slot;
 	uint32_t moved;
 };
@@ -276,6 +278,8 @@ void emit_window_known(struct translation *t, const struct insn *insn,
 		       struct insn_address *address);
 /* Behind the steps from `first` to the current one: forgets the registers that they write. */
 void windows_forget(struct translation *t, unsigned first);
+/* Where another way comes in, on which `known` is known: knows what both do. */
+void windows_meet(struct translation *t, const struct window_known known[16]);
 
 /* May the step's memory operand, which it copies, go through a window? */
 bool uses_window(const struct translation *t, const struct step *step);

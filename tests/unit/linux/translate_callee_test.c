@@ -257,6 +257,45 @@ TEST(a_function_may_leave_windows)
 	EXPECT(inlined() > 0);
 }
 
+/*
+ * What a way through it knows of a register, the other one does not: rdi and rbx are in two
+ * windows, which they exchange each time, and every second time that the check is passed by.
+ */
+GUEST(exchanges, "mov $0x110000, %edx; mov $0x150000, %ebx; mov $0x80151000, %edi; mov $8000, %ecx;"
+		 "1: test $2, %cl; call *%rdx; add %rax, %r12; add %rsi, %r13; xchg %rbx, %rdi;"
+		 "dec %ecx; jnz 1b; hlt");
+GUEST(passes_check, "jz 1f; mov (%rdi), %rax; 1: mov 8(%rdi), %rsi; mov $0, %eax; ret");
+GUEST(passes_mov, "jz 1f; mov %rbx, %rax; mov %rax, %r8; mov (%rax), %rsi; 1: mov (%rbx), %rax;"
+		  "mov 8(%rdi), %rsi; ret");
+GUEST(passes_copy, "mov %rdi, %rbp; jz 1f; mov %rbx, %rbp; 1: mov (%rbp), %rsi; mov (%rbx), %rax;"
+		   "ret");
+
+TEST(ways_through_a_function_know_what_both_do)
+{
+	const uint8_t *callees[][2] = {{passes_check, passes_check_end},
+				       {passes_mov, passes_mov_end},
+				       {passes_copy, passes_copy_end}};
+
+	for (unsigned i = 0; i < 3; i++) {
+		const struct vcpu_state *state;
+		uint64_t *tables;
+
+		create();
+		tables = guest_at(&guest, GUEST_TABLES);
+		tables[512 + 2] = tables[512];
+		put(CALLEE, callees[i][0], callees[i][1]);
+		for (uint64_t j = 0; j < 2; j++) {
+			*(uint64_t *)guest_at(&guest, 0x150000 + (j << 12)) = 1 + j;
+			*(uint64_t *)guest_at(&guest, 0x150008 + (j << 12)) = 3 + j;
+		}
+		state = RUN(exchanges);
+		EXPECT_EQ(state->gpr[R12], i == 0 ? 0 : 4000 * (1 + 2));
+		EXPECT_EQ(state->gpr[R13], i == 2 ? 4000 * (1 + 2) : 4000 * (3 + 4));
+		EXPECT(inlined() > 0);
+		EXPECT(guest_cpu(&guest, 0)->count_window_faults < 100);
+	}
+}
+
 /* Without an end: only a kick helps. */
 GUEST(endless, "mov $0x110000, %edx; 1: call *%rdx; jmp 1b");
 

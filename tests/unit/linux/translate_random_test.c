@@ -240,6 +240,7 @@ TEST(random_sequences_end_alike)
 #define COUNTER	   0x71000u
 #define POINTER	   0x71008u
 #define CALLERS	   250u
+#define GUEST_HIGH 0x80000000u
 
 static bool is_read_only(const struct insn *insn)
 {
@@ -247,6 +248,22 @@ static bool is_read_only(const struct insn *insn)
 	       insn->op->handler == HANDLER_NOP ||
 	       (insn->op->class == CLASS_COPY &&
 		!(insn->memory && (insn_memory_access(insn) & ACCESS_WRITE)));
+}
+
+/* Any that is wanted; or mov of one register to another, or from memory, but not of or to rsp. */
+static unsigned make_simple_insn(uint8_t *out)
+{
+	unsigned kind = random64() & 3, to = random64() & 15, from = random64() & 15;
+
+	if (kind >= 2)
+		return make_insn(out);
+	if (to == RSP || (from & 7) == RSP)
+		return make_simple_insn(out);
+	out[0] = (uint8_t)(0x48 | to >> 3 << 2 | from >> 3);
+	out[1] = 0x8b;
+	out[2] = (uint8_t)((kind ? 0x40 : 0xc0) | (to & 7) << 3 | (from & 7));
+	out[3] = (uint8_t)(random64() & 0x78);
+	return kind ? 4 : 3;
 }
 
 /* Instructions up to a ret; each jcc leads to any of those behind it. */
@@ -258,7 +275,7 @@ static void make_callee(struct guest *guest, uint32_t address)
 
 	for (unsigned i = 0; i < count;) {
 		uint8_t bytes[20];
-		unsigned length = make_insn(bytes);
+		unsigned length = make_simple_insn(bytes);
 
 		if (insn_decode(&insn, bytes, 15, CODE_64) != DECODE_OK || !is_read_only(&insn) ||
 		    ((insn_registers(&insn).written | insn_registers(&insn).used) & 1u << RSP))
@@ -295,6 +312,8 @@ static unsigned make_caller(uint8_t *code, uint32_t address)
 
 		if (i == RSP)
 			continue;
+		if (random64() & 1) /* the same memory, in another window */
+			value += GUEST_HIGH;
 		if (i == RCX || i == RDX) /* mostly indices */
 			value = random64() & 7;
 		*at++ = 0x48 | i >> 3;
@@ -302,8 +321,8 @@ static unsigned make_caller(uint8_t *code, uint32_t address)
 		memcpy(at, &value, 8);
 		at += 8;
 	}
-	at += make_insn(at);
-	at += make_insn(at);
+	for (unsigned i = random64() % 4; i > 0; i--)
+		at += make_simple_insn(at);
 	switch (random64() % 3) {
 	case 0:
 		*at++ = 0xe8;
@@ -320,7 +339,8 @@ static unsigned make_caller(uint8_t *code, uint32_t address)
 		at = put32(at + 3, POINTER);
 		break;
 	}
-	at += make_insn(at);
+	for (unsigned i = random64() % 3; i > 0; i--)
+		at += make_simple_insn(at);
 	memcpy(at, (const uint8_t[]){0xff, 0x0c, 0x25}, 3); /* decl COUNTER */
 	at = put32(at + 3, COUNTER);
 	*at++ = 0x0f; /* jnz to the beginning */
@@ -328,6 +348,13 @@ static unsigned make_caller(uint8_t *code, uint32_t address)
 	at = put32(at, 0u - ((uint32_t)(at - code) + 4));
 	*at++ = 0xf4;
 	return (unsigned)(at - code);
+}
+
+static void map_high(struct guest *guest)
+{
+	uint64_t *table = guest_at(guest, GUEST_TABLES);
+
+	table[512 + (GUEST_HIGH >> 30)] = table[512];
 }
 
 static void run_caller(struct guest *guest, const struct vcpu_state *state, const uint8_t *code,
@@ -349,6 +376,8 @@ TEST(random_callees_end_alike)
 	guest_create(&windowed, 1);
 	protect(&interpreted);
 	protect(&windowed);
+	map_high(&interpreted);
+	map_high(&windowed);
 	engine_windows(&windowed.vm, ENGINE_WINDOWS_ALL);
 	engine_interpret_only(&interpreted.vm, true);
 	seed = given ? strtoull(given, NULL, 0) : 0x7c0fe1d54a9b3683ull;
@@ -364,6 +393,7 @@ TEST(random_callees_end_alike)
 		size = make_caller(code, address);
 		make_state(&state);
 		run_caller(&interpreted, &state, code, size, address);
+		guest_cpu(&windowed, 0)->code->callees_emptied = 0; /* at any time */
 		run_caller(&windowed, &state, code, size, address);
 		if (!alike(&interpreted, &windowed)) {
 			printf("caller %u, after seed %#lx, of %#x\n", i, start, address);

@@ -386,6 +386,56 @@ TEST(operands_share_a_check_and_keep_flags)
 	EXPECT_EQ(faults(), 3); /* A, B, B for writing */
 }
 
+/*
+ * Registers that are the same share a check, until one of them is written, moved or made the same
+ * as a third; r10 leads from A in one window to B in another one.
+ */
+GUEST(same,
+      "mov $0x150000, %ebx; mov $0x200001000, %r10;"
+      "mov %rbx, %rdi; mov (%rdi), %rax; add 8(%rbx), %rcx; xor %r10, %rbx; add 8(%rbx), %rcx;"
+      "hlt");
+GUEST(same_written, "mov $0x150000, %ebx; mov $0x200001000, %r10; mov %rbx, %r12; xor %r10, %r12;"
+		    "mov %rbx, %rdi; mov %r12, %rbx; mov (%rdi), %rax; add 8(%rbx), %rcx;"
+		    "add 8(%rdi), %rcx; hlt");
+GUEST(same_third, "mov $0x150000, %ebx; mov $0x200001000, %r10; mov %rbx, %r12; xor %r10, %r12;"
+		  "mov %rbx, %rdi; mov %r12, %rdi; mov (%rbx), %rax; add 8(%rdi), %rcx;"
+		  "add 8(%r12), %rdx; mov %rdi, %rsi; mov %rbx, %rsi; add 8(%rsi), %rcx;"
+		  "add 8(%rdi), %rdx; hlt");
+GUEST(same_once, "mov $0x150000, %ebx; mov $0x200001000, %r10; mov %rbx, %rdi; mov %rbx, %rsi;"
+		 "xor %r10, %rbx; mov (%rdi), %rax; add 8(%rbx), %rcx; add 8(%rsi), %rcx; hlt");
+GUEST(same_moved, "mov $0x14fff0, %ebx; mov %rbx, %rdi; add $16, %rbx; mov 16(%rdi), %rax;"
+		  "add 8(%rbx), %rcx; mov %rbx, %rsi; lea -8(%rsi), %rsi; add 16(%rsi), %rcx; hlt");
+
+TEST(registers_that_are_the_same_share_a_check)
+{
+	static const struct {
+		const uint8_t *code, *end;
+		uint64_t rcx, rdx, misses;
+	} cases[] = {
+		{same, same_end, 0x3333, 0, 2},
+		{same_written, same_written_end, 0x3333, 0, 2},
+		{same_third, same_third_end, 0x3333, 0x4444, 2},
+		{same_once, same_once_end, 0x3333, 0, 3},
+		{same_moved, same_moved_end, 0x2222, 0, 2},
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct vcpu_state *state;
+		uint64_t *table;
+
+		create(1);
+		table = guest_at(&guest, GUEST_TABLES + 0x1000);
+		table[8] = table[0];
+		*(uint64_t *)guest_at(&guest, PAGE_A + 8) = 0x1111;
+		*(uint64_t *)guest_at(&guest, PAGE_B + 8) = 0x2222;
+		state = run(cases[i].code, cases[i].end);
+		EXPECT_EQ(state->gpr[RAX], 0xaaaa);
+		EXPECT_EQ(state->gpr[RCX], cases[i].rcx);
+		EXPECT_EQ(state->gpr[RDX], cases[i].rdx);
+		EXPECT_EQ(guest_cpu(&guest, 0)->count_slot_misses, cases[i].misses);
+	}
+}
+
 /* A list whose nodes are in one window after the other: the register is another one each time. */
 GUEST(list, "mov $0x150000, %ebx; mov 8(%rbx), %rax; mov (%rbx), %rbx; add 8(%rbx), %rax;"
 	    "mov (%rbx), %rbx; add 8(%rbx), %rax; lea 0x1000(%rbx), %rbx; mov (%rbx), %rcx;"
