@@ -593,6 +593,8 @@ const void *translate_callee(struct cpu *cpu, const struct words *words)
 
 	timing_switch(cpu, TIMING_FIND);
 	cpu->rip = callee->linear + callee->start;
+	if (place.block->dropped) /* its number may be another one's */
+		return go_on(cpu);
 	if (mmu_try_fetch_page(cpu, cpu->rip, &entry) && entry->host &&
 	    fetch_physical(entry, cpu->rip) == block_physical(callee)) {
 		jump_cache_add_callee(cpu, words->at[2]);

@@ -211,7 +211,7 @@ bool code_has_room(const struct machine_code *code)
 	return code->code_limit - code->code_used >= CODE_BLOCK_BYTES &&
 	       code->block_count + 1 < code->block_max &&
 	       code->block_count < CODE_HASH_BLOCKS(code->hash_size) && !code->hash_crowded &&
-	       code->note_max - code->note_count > NOTE_WORDS_MAX(CODE_BLOCK_INSNS) &&
+	       code->note_max - code->note_count > NOTE_WORDS_MAX(CODE_BLOCK_INSNS) + 1 &&
 	       code->insn_max - code->insn_count > CODE_BLOCK_INSNS;
 }
 

@@ -243,7 +243,8 @@ void code_drop_run(struct machine_code *code, struct block *block);
 
 /*
  * Have all callee_numbers been given out, and that so long ago that they should be taken back?
- * code_empty_callees drops all blocks that inline calls; in an exclusive section, lock not held.
+ * code_empty_callees drops all blocks that inline calls; in an exclusive section, lock not held. No
+ * vcpu comes back to the middle of one behind it: what waits for sections looks at `dropped` first.
  */
 bool code_is_out_of_callees(const struct machine_code *code);
 void code_empty_callees(struct machine_code *code);

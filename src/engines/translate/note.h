@@ -17,7 +17,7 @@ struct note {
 			   cpu->flags or dead */
 };
 
-/* Words that count instructions need at the most. */
+/* Words that count instructions need at the most; one more if they are in two lists. */
 #define NOTE_WORDS_MAX(count) (2 * (count) + 1)
 
 /* Writes notes[0..count], which begin at the block's first instruction. Each is behind the one

@@ -280,7 +280,8 @@ void emit_loop_head(struct translation *t)
 	for (unsigned i = 0; i < t->count; i++) {
 		const struct step *step = &t->steps[i];
 
-		found |= !step->interpret && step->insn.op->class == CLASS_BRANCH &&
+		found |= !is_callees(t, i) && !step->interpret &&
+			 step->insn.op->class == CLASS_BRANCH &&
 			 (step->insn.op->handler == HANDLER_JCC ||
 			  step->insn.op->handler == HANDLER_JMP) &&
 			 step->insn.operand_size != 2 && relative_target(step) == target;

@@ -328,9 +328,7 @@ void translate_callee_call(struct translation *t, const struct step *step)
 	unsigned maker = insn->memory ? 0 : find_maker(t);
 	struct stub *stub;
 
-	if (maker)
-		t->state = 0;
-	else
+	if (!maker)
 		flags_clobber(t, step->live_before);
 	if (insn->memory) {
 		CHECK(emit_operand_address(t, insn, true));
@@ -339,6 +337,8 @@ void translate_callee_call(struct translation *t, const struct step *step)
 		emit_cpu(&t->emit, EMIT_STORE, 8, T0, offsetof(struct cpu, scratch));
 	}
 	emit_push_return(t, step);
+	if (maker)
+		t->state = 0; /* from here on, only other ways want them */
 	if (insn->op->handler == HANDLER_CALL_INDIRECT) {
 		emit_compare(t, get_target(t, insn), linear);
 		open_stub(t, STUB_OTHER_CALLEE, emit_jcc_open(&t->emit, CONDITION_NZ, false),

@@ -75,14 +75,17 @@ GUEST(calls, "call 1f; ret; 1: push %rcx; pop %rax; ret");
 GUEST(jumps_back, "mov $2, %eax; 1: dec %eax; jnz 1b; ret");
 GUEST(pushes, "push %rcx; pop %rax; ret");
 GUEST(moves_rsp, "lea 8(%rsp), %rsp; lea -8(%rsp), %rsp; ret");
+GUEST(adds_to_rsp, "add $8, %rsp; sub $8, %rsp; ret");
+GUEST(pops, "lea 5(%rcx), %rax; ret $8");
 GUEST(is_long, ".rept 16; nop; .endr; ret");
 GUEST(goes_to_c, "push %rcx; xor %eax, %eax; cpuid; pop %rcx; mov $0x110000, %edx; ret");
 
 TEST(other_functions_are_not_inlined)
 {
-	const uint8_t *codes[][2] = {{stores, stores_end},	   {calls, calls_end},
-				     {jumps_back, jumps_back_end}, {pushes, pushes_end},
-				     {moves_rsp, moves_rsp_end},   {is_long, is_long_end},
+	const uint8_t *codes[][2] = {{stores, stores_end},	     {calls, calls_end},
+				     {jumps_back, jumps_back_end},   {pushes, pushes_end},
+				     {adds_to_rsp, adds_to_rsp_end}, {pops, pops_end},
+				     {moves_rsp, moves_rsp_end},     {is_long, is_long_end},
 				     {goes_to_c, goes_to_c_end}};
 
 	for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
@@ -355,4 +358,183 @@ TEST(there_may_be_more_functions_than_can_be_inlined)
 	EXPECT_EQ(guest.exit.kind, EXIT_HALT);
 	EXPECT_EQ(guest.vm.vcpus[0]->state.gpr[RBX], 2000ull * MANY * (MANY - 1) / 2);
 	EXPECT_EQ(guest_cpu(&guest, 0)->code->callee_count, CALLEES);
+}
+
+/*
+ * 3,000 calls of one that does not want the flags; then ten of one that does, with a stack on a
+ * page that has code, so that the interpreter does each push. rbx: the carries of cmp (ecx < esi).
+ */
+GUEST(other_stack, "mov $0x110000, %edi; mov $3000, %ecx; mov $0x170800, %ebp; call *%rbp;"
+		   "1: cmp %esi, %ecx; call *%rdi; add %rax, %rbx; dec %ecx; jz 2f;"
+		   "lea -10(%rcx), %eax; test %eax, %eax; jnz 1b; mov $0x160000, %edi; mov %rbp, "
+		   "%rsp; xor %ebx, %ebx; mov $5000, %esi;"
+		   "jmp 1b; 2: hlt");
+GUEST(returns_0, "xor %eax, %eax; ret");
+GUEST(returns_carry, "mov $0, %eax; setc %al; ret");
+
+TEST(flags_are_there_when_the_push_is_interpreted)
+{
+	create();
+	PUT(CALLEE, returns_0);
+	PUT(OTHER, returns_carry);
+	PUT(0x170800, returns_0);
+	EXPECT_EQ(RUN(other_stack)->gpr[RBX], 10);
+	EXPECT(inlined() > 0);
+}
+
+/* The same, where the push raises #PF: carry is in the frame, and wanted behind iret. */
+GUEST(faulting_stack, "mov $0x110000, %edi; mov $3000, %ecx; mov $0x170800, %ebp;"
+		      "1: cmp %esi, %ecx; call *%rdi; add %rax, %rbx; dec %ecx; jz 2f;"
+		      "lea -10(%rcx), %eax; test %eax, %eax; jnz 1b; mov $0x160000, %edi; mov "
+		      "%rbp, %rsp; xor %ebx, %ebx; mov $5000, %esi;"
+		      "jmp 1b; 2: hlt");
+TEST(flags_are_in_the_frame_when_the_push_faults)
+{
+	const uint64_t *frame;
+	create();
+	PUT(CALLEE, returns_0);
+	PUT(OTHER, returns_carry);
+	*entry_of(0x170000) = 0;
+	RUN(faulting_stack);
+	frame = guest_at(&guest, guest.vm.vcpus[0]->state.gpr[RSP]);
+	EXPECT_EQ(guest.vm.vcpus[0]->state.gpr[R15], 14);
+	EXPECT_EQ(frame[3] & 1, 1);
+	EXPECT(inlined() > 0);
+}
+
+/*
+ * Its jcc leads over a check of a window, or of what makes two registers the same, by turns with
+ * registers in two windows; 0x80150000 is 0x150000 once more. rax: what is at 8.
+ */
+GUEST(by_turns, "mov $0x110000, %edx; mov $0x150000, %ebp; mov $0x80150000, %r12d; mov $4000, %ecx;"
+		"1: xchg %rbp, %r12; mov %rbp, %rdi; mov %r12, %rsi; call *%rdx;"
+		"add %rax, %rbx; dec %ecx; jnz 1b; hlt");
+GUEST(over_check, "test $1, %cl; jnz 1f; mov (%rdi), %rax; 1: mov 8(%rdi), %rax; ret");
+GUEST(over_other_check, "mov (%rdi), %rax; mov 8(%rdi), %rax; test $1, %cl; jnz 1f;"
+			"lea (%rdi,%r14), %rdi; mov (%rdi), %rax; 1: mov 8(%rdi), %rax; ret");
+GUEST(over_copy, "test $1, %cl; jnz 1f; mov %rdi, %rsi; 1: mov (%rdi), %rax;"
+		 "mov 8(%rsi), %rax; ret");
+GUEST(over_write, "mov (%rdi), %rax; mov 8(%rdi), %rax; test $1, %cl; jz 1f; mov %rsi, %rdi;"
+		  "1: mov 8(%rdi), %rax; ret");
+GUEST(three_alike, "mov %rdi, %rax; mov %rdi, %r8; mov %rsi, %rdi; mov (%rax), %r8;"
+		   "mov 8(%rdi), %rax; ret");
+
+TEST(what_is_known_of_windows_meets)
+{
+	const uint8_t *codes[][2] = {{over_check, over_check_end},
+				     {over_other_check, over_other_check_end},
+				     {over_copy, over_copy_end},
+				     {over_write, over_write_end},
+				     {three_alike, three_alike_end}};
+
+	for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		uint64_t *tables;
+
+		create();
+		tables = guest_at(&guest, GUEST_TABLES);
+		tables[512 + 2] = tables[512];
+		put(CALLEE, codes[i][0], codes[i][1]);
+		*(uint64_t *)guest_at(&guest, 0x150008) = 7;
+		EXPECT_EQ(RUN(by_turns)->gpr[RBX], 7 * 4000);
+		EXPECT(inlined() > 0);
+	}
+}
+
+/* Flags of within it are wanted behind it: they come by a jcc (jb), or past a check of a window. */
+GUEST(carries, "mov $0x110000, %edx; mov $0x150000, %esi; mov $4000, %ecx; 1: mov %ecx, %edi;"
+	       "and $3, %edi; call *%rdx; adc $0, %rbx; dec %ecx; jnz 1b; hlt");
+GUEST(jumps_with_carry, "cmp $2, %edi; jb 1f; mov $1, %eax; 1: nop; ret");
+GUEST(loads_with_carry, "cmp $2, %edi; jae 1f; mov (%rsi,%rbp), %rax; 1: nop; ret");
+
+TEST(flags_meet)
+{
+	create();
+	PUT(CALLEE, jumps_with_carry);
+	EXPECT_EQ(RUN(carries)->gpr[RBX], 2000);
+	EXPECT(inlined() > 0);
+	create();
+	PUT(CALLEE, loads_with_carry);
+	EXPECT_EQ(RUN(carries)->gpr[RBX], 2000);
+	EXPECT(inlined() > 0);
+}
+
+/* A register of the cmp is another one by the time of the call, and the other callee wants carry.
+ */
+GUEST(overwrites, "mov $0x110000, %edi; mov $3000, %ecx; 1: mov $5000, %esi; cmp %esi, %ecx;"
+		  "mov $0, %esi; call *%rdi; add %rax, %rbx; dec %ecx; jz 2f; cmp $10, %ecx;"
+		  "jne 1b; mov $0x160000, %edi; jmp 1b; 2: hlt");
+
+TEST(flags_are_not_made_of_other_registers)
+{
+	create();
+	PUT(CALLEE, returns_0);
+	PUT(OTHER, returns_carry);
+	EXPECT_EQ(RUN(overwrites)->gpr[RBX], 10);
+	EXPECT(inlined() > 0);
+}
+
+/* Mapped otherwise, the function wants the flags from before the call. */
+GUEST(remapped_wants, "mov $0x110000, %edx; mov $3000, %ecx; 1: cmp %esi, %ecx; call *%rdx;"
+		      "add %rax, %rbx; dec %ecx; jz 2f; lea -1000(%rcx), %eax; test %eax, %eax;"
+		      "jnz 1b; mov $5000, %esi; movq $0x160007, 0x4000+0x110*8; invlpg 0x110000;"
+		      "jmp 1b; 2: hlt");
+
+TEST(a_function_mapped_otherwise_has_the_flags)
+{
+	create();
+	PUT(CALLEE, returns_0);
+	PUT(OTHER, returns_carry);
+	EXPECT_EQ(RUN(remapped_wants)->gpr[RBX], 1000);
+	EXPECT(inlined() > 0);
+}
+
+/* Its operand is relative to its own page. */
+GUEST(relative, "mov 1f(%rip), %eax; ret; 1: .long 7");
+
+TEST(operands_of_a_function_are_relative_to_it)
+{
+	create();
+	PUT(CALLEE, relative);
+	EXPECT_EQ(RUN(indirect)->gpr[RBX], 7 * 3000);
+	EXPECT(inlined() > 0);
+}
+
+/* Behind 2,000 calls the call is of another function: 2f, then 3f, 8 bytes behind. */
+GUEST(retargeted, "mov $3000, %ecx; 1: call 2f; add %rax, %rbx; dec %ecx; jz 4f; cmp $1000, %ecx;"
+		  "jne 1b; addl $8, 1b+1(%rip); jmp 1b; 4: hlt; .balign 4096;"
+		  "2: mov $1, %eax; ret; nop; nop; mov $2, %eax; ret");
+
+TEST(a_call_may_be_rewritten)
+{
+	create();
+	EXPECT_EQ(RUN(retargeted)->gpr[RBX], 2000 + 2 * 1000);
+	EXPECT(inlined() > 0);
+}
+
+/*
+ * Numbers are given out again: the second run is of another call, of OTHER, which has the first
+ * one's number then. The first one's function has been mapped otherwise meanwhile.
+ */
+GUEST(again,
+      "mov $3000, %ecx; mov $0x110000, %edx;"
+      "1: call *%rdx; add %rax, %rbx; dec %ecx; jnz 1b; hlt;"
+      "3: mov $3000, %ecx; invlpg 0x110000; mov $0x160000, %edx; 4: call *%rdx; dec %ecx; jnz 4b;"
+      "mov $0x110000, %edx; mov $3000, %ecx; jmp 1b");
+
+TEST(numbers_are_given_out_again)
+{
+	struct vcpu_state *state;
+
+	create();
+	state = &guest.vm.vcpus[0]->state;
+	PUT(CALLEE, returns_1);
+	PUT(OTHER, returns_0);
+	PUT(0x170000, returns_2);
+	RUN(again);
+	EXPECT(inlined() > 0);
+	EXPECT_EQ(guest_cpu(&guest, 0)->code->callee_count, 1);
+	code_empty_callees(guest_cpu(&guest, 0)->code);
+	*entry_of(0x110000) = 0x170007;
+	engine_translate.run(guest.vm.vcpus[0], &guest.exit); /* on behind the hlt */
+	EXPECT_EQ(state->gpr[RBX], 3000 + 2 * 3000);
 }
