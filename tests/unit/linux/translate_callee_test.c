@@ -324,9 +324,31 @@ TEST(loops_of_inlined_calls_can_be_interrupted)
 	EXPECT(inlined() > 0);
 }
 
-/* 300 functions, one behind the other, that return their numbers, 2,000 times: more than there are
- * callee_numbers. rbx: the sum. */
-#define MANY 300u
+/*
+ * 300 functions, one behind the other, that return their numbers, 2,000 times: more than there are
+ * callee_numbers. Then their page becomes another one, in which each returns one more, and all is
+ * done once more. rbx: the sum.
+ */
+#define MANY  300u
+#define TIMES 2000u
+
+static void put_many(uint64_t address, uint32_t more)
+{
+	for (unsigned i = 0; i < MANY; i++) {
+		uint8_t *callee = guest_at(&guest, address + i * 8);
+
+		callee[0] = 0xb8; /* mov $i + more, %eax; ret */
+		bytes_store32(callee + 1, i + more);
+		callee[5] = 0xc3;
+	}
+}
+
+static uint8_t *put_opcode(uint8_t *code, const void *opcode, size_t size, uint32_t value)
+{
+	memcpy(code, opcode, size);
+	bytes_store32(code + size, value);
+	return code + size + 4;
+}
 
 TEST(there_may_be_more_functions_than_can_be_inlined)
 {
@@ -334,30 +356,28 @@ TEST(there_may_be_more_functions_than_can_be_inlined)
 
 	create();
 	start = code = guest_at(&guest, GUEST_CODE);
-	*code++ = 0xb9; /* mov $2000, %ecx */
-	bytes_store32(code, 2000);
-	code += 4;
+	code = put_opcode(code, "\xb9", 1, TIMES); /* mov $TIMES, %ecx */
 	for (unsigned i = 0; i < MANY; i++) {
-		uint8_t *callee = guest_at(&guest, CALLEE + i * 8);
+		uint32_t behind = GUEST_CODE + (uint32_t)(code - start) + 5;
 
-		*code++ = 0xe8;
-		bytes_store32(code, CALLEE + i * 8 - (GUEST_CODE + (uint32_t)(code - start) + 4));
-		code += 4;
+		code = put_opcode(code, "\xe8", 1, CALLEE + i * 8 - behind);
 		/* add %rax, %rbx; jmp . + 2 */
 		memcpy(code, (const uint8_t[]){0x48, 0x01, 0xc3, 0xeb, 0}, 5);
 		code += 5;
-		*callee++ = 0xb8;
-		bytes_store32(callee, i);
-		callee[4] = 0xc3;
 	}
-	memcpy(code, (const uint8_t[]){0xff, 0xc9, 0x0f, 0x85}, 4); /* dec %ecx; jnz */
-	code += 4;
-	bytes_store32(code, 5 - ((uint32_t)(code - start) + 4));
-	code[4] = 0xf4;
+	/* dec %ecx; jnz behind the mov; hlt; invlpg CALLEE; jmp to the beginning */
+	code = put_opcode(code, "\xff\xc9\x0f\x85", 4, 5 - ((uint32_t)(code - start) + 8));
+	code = put_opcode(code, "\xf4\x0f\x01\x3c\x25", 5, CALLEE);
+	put_opcode(code, "\xe9", 1, 0u - ((uint32_t)(code - start) + 5));
+	put_many(CALLEE, 0);
 	engine_translate.run(guest.vm.vcpus[0], &guest.exit);
 	EXPECT_EQ(guest.exit.kind, EXIT_HALT);
-	EXPECT_EQ(guest.vm.vcpus[0]->state.gpr[RBX], 2000ull * MANY * (MANY - 1) / 2);
+	EXPECT_EQ(guest.vm.vcpus[0]->state.gpr[RBX], TIMES * MANY * (MANY - 1) / 2);
 	EXPECT_EQ(guest_cpu(&guest, 0)->code->callee_count, CALLEES);
+	put_many(OTHER, 1);
+	*entry_of(CALLEE) = OTHER | 7;
+	engine_translate.run(guest.vm.vcpus[0], &guest.exit);
+	EXPECT_EQ(guest.vm.vcpus[0]->state.gpr[RBX], TIMES * MANY * MANY);
 }
 
 /*
