@@ -191,18 +191,13 @@ static bool decode_step(struct translation *t)
 	return decode_bytes(t, room);
 }
 
-/*
- * Is there a block for what follows, to go on in? With windows, one behind a call was made for a
- * return that the return stack did not know of, and one that inlines a call is had here as well:
- * what is known of registers and flags is of use to it.
- */
+/* Is there a block for what follows, to go on in? One that inlines a call is had here as well, for
+ * what is known of registers and flags is of use to it. */
 static bool is_continued(const struct translation *t)
 {
-	const struct insn *last = &t->steps[t->count - 1].insn;
 	const struct block *block;
 
-	if (!t->branches ||
-	    (t->stack && last->op->class == CLASS_BRANCH && last->op->handler != HANDLER_JCC))
+	if (!t->branches || t->steps[t->count - 1].inlined)
 		return false;
 	block = code_lookup(t->code, t->home.physical + t->next,
 			    block_linear(t->home.linear, t->mode), t->mode);
