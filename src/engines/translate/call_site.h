@@ -29,7 +29,8 @@ void call_site_forget(struct machine_code *code, uint64_t at, uint64_t page, uin
 
 /*
  * The number of the callee at linear, whose bytes are at physical; it gets one if there are any
- * left, else -1. They are given back when the cache is emptied. cpu->callees has a bit for each.
+ * left, else -1. They are given back when the cache is emptied, or by code_empty_callees.
+ * cpu->callees has a bit for each.
  */
 int callee_number(struct machine_code *code, uint64_t linear, uint64_t physical, uint32_t mode);
 
