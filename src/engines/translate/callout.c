@@ -465,8 +465,22 @@ const void *translate_jump(struct cpu *cpu)
 	return go_on(cpu);
 }
 
-/* words: number of the block, target's offset in the page and 1 << 16 for its reg entry, place of
- * the jump in code memory. */
+/* Where the entry of a block is, in code memory. */
+static uint32_t link_target(const struct block *block, enum link_entry entry)
+{
+	switch (entry) {
+	case LINK_MEM:
+		return block->code;
+	case LINK_REG:
+		return block->code + block->reg_entry;
+	case LINK_KICK:
+		return block->code - KICK_ENTRY_BYTES;
+	}
+	CHECK(false);
+}
+
+/* words: number of the block, target's offset in the page and its entry << 16, place of the jump in
+ * code memory. */
 const void *translate_link(struct cpu *cpu, const struct words *words)
 {
 	struct machine_code *code = cpu->code;
@@ -487,7 +501,7 @@ const void *translate_link(struct cpu *cpu, const struct words *words)
 	if (code->generation == generation && !block->dropped && block->mode == from->mode &&
 	    block->page == from->page && block->linear == from->linear) {
 		emit_close(code->memory.write + place,
-			   code->memory.write + block->code + (entry >> 16 ? block->reg_entry : 0));
+			   code->memory.write + link_target(block, entry >> 16));
 		code->count_links++;
 	}
 	code_unlock(&code->lock);

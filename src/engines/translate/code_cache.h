@@ -218,6 +218,16 @@ struct block *code_lookup(struct machine_code *code, uint64_t physical, uint64_t
 struct block *code_lookup_crossing(struct machine_code *code, uint64_t physical, uint64_t second,
 				   uint64_t linear, uint32_t mode);
 
+/*
+ * Those with windows, which are made of code that runs often, have a third entry, for jumps back:
+ * KICK_ENTRY_BYTES before the mem entry, and leading to it, it tests kick.
+ */
+#define KICK_ENTRY_BYTES 16u
+static inline bool mode_has_kick_entry(uint32_t mode)
+{
+	return mode & MODE_WINDOW;
+}
+
 static inline uint8_t *code_entry(const struct machine_code *code, const struct block *block)
 {
 	return code->memory.run + block->code;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * From guest instructions to a block of host code, in three passes: decode up to 64 instructions of
- *one page; go back over them to see which status flags are wanted where; write the code.
+ * one page; go back over them to see which status flags are wanted where; write the code.
  *
+ *	kick entry: test kick		(mode_has_kick_entry)
  *	mem entry:  nop (patchable)
  *		    load flags		} if the block reads them; else both entries are one
  *	reg entry:  nop (patchable)	}
@@ -12,8 +13,8 @@
  *	stubs:	    look-up misses, taken branches, links
  *
  * Each instruction is written by the first of these that can: translate_copy, translate_branch or
- *translate_inline by its class, else translate_callout. The interpreter's handler is called for
- *whatever is rare or has to look at the mode, so this is free to give up.
+ * translate_inline by its class, else translate_callout. The interpreter's handler is called for
+ * whatever is rare or has to look at the mode, so this is free to give up.
  */
 #include "engines/translate/translation.h"
 
@@ -359,12 +360,12 @@ static void write_step(struct translation *t)
 
 static void write_link_stub(struct translation *t, const struct stub *stub)
 {
-	bool reg = stub->state == FLAGS_IN_REG;
+	bool flags = stub->state == LINK_REG && stub->live;
 
-	emit_call(&t->emit, translation_trampoline(t, reg && stub->live ? TRAMPOLINE_LINK_FLAGS
-									: TRAMPOLINE_LINK));
+	emit_call(&t->emit,
+		  translation_trampoline(t, flags ? TRAMPOLINE_LINK_FLAGS : TRAMPOLINE_LINK));
 	emit_u32(&t->emit, (uint32_t)(t->block - t->code->blocks));
-	emit_u32(&t->emit, (uint32_t)stub->target | (uint32_t)reg << 16);
+	emit_u32(&t->emit, (uint32_t)stub->target | (uint32_t)stub->state << 16);
 	emit_u32(&t->emit, (uint32_t)(stub->place - t->code->memory.write));
 }
 
@@ -471,6 +472,9 @@ static void write(struct translation *t)
 {
 	unsigned first;
 
+	t->current = 0;
+	if (mode_has_kick_entry(t->mode))
+		emit_kick_entry(t);
 	emit_patchable(&t->emit);
 	t->reg_entry = t->start;
 	if (t->steps[0].live_before && !t->crossing) {
@@ -480,7 +484,6 @@ static void write(struct translation *t)
 		emit_patchable(&t->emit);
 	}
 	t->state = t->crossing ? FLAGS_IN_MEM : FLAGS_IN_REG;
-	t->current = 0;
 	emit_loop_head(t);
 	for (t->current = 0; t->current < t->count; t->current++) {
 		translation_turn(t, t->current);
@@ -541,7 +544,8 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->stack = t->mode & MODE_WINDOW;
 	t->returns = mode_has_returns(t->mode);
 	t->stack_moved = 0;
-	t->start = t->emit.at = code->memory.write + code->code_used;
+	t->start = t->emit.at = code->memory.write + code->code_used +
+				(mode_has_kick_entry(t->mode) ? KICK_ENTRY_BYTES : 0);
 	t->count = t->branches = t->calls = t->stub_count = 0;
 	t->near_count[false] = t->near_count[true] = 0;
 	for (unsigned i = 0; i < 16; i++)
@@ -560,7 +564,7 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 		.mode = (uint8_t)cpu->mode,
 		.linear = block_linear(cpu->rip, cpu->mode),
 		.notes = code->note_count,
-		.code = code->code_used,
+		.code = (uint32_t)(t->start - code->memory.write),
 	};
 }
 
@@ -571,7 +575,7 @@ static struct block *make(struct translation *t)
 	callee_begin_block(t);
 	find_flags(t);
 	write(t);
-	CHECK((size_t)(t->emit.at - t->start) <= CODE_BLOCK_BYTES);
+	CHECK((size_t)(t->emit.at - t->start) <= CODE_BLOCK_BYTES - KICK_ENTRY_BYTES);
 	fill_block(t);
 	code_publish(t->code, t->block, (uint32_t)(t->emit.at - t->code->memory.write));
 	t->cpu->count_blocks++;

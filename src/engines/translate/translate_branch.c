@@ -146,18 +146,23 @@ static bool is_back(struct translation *t, int64_t target)
 }
 
 /* The entry of target's block in the write view, if there is one already. */
-static uint8_t *find_entry(struct translation *t, int64_t target, bool reg)
+static uint8_t *find_entry(struct translation *t, int64_t target, enum link_entry entry)
 {
 	struct machine_code *code = t->code;
 	uint64_t physical = t->page.physical + (uint64_t)target;
-	struct block *block;
+	struct block *block = t->block;
+	uint8_t *start = t->start;
+	ptrdiff_t reg = t->reg_entry - t->start;
 
-	if (physical == block_physical(t->block))
-		return reg ? t->reg_entry : t->start;
-	block = code_lookup(code, physical, t->block->linear, t->mode);
-	if (!block)
-		return NULL;
-	return code->memory.write + block->code + (reg ? block->reg_entry : 0);
+	if (physical != block_physical(block)) {
+		block = code_lookup(code, physical, block->linear, t->mode);
+		if (!block)
+			return NULL;
+		start = code->memory.write + block->code;
+		reg = block->reg_entry;
+	}
+	return entry == LINK_KICK ? start - KICK_ENTRY_BYTES
+				  : start + (entry == LINK_REG ? reg : 0);
 }
 
 /*
@@ -174,21 +179,27 @@ static uint8_t *emit_open(struct translation *t, unsigned condition, bool aligne
 				   : emit_jcc_open(&t->emit, condition, aligned);
 }
 
-static void emit_link(struct translation *t, unsigned condition, int64_t target, unsigned live)
+static void emit_link_to(struct translation *t, unsigned condition, int64_t target, unsigned live,
+			 enum link_entry entry)
 {
-	bool reg = (t->state & FLAGS_IN_REG) || !live;
-	uint8_t *entry = find_entry(t, target, reg);
-	uint8_t *place = emit_open(t, condition, !entry);
+	uint8_t *known = find_entry(t, target, entry);
+	uint8_t *place = emit_open(t, condition, !known);
 	struct stub *stub;
 
-	if (entry) {
-		emit_close(place, entry);
+	if (known) {
+		emit_close(place, known);
 		return;
 	}
 	stub = translation_stub(t, STUB_LINK, place);
 	stub->target = target;
-	stub->state = reg ? FLAGS_IN_REG : FLAGS_IN_MEM;
+	stub->state = entry;
 	stub->live = (uint16_t)live;
+}
+
+static void emit_link(struct translation *t, unsigned condition, int64_t target, unsigned live)
+{
+	emit_link_to(t, condition, target, live,
+		     (t->state & FLAGS_IN_REG) || !live ? LINK_REG : LINK_MEM);
 }
 
 static int64_t relative_target(const struct step *step)
@@ -257,6 +268,10 @@ void emit_goto(struct translation *t, int64_t target, unsigned live)
 	}
 	if (is_back(t, target)) {
 		flags_clobber(t, live);
+		if (mode_has_kick_entry(t->mode)) {
+			emit_link_to(t, ALWAYS, target, live, LINK_KICK);
+			return;
+		}
 		emit_kick_test(t, target);
 	}
 	emit_link(t, ALWAYS, target, live);
@@ -297,6 +312,15 @@ void emit_loop_head(struct translation *t)
 	over[1] = (uint8_t)(t->emit.at - (over + 2));
 }
 
+/* In front of the mem entry, to which it leads. The flags are in cpu->flags, or nobody's. */
+void emit_kick_entry(struct translation *t)
+{
+	t->emit.at = t->start - KICK_ENTRY_BYTES;
+	emit_kick_test(t, t->steps[0].offset);
+	emit_u8(&t->emit, 0x90); /* nop */
+	CHECK(t->emit.at == t->start);
+}
+
 void emit_branch_stub(struct translation *t, const struct stub *stub)
 {
 	t->state = stub->state;
@@ -315,8 +339,9 @@ static void open_branch(struct translation *t, uint8_t *place, int64_t target)
 }
 
 /*
- * Forward in the page: the jcc itself is linked. Backward, but to the block's own loop head: over a
- * jump with its test of kick, for that way is taken mostly. Elsewhere: out of line.
+ * Forward in the page: the jcc itself is linked. Backward, but to the block's own loop head: so it
+ * is where the block that it leads to tests kick, and wants no flags; else over a jump with its
+ * test of kick, for that way is taken mostly. Elsewhere: out of line.
  */
 static void translate_jcc(struct translation *t, const struct step *step)
 {
@@ -328,6 +353,8 @@ static void translate_jcc(struct translation *t, const struct step *step)
 		open_branch(t, emit_jcc_open(&t->emit, condition, false), target);
 	} else if (is_loop(t, target)) {
 		emit_close(emit_jcc_open(&t->emit, condition, false), t->loop_head);
+	} else if (is_back(t, target) && mode_has_kick_entry(t->mode) && !step->live_target) {
+		emit_link_to(t, condition, target, 0, LINK_KICK);
 	} else if (is_back(t, target)) {
 		uint8_t *over = emit_jcc_open(&t->emit, condition ^ 1, false);
 		unsigned state = t->state;

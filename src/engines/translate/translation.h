@@ -54,9 +54,11 @@ enum stub_kind {
 	STUB_SITE,	   /* a call has been made often */
 	STUB_CALLEE,	   /* the callee may be mapped otherwise than it was */
 	STUB_OTHER_CALLEE, /* it is another one */
-	STUB_LINK,	   /* place is to be linked to the block at target; reg entry if state is
-			      FLAGS_IN_REG */
+	STUB_LINK,	   /* place is to be linked to the block at target; state: LINK_* */
 };
+/* Which entry a jump leads to. */
+enum link_entry { LINK_MEM, LINK_REG, LINK_KICK };
+
 struct stub {
 	uint8_t *place;
 	int64_t target; /* relative to the page */
@@ -305,6 +307,7 @@ bool translate_copy(struct translation *t);
 /* translate_branch.c */
 bool translate_branch(struct translation *t);
 bool translate_ac(struct translation *t, bool set);
+void emit_kick_entry(struct translation *t);
 /* At a block's first instruction, before anything of it: where its jumps back to it lead. */
 void emit_loop_head(struct translation *t);
 /* Out of the block, to target (relative to the page), where the flags `live` are wanted. */
