@@ -89,7 +89,7 @@ static uint32_t emit_trampolines(uint8_t *write)
 		emit_u32(&emit, 0);
 		emit_u64(&emit, (uint64_t)(uintptr_t)thunks[i]);
 	}
-	return TRAMPOLINE_COUNT * TRAMPOLINE_BYTES;
+	return TRAMPOLINES_END;
 }
 
 static void free_tables(struct machine_code *code)
@@ -196,7 +196,7 @@ struct block *code_find_host(struct machine_code *code, uint64_t host)
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (offset < code->blocks[middle].code)
+		if (offset < block_begin(&code->blocks[middle]))
 			high = middle;
 		else
 			low = middle + 1;
@@ -268,7 +268,7 @@ void code_publish(struct machine_code *code, struct block *block, uint32_t code_
 	uint32_t number = (uint32_t)(block - code->blocks) + 1, before = code->code_used;
 
 	CHECK(number == code->block_count + 1 + block_has_second(block));
-	code->code_used = (code_end + 63) & ~63u;
+	code->code_used = (code_end + CODE_ALIGNMENT - 1) & ~(CODE_ALIGNMENT - 1);
 	note_full(code, before);
 	code->count_insns += block->count;
 	page_add(code, block);
@@ -515,7 +515,7 @@ static void empty(struct machine_code *code)
 	code_hash_clear(code);
 	code->block_count = code->note_count = code->insn_count = 0;
 	code->callee_count = 0;
-	code->code_used = TRAMPOLINE_COUNT * TRAMPOLINE_BYTES;
+	code->code_used = TRAMPOLINES_END;
 	atomic_fetch_add(&code->generation, 1);
 	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
 		if (code->cpus[i])

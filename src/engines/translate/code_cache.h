@@ -46,7 +46,7 @@ struct block {
 	uint16_t scan_low,
 		scan_high; /* range of bytes in the page that its flags depend on as well */
 	uint8_t mode;	   /* cpu->mode that it was translated for */
-	uint8_t reg_entry; /* offset from code; 0: the mem entry is both */
+	int8_t reg_entry;  /* offset from code; 0: the mem entry is both */
 	uint8_t count : 7; /* instructions */
 	bool loops : 1;	   /* without passing its entries */
 	_Atomic bool dropped;
@@ -66,6 +66,15 @@ static inline uint64_t block_physical(const struct block *block)
 static inline bool block_has_second(const struct block *block)
 {
 	return block->crosses || block->inlines;
+}
+
+/* What a block's code begins with is a multiple of this; other entries may stand before the mem
+ * entry, which is less than this behind it. */
+#define CODE_ALIGNMENT 64u
+
+static inline uint32_t block_begin(const struct block *block)
+{
+	return block->code & ~(CODE_ALIGNMENT - 1);
 }
 
 /* The block that this one is, or is the second of. */
@@ -97,6 +106,9 @@ enum trampoline {
 	TRAMPOLINE_COUNT
 };
 #define TRAMPOLINE_BYTES 16u
+/* Where the first block begins. */
+#define TRAMPOLINES_END                                                                            \
+	((TRAMPOLINE_COUNT * TRAMPOLINE_BYTES + CODE_ALIGNMENT - 1) & ~(CODE_ALIGNMENT - 1))
 
 /* Per page of guest RAM. */
 enum {

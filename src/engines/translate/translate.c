@@ -12,6 +12,14 @@
  *		    way out
  *	stubs:	    look-up misses, taken branches, links
  *
+ * Where RFLAGS is needed for something else before anything reads the flags there, it begins so:
+ *
+ *	reg entry:  nop (patchable)
+ *		    save flags
+ *	kick entry: test kick
+ *	mem entry:  nop (patchable)
+ *		    instruction 0 ...
+ *
  * Each instruction is written by the first of these that can: translate_copy, translate_branch or
  * translate_inline by its class, else translate_callout. The interpreter's handler is called for
  * whatever is rare or has to look at the mode, so this is free to give up.
@@ -468,22 +476,60 @@ static bool loads_rsp(const struct step *step)
 	       (insn->opcode == 0x89 && !insn->memory && insn->rm == RSP);
 }
 
-static void write(struct translation *t)
+static enum entries choose_entries(const struct translation *t)
 {
-	unsigned first;
+	if (t->crossing)
+		return ENTRIES_CROSSING;
+	if (!t->steps[0].live_before)
+		return ENTRIES_ONE;
+	return flags_are_clobbered_first(t) ? ENTRIES_SAVE : ENTRIES_LOAD;
+}
 
+/* Where the code begins, and the mem entry is. */
+static void place(struct translation *t)
+{
+	uint32_t before = mode_has_kick_entry(t->mode) ? KICK_ENTRY_BYTES : 0;
+
+	t->entries = choose_entries(t);
+	if (t->entries == ENTRIES_SAVE)
+		before += SAVE_ENTRY_BYTES;
+	CHECK(before < CODE_ALIGNMENT);
+	t->block->code = t->code->code_used + before;
+	t->start = t->code->memory.write + t->block->code;
+	if (t->crossing)
+		t->block[-1].code = t->block->code;
+}
+
+static void write_entries(struct translation *t)
+{
+	t->emit.at = t->code->memory.write + t->code->code_used;
+	t->reg_entry = t->start;
 	t->current = 0;
+	if (t->entries == ENTRIES_SAVE) {
+		t->reg_entry = t->emit.at;
+		emit_patchable(&t->emit);
+		emit_flags_save(&t->emit);
+		CHECK(t->emit.at == t->reg_entry + SAVE_ENTRY_BYTES);
+	}
 	if (mode_has_kick_entry(t->mode))
 		emit_kick_entry(t);
+	CHECK(t->emit.at == t->start);
 	emit_patchable(&t->emit);
-	t->reg_entry = t->start;
-	if (t->steps[0].live_before && !t->crossing) {
+	if (t->entries == ENTRIES_LOAD) {
 		emit_flags_load(&t->emit);
 		emit_align(&t->emit, 8);
 		t->reg_entry = t->emit.at;
 		emit_patchable(&t->emit);
 	}
-	t->state = t->crossing ? FLAGS_IN_MEM : FLAGS_IN_REG;
+	t->state = t->entries == ENTRIES_ONE || t->entries == ENTRIES_LOAD ? FLAGS_IN_REG
+									   : FLAGS_IN_MEM;
+}
+
+static void write(struct translation *t)
+{
+	unsigned first;
+
+	write_entries(t);
 	emit_loop_head(t);
 	for (t->current = 0; t->current < t->count; t->current++) {
 		translation_turn(t, t->current);
@@ -517,14 +563,14 @@ static void fill_block(struct translation *t)
 	const struct step *last = &t->steps[t->count - 1];
 	struct block *block = t->block;
 
-	CHECK(t->reg_entry - t->start < 256 && t->count < 128);
+	CHECK(t->reg_entry - t->start == (int8_t)(t->reg_entry - t->start) && t->count < 128);
 	callee_end_block(t);
-	block->reg_entry = (uint8_t)(t->reg_entry - t->start);
+	block->reg_entry = (int8_t)(t->reg_entry - t->start);
 	block->end = (uint16_t)(last->offset + last->insn.length);
 	block->scan_low = (uint16_t)t->scan_low;
 	block->scan_high = (uint16_t)t->scan_high;
 	block->count = (t->count - t->callee.count) & 127;
-	block->loops = t->loop_head != NULL;
+	block->loops = t->loop_head && !mode_has_kick_entry(t->mode);
 	t->code->note_count += note_write(t->code->notes + block->notes, t->notes, block->count);
 }
 
@@ -544,8 +590,6 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->stack = t->mode & MODE_WINDOW;
 	t->returns = mode_has_returns(t->mode);
 	t->stack_moved = 0;
-	t->start = t->emit.at = code->memory.write + code->code_used +
-				(mode_has_kick_entry(t->mode) ? KICK_ENTRY_BYTES : 0);
 	t->count = t->branches = t->calls = t->stub_count = 0;
 	t->near_count[false] = t->near_count[true] = 0;
 	for (unsigned i = 0; i < 16; i++)
@@ -564,7 +608,6 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 		.mode = (uint8_t)cpu->mode,
 		.linear = block_linear(cpu->rip, cpu->mode),
 		.notes = code->note_count,
-		.code = (uint32_t)(t->start - code->memory.write),
 	};
 }
 
@@ -572,10 +615,12 @@ _Static_assert(MODE_WINDOW <= UINT8_MAX, "a block's mode");
 
 static struct block *make(struct translation *t)
 {
-	callee_begin_block(t);
 	find_flags(t);
+	place(t);
+	callee_begin_block(t);
 	write(t);
-	CHECK((size_t)(t->emit.at - t->start) <= CODE_BLOCK_BYTES - KICK_ENTRY_BYTES);
+	CHECK((size_t)(t->emit.at - t->code->memory.write) - t->code->code_used <=
+	      CODE_BLOCK_BYTES);
 	fill_block(t);
 	code_publish(t->code, t->block, (uint32_t)(t->emit.at - t->code->memory.write));
 	t->cpu->count_blocks++;
@@ -603,7 +648,6 @@ struct block *translate_crossing(struct cpu *cpu, uint64_t physical, uint64_t se
 		return NULL;
 	t->block[-1] = (struct block){
 		.page = (uint32_t)(second >> 12),
-		.code = t->block->code,
 		.end = (uint16_t)(t->next - 4096),
 		.scan_low = 4096,
 		.mode = t->block->mode,

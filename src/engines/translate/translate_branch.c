@@ -279,9 +279,10 @@ void emit_goto(struct translation *t, int64_t target, unsigned live)
 
 /*
  * A block that jumps back to its own beginning, where no flags are wanted, has the test of kick
- * there, out of the way of its entries, and the jumps need nothing but themselves. As the way round
- * does not pass the entries, dropping such a block kicks all vcpus (code_cache.c). Where the head
- * lies makes a difference to short loops (docs/translate.md, "Measured").
+ * there, and the jumps need nothing but themselves: that is the kick entry, or else out of the way
+ * of its entries. As the way round does not pass those then, dropping such a block kicks all vcpus
+ * (code_cache.c). Where the head lies makes a difference to short loops (docs/translate.md,
+ * "Measured").
  */
 #define LOOP_OFFSET 32 /* of 64 bytes */
 
@@ -303,6 +304,10 @@ void emit_loop_head(struct translation *t)
 	}
 	if (!found || t->steps[0].live_before)
 		return;
+	if (mode_has_kick_entry(t->mode)) {
+		t->loop_head = t->start - KICK_ENTRY_BYTES;
+		return;
+	}
 	over = t->emit.at;
 	emit_u16(&t->emit, 0x00eb); /* jmp over it */
 	while ((uintptr_t)t->emit.at % 64 != LOOP_OFFSET)
@@ -315,10 +320,8 @@ void emit_loop_head(struct translation *t)
 /* In front of the mem entry, to which it leads. The flags are in cpu->flags, or nobody's. */
 void emit_kick_entry(struct translation *t)
 {
-	t->emit.at = t->start - KICK_ENTRY_BYTES;
 	emit_kick_test(t, t->steps[0].offset);
 	emit_u8(&t->emit, 0x90); /* nop */
-	CHECK(t->emit.at == t->start);
 }
 
 void emit_branch_stub(struct translation *t, const struct stub *stub)

@@ -19,6 +19,7 @@
 #include "engines/translate/translation.h"
 
 #include "lib/check.h"
+#include "x86/handlers.h"
 
 /* Flags */
 
@@ -353,6 +354,40 @@ bool flags_are_awaited(const struct translation *t)
 			return true;
 		if (may_write_flags(&t->steps[i].insn))
 			return false;
+	}
+	return false;
+}
+
+bool flags_are_clobbered_first(const struct translation *t)
+{
+	for (unsigned i = 0; i < t->count; i++) {
+		const struct step *step = &t->steps[i];
+		const struct insn *insn = &step->insn;
+
+		if (step->interpret)
+			return true;
+		switch (insn->op->class) {
+		case CLASS_COPY:
+			if (wants_flags(step))
+				return false;
+			if (insn->memory && !is_stack_operand(t, insn))
+				return true;
+			break;
+		case CLASS_BRANCH:
+			return insn->op->handler != HANDLER_JCC &&
+			       insn->op->handler != HANDLER_LOOP &&
+			       insn->op->handler != HANDLER_JCXZ &&
+			       insn->op->handler != HANDLER_JMP;
+		case CLASS_INLINE:
+			if (insn->op->handler != HANDLER_LEA && insn->op->handler != HANDLER_NOP &&
+			    !(t->stack && !insn->memory &&
+			      (insn->op->handler == HANDLER_PUSH ||
+			       insn->op->handler == HANDLER_POP)))
+				return true;
+			break;
+		default:
+			return true;
+		}
 	}
 	return false;
 }

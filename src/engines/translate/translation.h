@@ -98,6 +98,15 @@ struct window_known {
 	uint32_t moved;
 };
 
+/* What the entries do about status flags (translate.c). */
+enum entries {
+	ENTRIES_ONE,  /* nobody wants them: both are one */
+	ENTRIES_LOAD, /* the mem entry loads them */
+	ENTRIES_SAVE, /* the reg entry, in front of it, saves them */
+	ENTRIES_CROSSING
+};
+#define SAVE_ENTRY_BYTES 24
+
 struct translation {
 	struct machine_code *code;
 	struct cpu *cpu;
@@ -118,19 +127,21 @@ struct translation {
 	} callee;
 	uint32_t mode;
 	unsigned view;
-	struct emit emit;	    /* in the write view */
-	uint8_t *start, *reg_entry; /* likewise */
-	uint8_t *loop_head;	    /* or NULL */
-	unsigned state;		    /* FLAGS_IN_* at emit.at */
-	unsigned current;	    /* step */
-	bool looked_up;		    /* the current step has had a TLB look-up */
-	bool placed;		    /* mode_is_placed() */
-	bool windows;		    /* memory operands go through windows */
-	bool stack;		    /* so does the stack, without checks (translate_stack.c) */
-	bool returns;		    /* mode_has_returns() */
-	unsigned stack_moved;	    /* rsp, since it was last known to be in its window */
-	bool crossing;		    /* the block is one instruction that crosses the page */
-	bool ended;		    /* the last step has left the block by itself */
+	struct emit emit;   /* in the write view */
+	uint8_t *start;	    /* likewise: the mem entry */
+	uint8_t *reg_entry; /* likewise */
+	enum entries entries;
+	uint8_t *loop_head;   /* or NULL */
+	unsigned state;	      /* FLAGS_IN_* at emit.at */
+	unsigned current;     /* step */
+	bool looked_up;	      /* the current step has had a TLB look-up */
+	bool placed;	      /* mode_is_placed() */
+	bool windows;	      /* memory operands go through windows */
+	bool stack;	      /* so does the stack, without checks (translate_stack.c) */
+	bool returns;	      /* mode_has_returns() */
+	unsigned stack_moved; /* rsp, since it was last known to be in its window */
+	bool crossing;	      /* the block is one instruction that crosses the page */
+	bool ended;	      /* the last step has left the block by itself */
 	unsigned count, branches, calls, stub_count;
 	unsigned next; /* offset in the page behind the last step */
 	unsigned scan_low, scan_high;
@@ -232,6 +243,8 @@ void flags_clobber(struct translation *t, unsigned live);
 void flags_need(struct translation *t);
 /* Does something from the current step on need them in RFLAGS, before there are others? */
 bool flags_are_awaited(const struct translation *t);
+/* Does something in the block need RFLAGS for itself, before anything needs the flags there? */
+bool flags_are_clobbered_first(const struct translation *t);
 
 /* A guest register's value in a host register: its own, or `scratch`, which it is loaded to. */
 unsigned register_get(struct translation *t, unsigned number, unsigned scratch);
