@@ -144,11 +144,21 @@ static bool is_kicked(const struct cpu *cpu)
 
 static const void *go_on(struct cpu *cpu);
 
-/* On at code, which is in a block of cpu->mode and stands for cpu->rip. */
+/*
+ * On at code, which is in a block of cpu->mode and stands for cpu->rip. In the middle of a block
+ * operands may rely on a check of the window before them (translate_window.c): if one has gone, on
+ * where a block begins.
+ */
 static const void *resume(struct cpu *cpu, const void *code)
 {
-	if ((cpu->mode & MODE_WINDOW) && !window_has_stack(cpu) && !window_stack(cpu))
-		return go_on(cpu);
+	if (cpu->mode & MODE_WINDOW) {
+		if (!window_has_stack(cpu) && !window_stack(cpu))
+			return go_on(cpu);
+		if (cpu->windows_closed) {
+			cpu->windows_closed = false;
+			return go_on(cpu);
+		}
+	}
 	return_stack_check(cpu);
 	if (!cpu->vector_live)
 		cpu_vector_load(cpu);
@@ -398,6 +408,19 @@ const void *translate_window(struct cpu *cpu, const struct words *words, uint64_
 	return go_on(cpu);
 }
 
+/* words: info, number. The operand is not where fixed_window.h has its window. */
+const void *translate_fixed(struct cpu *cpu, const struct words *words, uint64_t linear)
+{
+	struct place place = find_place(cpu, words->at[0]);
+
+	timing_switch(cpu, TIMING_WINDOW);
+	cpu->count_slot_misses++;
+	if (window_fill_fixed(cpu, words->at[1], linear))
+		return resume(cpu, code_entry(cpu->code, place.block) + place.note->host);
+	fixed_window_missed(cpu->code, place.block, words->at[1]);
+	return interpret_here(cpu, &place);
+}
+
 static void run_handler(struct cpu *cpu, uint32_t word)
 {
 	timing_switch(cpu, TIMING_HANDLER);
@@ -468,15 +491,9 @@ const void *translate_jump(struct cpu *cpu)
 /* Where the entry of a block is, in code memory. */
 static uint32_t link_target(const struct block *block, enum link_entry entry)
 {
-	switch (entry) {
-	case LINK_MEM:
-		return block->code;
-	case LINK_REG:
-		return block->code + block->reg_entry;
-	case LINK_KICK:
+	if (entry == LINK_KICK)
 		return block->code - KICK_ENTRY_BYTES;
-	}
-	CHECK(false);
+	return entry == LINK_REG ? block->code + (uint32_t)block->reg_entry : block->code;
 }
 
 /* words: number of the block, target's offset in the page and its entry << 16, place of the jump in

@@ -66,6 +66,7 @@ static uint32_t emit_trampolines(uint8_t *write)
 		[TRAMPOLINE_RECENT_READ] = thunk_recent_read,
 		[TRAMPOLINE_RECENT_WRITE] = thunk_recent_write,
 		[TRAMPOLINE_WINDOW] = thunk_window,
+		[TRAMPOLINE_FIXED] = thunk_fixed,
 		[TRAMPOLINE_READ] = thunk_read,
 		[TRAMPOLINE_WRITE] = thunk_write,
 		[TRAMPOLINE_CALL] = thunk_call,
@@ -268,6 +269,7 @@ void code_publish(struct machine_code *code, struct block *block, uint32_t code_
 	uint32_t number = (uint32_t)(block - code->blocks) + 1, before = code->code_used;
 
 	CHECK(number == code->block_count + 1 + block_has_second(block));
+	CHECK(!block_has_second(block) || block[-1].code == block->code);
 	code->code_used = (code_end + CODE_ALIGNMENT - 1) & ~(CODE_ALIGNMENT - 1);
 	note_full(code, before);
 	code->count_insns += block->count;
@@ -469,9 +471,22 @@ void code_written(struct cpu *cpu, uint64_t physical, unsigned size)
 	code_written_by_device(cpu->code, physical, size);
 }
 
+/* Of callees and fixed windows; no block has any. */
+static void take_numbers_back(struct machine_code *code)
+{
+	code->callee_count = 0;
+	fixed_window_take_back(code);
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++) {
+		if (!code->cpus[i])
+			continue;
+		jump_cache_flush_callees(code->cpus[i]);
+		fixed_window_empty(code->cpus[i]);
+	}
+}
+
 bool code_is_out_of_callees(const struct machine_code *code)
 {
-	return code->callee_count == CALLEES &&
+	return (code->callee_count == CALLEES || code->fixed.count == FIXED_WINDOWS) &&
 	       __builtin_ia32_rdtsc() - code->callees_emptied > CALLEES_AGAIN;
 }
 
@@ -481,11 +496,8 @@ void code_empty_callees(struct machine_code *code)
 	for (uint32_t i = 0; i < code->block_count; i++)
 		if (code->blocks[i].inlines)
 			drop(code, &code->blocks[i]);
-	code->callee_count = 0;
 	code->callees_emptied = __builtin_ia32_rdtsc();
-	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
-		if (code->cpus[i])
-			jump_cache_flush_callees(code->cpus[i]);
+	take_numbers_back(code);
 	code_unlock(&code->lock);
 }
 
@@ -514,7 +526,7 @@ static void empty(struct machine_code *code)
 	}
 	code_hash_clear(code);
 	code->block_count = code->note_count = code->insn_count = 0;
-	code->callee_count = 0;
+	take_numbers_back(code);
 	code->code_used = TRAMPOLINES_END;
 	atomic_fetch_add(&code->generation, 1);
 	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)

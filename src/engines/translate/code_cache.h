@@ -89,6 +89,7 @@ enum trampoline {
 	TRAMPOLINE_RECENT_READ,
 	TRAMPOLINE_RECENT_WRITE,
 	TRAMPOLINE_WINDOW,
+	TRAMPOLINE_FIXED,
 	TRAMPOLINE_READ,
 	TRAMPOLINE_WRITE,
 	TRAMPOLINE_CALL,
@@ -159,6 +160,7 @@ struct machine_code {
 	} callees[CALLEES];
 	_Atomic unsigned callee_count;
 	_Atomic uint64_t callees_emptied; /* host's TSC, the last time */
+	struct fixed_windows fixed;
 	uint32_t *wanders; /* a few of the bits of an instruction's address, at a hash of it */
 
 	_Atomic uint32_t *hash; /* code_hash.h */
@@ -182,7 +184,7 @@ struct machine_code {
 
 	/* Statistics; lock. */
 	uint64_t count_flushes, count_dropped, count_links, count_insns, count_wanderers;
-	uint64_t count_inlined;
+	uint64_t count_inlined, count_fixed;
 };
 
 /*
@@ -264,9 +266,10 @@ void code_drop(struct machine_code *code, struct block *block);
 void code_drop_run(struct machine_code *code, struct block *block);
 
 /*
- * Have all callee_numbers been given out, and that so long ago that they should be taken back?
- * code_empty_callees drops all blocks that inline calls; in an exclusive section, lock not held. No
- * vcpu comes back to the middle of one behind it: what waits for sections looks at `dropped` first.
+ * Have all callee_numbers been given out, or those of fixed windows, and that so long ago that they
+ * should be taken back? code_empty_callees drops all blocks that inline calls; in an exclusive
+ * section, lock not held. No vcpu comes back to the middle of one behind it: what waits for
+ * sections looks at `dropped` first.
  */
 bool code_is_out_of_callees(const struct machine_code *code);
 void code_empty_callees(struct machine_code *code);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "core/vcpu.h"
+#include "engines/translate/fixed_window.h"
 #include "x86/insn.h"
 #include "x86/paging.h"
 
@@ -234,6 +235,8 @@ struct cpu {
 	struct recent_entry recent[VIEW_COUNT][RECENT_SIZE];
 	uint8_t recent_used[VIEW_COUNT][RECENT_SIZE / RECENT_GROUP];
 	struct window_slot window_slot[VIEW_COUNT][WINDOW_SLOTS];
+	uint32_t fixed_number[FIXED_WINDOWS];	 /* fixed_window.h */
+	uint64_t fixed_used[FIXED_WINDOWS / 64]; /* a bit for each that is not empty */
 	struct fetch_entry fetch[FETCH_SIZE];
 	struct jump_entry cross[VIEW_COUNT][CROSS_SIZE];
 	uint64_t callees[CALLEES / 64]; /* a bit for each callee_number that is mapped as it was */
@@ -273,6 +276,7 @@ struct cpu {
 
 	struct windows *windows; /* window.c */
 	uint8_t windows_on;	 /* by view: MODE_WINDOW */
+	bool windows_closed; /* a window has gone: nothing goes back into the middle of a block */
 	struct return_stack {
 		uint64_t *at, *top;	/* `at` of the one in use is cpu->returns */
 		uint32_t mode;		/* that it is for, */

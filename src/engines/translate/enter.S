@@ -158,6 +158,7 @@ function \name
 	thunk			thunk_read, translate_read
 	thunk			thunk_write, translate_write
 	thunk			thunk_window, translate_window
+	thunk			thunk_fixed, translate_fixed
 	thunk			thunk_call, translate_call, JUMP_BEHIND
 	thunk_jumped_to		thunk_end, translate_end
 	thunk			thunk_interpret, translate_interpret

@@ -15,6 +15,7 @@ void translate_leave(void);
 void thunk_recent_read(void);
 void thunk_recent_write(void);
 void thunk_window(void);
+void thunk_fixed(void);
 void thunk_read(void);
 void thunk_write(void);
 void thunk_call(void);
@@ -49,6 +50,7 @@ const void *translate_write(struct cpu *cpu, const struct words *words, uint64_t
 const void *translate_recent_read(struct cpu *cpu, const struct words *words, uint64_t linear);
 const void *translate_recent_write(struct cpu *cpu, const struct words *words, uint64_t linear);
 const void *translate_window(struct cpu *cpu, const struct words *words, uint64_t linear);
+const void *translate_fixed(struct cpu *cpu, const struct words *words, uint64_t linear);
 const void *translate_call(struct cpu *cpu, const struct words *words);
 const void *translate_end(struct cpu *cpu, const struct words *words);
 const void *translate_interpret(struct cpu *cpu, const struct words *words);

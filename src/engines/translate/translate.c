@@ -392,6 +392,9 @@ static void write_stub(struct translation *t, const struct stub *stub)
 	case STUB_WINDOW:
 		emit_window_stub(t, stub);
 		break;
+	case STUB_FIXED:
+		emit_fixed_stub(t, stub);
+		break;
 	case STUB_READ:
 	case STUB_WRITE:
 		emit_call(&t->emit,
@@ -530,6 +533,7 @@ static void write(struct translation *t)
 	unsigned first;
 
 	write_entries(t);
+	windows_begin(t);
 	emit_loop_head(t);
 	for (t->current = 0; t->current < t->count; t->current++) {
 		translation_turn(t, t->current);
@@ -592,8 +596,6 @@ static void translation_init(struct translation *t, struct cpu *cpu, uint64_t ph
 	t->stack_moved = 0;
 	t->count = t->branches = t->calls = t->stub_count = 0;
 	t->near_count[false] = t->near_count[true] = 0;
-	for (unsigned i = 0; i < 16; i++)
-		t->known[i] = (struct window_known){.same = (uint8_t)i};
 	t->other_stack = false;
 	t->other_slots[false] = t->other_slots[true] = 0;
 	t->next = physical & 4095;

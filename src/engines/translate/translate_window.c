@@ -53,6 +53,18 @@
  * is emptied: no other operand of the block has the slot. Where the check fails and C can't help,
  * it empties the slot and does the instruction. An empty slot's delta leads any canonical address,
  * and all that match the slot itself, to none: #GP, and the interpreter does the instruction.
+ *
+ * Instead of a slot, one of the first form may have a number of fixed_window.h, where it is likely
+ * that the window is the one that the register pointed into when the block was made:
+ *
+ *	rorx T1, base, 31
+ *	cmp  T1d, gs:[fixed_number]
+ *	jne  miss				; STUB_FIXED: C does the instruction, and leaves
+ *	mov  T0, delta
+ *	op   [base + T0 + displacement]
+ *
+ * A number is emptied when a window goes; then nothing comes back into the middle of a block, for
+ * those that rely on the check do not look (resume, in callout.c).
  */
 #include "engines/translate/translation.h"
 
@@ -103,6 +115,11 @@ static unsigned base_register(const struct insn *insn)
 static unsigned delta_register(const struct insn *insn)
 {
 	return is_spilled(insn->base) ? T1 : T0;
+}
+
+static uint32_t fixed_offset(unsigned number)
+{
+	return (uint32_t)(offsetof(struct cpu, fixed_number) + number * sizeof(uint32_t));
 }
 
 /* Returns the open jump to where the place is another one. */
@@ -231,6 +248,7 @@ static void forget(struct translation *t, const struct step *step)
 		uint64_t by = moves_by(step, base);
 
 		part(t, base);
+		known->likely &= by != 0;
 		if (by && known->moved + by <= WINDOW_REACH)
 			known->moved += (uint32_t)by;
 		else
@@ -258,7 +276,9 @@ void windows_meet(struct translation *t, const struct window_known known[16])
 	for (unsigned i = 0; i < 16; i++) {
 		struct window_known *here = &t->known[i];
 
-		here->valid &= known[i].valid && here->slot == known[i].slot;
+		here->valid &= known[i].valid && here->fixed == known[i].fixed &&
+			       here->slot == known[i].slot;
+		here->likely &= known[i].likely && here->likely_delta == known[i].likely_delta;
 		if (here->moved < known[i].moved)
 			here->moved = known[i].moved;
 		if (here->same != known[i].same)
@@ -299,19 +319,78 @@ bool window_is_known(const struct translation *t, const struct insn *insn)
 
 void emit_window_known(struct translation *t, const struct insn *insn, struct insn_address *address)
 {
-	emit_cpu(&t->emit, EMIT_LOAD, 8, T0, SLOT(t, t->known[insn->base].slot, 0, delta));
+	const struct window_known *known = &t->known[insn->base];
+
+	if (known->fixed)
+		emit_constant(&t->emit, T0, t->code->fixed.at[known->slot].delta);
+	else
+		emit_cpu(&t->emit, EMIT_LOAD, 8, T0, SLOT(t, known->slot, 0, delta));
 	*address = (struct insn_address){.base = (uint8_t)host_register(insn->base),
 					 .index = T0,
 					 .displacement = (int32_t)insn->displacement};
 }
 
 /* The check of the slot comes next, and the block goes on only where it holds. */
-static void know(struct translation *t, unsigned base, unsigned slot)
+static void know(struct translation *t, unsigned base, unsigned slot, bool fixed)
 {
-	unsigned same = t->known[base].same;
+	const unsigned bases[] = {base, t->known[base].same};
 
-	t->known[base] = (struct window_known){true, (uint8_t)same, (uint16_t)slot, 0};
-	t->known[same] = (struct window_known){true, (uint8_t)base, (uint16_t)slot, 0};
+	for (unsigned i = 0; i < 2; i++) {
+		struct window_known *known = &t->known[bases[i]];
+
+		known->valid = true;
+		known->fixed = fixed;
+		known->slot = (uint16_t)slot;
+		known->moved = 0;
+	}
+}
+
+void windows_begin(struct translation *t)
+{
+	bool fixed = t->windows && t->callee.count &&
+		     fixed_window_allowed(t->code, block_physical(t->block));
+
+	for (unsigned i = 0; i < 16; i++) {
+		t->known[i] = (struct window_known){.same = (uint8_t)i};
+		if (fixed && (SHARED_BASES >> i & 1))
+			t->known[i].likely =
+				window_delta(t->cpu, t->cpu->gpr[i], &t->known[i].likely_delta);
+	}
+}
+
+/* The operand's window as a constant. False, with nothing written, if it is not likely to be one.
+ */
+static bool emit_fixed(struct translation *t, const struct insn *insn, bool shared,
+		       struct insn_address *address)
+{
+	const struct window_known *known = &t->known[insn->base];
+	struct stub *stub;
+	int number;
+
+	if (!known->likely)
+		return false;
+	number = fixed_window_add(t->code, known->likely_delta);
+	if (number < 0)
+		return false;
+	if (shared)
+		know(t, insn->base, (unsigned)number, true);
+	emit_number(t, base_register(insn));
+	emit_cpu(&t->emit, EMIT_CMP, 4, T1, fixed_offset((unsigned)number));
+	stub = translation_stub(t, STUB_FIXED, emit_jcc_open(&t->emit, CONDITION_NZ, false));
+	stub->slot = (uint16_t)number;
+	emit_constant(&t->emit, T0, known->likely_delta);
+	*address = (struct insn_address){.base = (uint8_t)base_register(insn),
+					 .index = T0,
+					 .displacement = (int32_t)insn->displacement};
+	return true;
+}
+
+void emit_fixed_stub(struct translation *t, const struct stub *stub)
+{
+	emit_move(&t->emit, T0, base_register(&t->steps[stub->step].insn));
+	emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_FIXED));
+	emit_u32(&t->emit, translation_info(t, stub->step));
+	emit_u32(&t->emit, stub->slot);
 }
 
 /* Has the operand's check to leave the flags where they are, in RFLAGS, and can it? */
@@ -327,7 +406,7 @@ bool emit_window(struct translation *t, const struct insn *insn, unsigned size, 
 	bool near = is_based(insn) && is_near(insn) && (t1 || !is_spilled(insn->base));
 	enum form form = near ? FORM_BASE : t1 ? FORM_INDEX : FORM_SUM;
 	bool keep_flags = keeps_flags(t, insn, form), shared = false;
-	unsigned slot = next_slot(t), checked = T0;
+	unsigned slot, checked = T0;
 	struct stub *stub;
 	uint8_t *miss;
 
@@ -335,6 +414,12 @@ bool emit_window(struct translation *t, const struct insn *insn, unsigned size, 
 	if (!keep_flags)
 		flags_clobber(t, translation_step(t)->live_before);
 	*address = (struct insn_address){.base = T0, .index = INSN_NO_REGISTER};
+	if (form == FORM_BASE && !keep_flags &&
+	    emit_fixed(t, insn, is_shared(t, translation_step(t)), address)) {
+		t->looked_up = true;
+		return true;
+	}
+	slot = next_slot(t);
 	if (form == FORM_BASE) {
 		checked = register_get(t, insn->base, T0);
 		*address = (struct insn_address){.base = (uint8_t)checked,
@@ -347,7 +432,7 @@ bool emit_window(struct translation *t, const struct insn *insn, unsigned size, 
 		address->index = T1;
 	}
 	if (shared)
-		know(t, insn->base, slot);
+		know(t, insn->base, slot, false);
 	emit_number(t, checked);
 	miss = keep_flags ? emit_check_keeping_flags(t, slot) : emit_check(t, slot, 0);
 	stub = translation_stub(t, STUB_WINDOW, miss);

@@ -41,6 +41,7 @@ struct step {
  * there. */
 enum stub_kind {
 	STUB_WINDOW, /* the window is not the slot's */
+	STUB_FIXED,  /* the window is elsewhere */
 	STUB_RECENT, /* the page is not the one of last time: look into the TLB */
 	STUB_READ,   /* the TLB look-up missed */
 	STUB_WRITE,
@@ -89,13 +90,14 @@ struct code_page {
 #define CALLEE_JUMPS 4u
 
 /* What is known of a register that operands are based on: the slot whose window it was in when it
- * was checked, and by how much at most it has been moved since; another one that has been made the
- * same, by mov, or itself. */
+ * was checked, or the number of fixed_window.h, and by how much at most it has been moved since;
+ * another one that has been made the same, by mov, or itself; where its window is likely to be. */
 struct window_known {
-	bool valid;
+	bool valid, fixed, likely;
 	uint8_t same;
 	uint16_t slot;
 	uint32_t moved;
+	uint64_t likely_delta;
 };
 
 /* What the entries do about status flags (translate.c). */
@@ -285,6 +287,9 @@ void emit_recent_stub(struct translation *t, const struct stub *stub);
 bool emit_window(struct translation *t, const struct insn *insn, unsigned size, bool t1,
 		 struct insn_address *address);
 void emit_window_stub(struct translation *t, const struct stub *stub);
+void emit_fixed_stub(struct translation *t, const struct stub *stub);
+/* Before the first instruction of a block. */
+void windows_begin(struct translation *t);
 
 /* Has an operand before it checked for this one as well? */
 bool window_is_known(const struct translation *t, const struct insn *insn);

@@ -99,6 +99,8 @@ bool window_create(struct cpu *cpu)
 	cpu->windows->broken = cpu->vm->memory.handle < 0;
 	for (unsigned i = 0; i < VIEW_COUNT * WINDOW_SLOTS / 64; i++)
 		cpu->windows->slots_used[i] = UINT64_MAX;
+	for (unsigned i = 0; i < FIXED_WINDOWS / 64; i++)
+		cpu->fixed_used[i] = UINT64_MAX;
 	window_flush(cpu);
 	window_switch(cpu);
 	return true;
@@ -143,6 +145,7 @@ static void empty_slots(struct cpu *cpu)
 		}
 		used[word] = 0;
 	}
+	fixed_window_empty(cpu);
 	cpu->stack_minus_tag = NO_STACK;
 	cpu->stack_delta = empty_place.delta;
 }
@@ -251,6 +254,7 @@ static void close_windows(struct cpu *cpu, unsigned mask)
 		if (mask >> i & 1)
 			cpu->windows->window[i].used = 0;
 	empty_slots(cpu);
+	cpu->windows_closed = true;
 }
 
 static struct window *find_window(struct windows *windows, unsigned view, uint64_t tag)
@@ -293,29 +297,68 @@ static bool is_on(const struct cpu *cpu)
 	return cpu->windows_on >> cpu->view & 1;
 }
 
-bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear)
+/* The window that linear is in, in the current view, or NULL. */
+static struct window *window_for(struct cpu *cpu, uint64_t linear)
 {
 	struct windows *windows = cpu->windows;
 	uint64_t tag = linear & ~(WINDOW_BYTES - 1);
 	struct window *window;
-	uint32_t number = (uint32_t)(tag >> WINDOW_BITS);
-	unsigned index;
 
 	if (!is_on(cpu) || !paging_canonical(linear))
-		return false;
+		return NULL;
 	window = find_window(windows, cpu->view, tag);
 	if (!window)
 		window = open_window(cpu, tag);
+	if (window)
+		window->used = ++windows->clock;
+	return window;
+}
+
+static uint32_t number_of(const struct window *window)
+{
+	return (uint32_t)(window->tag >> WINDOW_BITS);
+}
+
+static uint64_t delta_of(const struct window *window)
+{
+	return (uint64_t)(uintptr_t)window->host - window->tag;
+}
+
+bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear)
+{
+	const struct window *window = window_for(cpu, linear);
+	unsigned index = (unsigned)(slot - cpu->window_slot[0]);
+	uint32_t number;
+
 	if (!window)
 		return false;
-	window->used = ++windows->clock;
-	index = (unsigned)(slot - cpu->window_slot[0]);
-	windows->slots_used[index / 64] |= 1ull << index % 64;
+	number = number_of(window);
+	cpu->windows->slots_used[index / 64] |= 1ull << index % 64;
 	if (slot->place[1].number != empty_place.number)
 		slot->misses++;
 	slot->place[1] = slot->place[0];
-	slot->place[0] =
-		(struct window_place){(uint64_t)(uintptr_t)window->host - tag, number, -number};
+	slot->place[0] = (struct window_place){delta_of(window), number, -number};
+	return true;
+}
+
+bool window_delta(const struct cpu *cpu, uint64_t linear, uint64_t *delta)
+{
+	const struct window *window =
+		find_window(cpu->windows, cpu->view, linear & ~(WINDOW_BYTES - 1));
+
+	if (window)
+		*delta = delta_of(window);
+	return window;
+}
+
+bool window_fill_fixed(struct cpu *cpu, unsigned number, uint64_t linear)
+{
+	const struct window *window = window_for(cpu, linear);
+
+	if (!window || delta_of(window) != cpu->code->fixed.at[number].delta)
+		return false;
+	cpu->fixed_number[number] = number_of(window);
+	cpu->fixed_used[number / 64] |= 1ull << number % 64;
 	return true;
 }
 
@@ -415,23 +458,15 @@ void window_sample(struct cpu *cpu)
 
 bool window_stack(struct cpu *cpu)
 {
-	struct windows *windows = cpu->windows;
-	uint64_t tag = cpu->gpr[RSP] & ~(WINDOW_BYTES - 1);
-	struct window *window = NULL;
+	const struct window *window = window_for(cpu, cpu->gpr[RSP]);
 
-	if (is_on(cpu) && paging_canonical(cpu->gpr[RSP])) {
-		window = find_window(windows, cpu->view, tag);
-		if (!window)
-			window = open_window(cpu, tag);
-	}
 	if (!window) {
-		windows->no_stack = true;
+		cpu->windows->no_stack = true;
 		update(cpu);
 		return false;
 	}
-	window->used = ++windows->clock;
-	cpu->stack_minus_tag = -tag;
-	cpu->stack_delta = (uint64_t)(uintptr_t)window->host - tag;
+	cpu->stack_minus_tag = -window->tag;
+	cpu->stack_delta = delta_of(window);
 	cpu->stack_view = cpu->view;
 	return true;
 }

@@ -66,6 +66,14 @@ void window_sample(struct cpu *cpu);
 bool window_fill_slot(struct cpu *cpu, struct window_slot *slot, uint64_t linear);
 void window_empty_slot(struct window_slot *slot);
 
+/* Is linear in a window of the current view that there is? Then *delta leads from linear addresses
+ * to the host's. */
+bool window_delta(const struct cpu *cpu, uint64_t linear, uint64_t *delta);
+
+/* The number (fixed_window.h) matches linear from now on. False: its window is elsewhere, or there
+ * is none. */
+bool window_fill_fixed(struct cpu *cpu, unsigned number, uint64_t linear);
+
 /*
  * Does the host address lie in one of the vcpu's windows, or in the guard of one? May be called in
  * a signal handler.
