@@ -232,7 +232,8 @@ TEST(random_sequences_end_alike)
 
 /*
  * Functions of random instructions and jcc's among them, called so often by random code that they
- * are inlined: the loop has all registers anew each time, the data and the flags not.
+ * are inlined: the loop has all registers anew each time, or those that it writes; the data and the
+ * flags not.
  */
 #define CALLEE	   0x110000u
 #define CALLEES_IN 9u
@@ -266,8 +267,8 @@ static unsigned make_simple_insn(uint8_t *out)
 	return kind ? 4 : 3;
 }
 
-/* Instructions up to a ret; each jcc leads to any of those behind it. */
-static void make_callee(struct guest *guest, uint32_t address)
+/* Instructions up to a ret; each jcc leads to any of those behind it. Returns their size. */
+static unsigned make_callee(struct guest *guest, uint32_t address)
 {
 	uint8_t *code = guest_at(guest, address);
 	unsigned starts[CALLEES_IN + 1], count = 1 + random64() % CALLEES_IN, at = 0;
@@ -295,6 +296,7 @@ static void make_callee(struct guest *guest, uint32_t address)
 			jcc[1] = (uint8_t)(starts[i + 1 + random64() % (count - i)] -
 					   (starts[i] + 2));
 	}
+	return at;
 }
 
 static uint8_t *put32(uint8_t *code, uint32_t value)
@@ -303,26 +305,73 @@ static uint8_t *put32(uint8_t *code, uint32_t value)
 	return code + 4;
 }
 
-static unsigned make_caller(uint8_t *code, uint32_t address)
+/* The registers that the instructions write, in [code, code + size). */
+static unsigned registers_written(const uint8_t *code, unsigned size)
 {
-	uint8_t *at = code;
+	unsigned written = 0;
+	struct insn insn;
 
+	for (unsigned at = 0; at < size; at += insn.length) {
+		uint8_t bytes[16] = {0};
+
+		memcpy(bytes, code + at, size - at < 15 ? size - at : 15);
+		if (insn_decode(&insn, bytes, 15, CODE_64) != DECODE_OK)
+			return 0xffff;
+		written |= insn.op->class == CLASS_COPY	     ? insn_registers(&insn).written
+			   : insn.op->handler == HANDLER_LEA ? 1u << insn.reg
+			   : insn.op->class == CLASS_BRANCH || insn.op->handler == HANDLER_NOP
+				   ? 0
+				   : 0xffff;
+	}
+	return written;
+}
+
+static unsigned make_simple_insns(uint8_t *code, unsigned count)
+{
+	unsigned size = 0;
+
+	while (count--)
+		size += make_simple_insn(code + size);
+	return size;
+}
+
+/* Pointers, to the same memory in two windows, and indices mostly. */
+static uint8_t *make_loads(uint8_t *at, unsigned registers)
+{
 	for (unsigned i = 0; i < 16; i++) {
 		uint64_t value = GUEST_DATA + 0x8000 + (random64() & 0x7fff0);
 
-		if (i == RSP)
+		if (i == RSP || !(registers >> i & 1))
 			continue;
-		if (random64() & 1) /* the same memory, in another window */
+		if (random64() & 1)
 			value += GUEST_HIGH;
-		if (i == RCX || i == RDX) /* mostly indices */
+		if (i == RCX || i == RDX)
 			value = random64() & 7;
 		*at++ = 0x48 | i >> 3;
 		*at++ = (uint8_t)(0xb8 | (i & 7));
 		memcpy(at, &value, 8);
 		at += 8;
 	}
-	for (unsigned i = random64() % 4; i > 0; i--)
-		at += make_simple_insn(at);
+	return at;
+}
+
+/* What is written is loaded anew each time; what isn't may be loaded before the loop. */
+static unsigned make_caller(uint8_t *code, const uint8_t *callee, unsigned callee_size,
+			    uint32_t address)
+{
+	uint8_t before[64], behind[64], *at = code, *loop;
+	unsigned before_size = make_simple_insns(before, random64() % 4);
+	unsigned behind_size = make_simple_insns(behind, random64() % 3);
+	unsigned anew = 1u << RAX | registers_written(before, before_size) |
+			registers_written(behind, behind_size) |
+			registers_written(callee, callee_size);
+
+	if (random64() & 1)
+		anew = 0xffff;
+	at = loop = make_loads(at, ~anew);
+	at = make_loads(at, anew);
+	memcpy(at, before, before_size);
+	at += before_size;
 	switch (random64() % 3) {
 	case 0:
 		*at++ = 0xe8;
@@ -339,13 +388,13 @@ static unsigned make_caller(uint8_t *code, uint32_t address)
 		at = put32(at + 3, POINTER);
 		break;
 	}
-	for (unsigned i = random64() % 3; i > 0; i--)
-		at += make_simple_insn(at);
+	memcpy(at, behind, behind_size);
+	at += behind_size;
 	memcpy(at, (const uint8_t[]){0xff, 0x0c, 0x25}, 3); /* decl COUNTER */
 	at = put32(at + 3, COUNTER);
-	*at++ = 0x0f; /* jnz to the beginning */
+	*at++ = 0x0f; /* jnz loop */
 	*at++ = 0x85;
-	at = put32(at, 0u - ((uint32_t)(at - code) + 4));
+	at = put32(at, 0u - ((uint32_t)(at - loop) + 4));
 	*at++ = 0xf4;
 	return (unsigned)(at - code);
 }
@@ -386,11 +435,10 @@ TEST(random_callees_end_alike)
 		struct vcpu_state state = windowed.vm.vcpus[0]->state;
 		uint8_t code[512];
 		uint64_t start = seed;
-		unsigned size;
+		unsigned size, callee_size = make_callee(&interpreted, address);
 
-		make_callee(&interpreted, address);
 		memcpy(guest_at(&windowed, CALLEE), guest_at(&interpreted, CALLEE), 4096);
-		size = make_caller(code, address);
+		size = make_caller(code, guest_at(&interpreted, address), callee_size, address);
 		make_state(&state);
 		run_caller(&interpreted, &state, code, size, address);
 		guest_cpu(&windowed, 0)->code->callees_emptied = 0; /* at any time */
@@ -404,7 +452,9 @@ TEST(random_callees_end_alike)
 		whole += windowed.vm.vcpus[0]->state.rip >= GUEST_CODE;
 	}
 	EXPECT(guest_cpu(&windowed, 0)->code->count_inlined > 50);
+	EXPECT(guest_cpu(&windowed, 0)->code->count_fixed > 50);
 	if (given)
-		printf("%u of %u without a fault, %lu inlined\n", whole, callers,
-		       guest_cpu(&windowed, 0)->code->count_inlined);
+		printf("%u of %u without a fault, %lu inlined, %lu with constants\n", whole,
+		       callers, guest_cpu(&windowed, 0)->code->count_inlined,
+		       guest_cpu(&windowed, 0)->code->count_fixed);
 }
