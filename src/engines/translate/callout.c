@@ -144,26 +144,38 @@ static bool is_kicked(const struct cpu *cpu)
 
 static const void *go_on(struct cpu *cpu);
 
-/*
- * On at code, which is in a block of cpu->mode and stands for cpu->rip. In the middle of a block
- * operands may rely on a check of the window before them (translate_window.c): if one has gone, on
- * where a block begins.
- */
-static const void *resume(struct cpu *cpu, const void *code)
+static bool has_stack(struct cpu *cpu)
 {
-	if (cpu->mode & MODE_WINDOW) {
-		if (!window_has_stack(cpu) && !window_stack(cpu))
-			return go_on(cpu);
-		if (cpu->windows_closed) {
-			cpu->windows_closed = false;
-			return go_on(cpu);
-		}
-	}
+	return !(cpu->mode & MODE_WINDOW) || window_has_stack(cpu) || window_stack(cpu);
+}
+
+static const void *run(struct cpu *cpu, const void *code)
+{
 	return_stack_check(cpu);
 	if (!cpu->vector_live)
 		cpu_vector_load(cpu);
 	timing_switch(cpu, TIMING_GUEST);
 	return code;
+}
+
+/* On at an entry of a block of cpu->mode, for cpu->rip. */
+static const void *enter(struct cpu *cpu, const void *entry)
+{
+	if (!has_stack(cpu))
+		return go_on(cpu);
+	cpu->windows_closed = false;
+	return run(cpu, entry);
+}
+
+/*
+ * On at code, in the middle of a block of cpu->mode, for cpu->rip. Operands there may rely on a
+ * check of the window before them (translate_window.c): if one has gone, on where a block begins.
+ */
+static const void *resume(struct cpu *cpu, const void *code)
+{
+	if (!has_stack(cpu) || ((cpu->mode & MODE_WINDOW) && cpu->windows_closed))
+		return go_on(cpu);
+	return run(cpu, code);
 }
 
 static const void *leave(struct cpu *cpu)
@@ -172,7 +184,8 @@ static const void *leave(struct cpu *cpu)
 	return (const void *)translate_leave;
 }
 
-/* On at cpu->rip, where translated code may run, and does not leave before it has begun. */
+/* On at cpu->rip, where translated code may run, and does not leave before it has begun: mem
+ * entries do not test kick. */
 static const void *go_to(struct cpu *cpu)
 {
 	const struct jump_entry *entry = &cpu->jump[cpu->view][jump_index(cpu->rip)];
@@ -182,10 +195,10 @@ static const void *go_to(struct cpu *cpu)
 		entry = &cpu->jump[cpu->view][jump_other(jump_index(cpu->rip))];
 	if (entry->address == cpu->rip) {
 		cpu->code_page = cpu->rip & ~4095ull;
-		return resume(cpu, entry->code);
+		return enter(cpu, entry->code);
 	}
 	block = find_block(cpu);
-	return block ? resume(cpu, code_reg_entry(cpu->code, block)) : leave(cpu);
+	return block ? enter(cpu, code_entry(cpu->code, block)) : leave(cpu);
 }
 
 /* On at cpu->rip, wherever that is. */
@@ -215,7 +228,7 @@ bool translate_run(struct cpu *cpu)
 	block = find_block(cpu);
 	if (!block)
 		return false;
-	translate_enter(cpu, resume(cpu, code_entry(cpu->code, block)));
+	translate_enter(cpu, enter(cpu, code_entry(cpu->code, block)));
 	return true;
 }
 
@@ -468,7 +481,7 @@ const void *translate_interpret(struct cpu *cpu, const struct words *words)
 	cpu->rip = cpu->code_page + words->at[0];
 	block = find_crossing(cpu);
 	if (block)
-		return resume(cpu, code_entry(cpu->code, block));
+		return enter(cpu, code_entry(cpu->code, block));
 	timing_switch(cpu, TIMING_INTERPRET);
 	interpret(cpu);
 	return has_event(cpu) ? leave(cpu) : go_on(cpu);
@@ -522,7 +535,7 @@ const void *translate_link(struct cpu *cpu, const struct words *words)
 		code->count_links++;
 	}
 	code_unlock(&code->lock);
-	return resume(cpu, code_reg_entry(code, block));
+	return enter(cpu, code_entry(code, block));
 }
 
 /* An entry of a dropped block: leads to its successor from now on. words is the address behind the
@@ -555,7 +568,7 @@ const void *translate_stale(struct cpu *cpu, const struct words *words)
 				   write + block->code + block->reg_entry);
 	}
 	code_unlock(&code->lock);
-	return resume(cpu, code_reg_entry(code, block));
+	return enter(cpu, code_entry(code, block));
 }
 
 /* Inlined calls (translate_callee.c) */

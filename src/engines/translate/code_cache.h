@@ -247,11 +247,6 @@ static inline uint8_t *code_entry(const struct machine_code *code, const struct 
 	return code->memory.run + block->code;
 }
 
-static inline uint8_t *code_reg_entry(const struct machine_code *code, const struct block *block)
-{
-	return code->memory.run + block->code + block->reg_entry;
-}
-
 /* The block whose code has this byte of the run view, or NULL. The caller is inside, or holds the
  * lock. */
 struct block *code_find_host(struct machine_code *code, uint64_t host);

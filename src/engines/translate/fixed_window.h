@@ -28,7 +28,7 @@ struct fixed_windows {
 		uint64_t delta; /* from linear addresses to the host's */
 		uint32_t misses;
 	} at[FIXED_WINDOWS];
-	unsigned count;
+	_Atomic unsigned count;
 	uint8_t tries[FIXED_BLOCKS]; /* by a hash of where blocks begin */
 };
 

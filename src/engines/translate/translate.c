@@ -5,8 +5,8 @@
  *
  *	kick entry: test kick		(mode_has_kick_entry)
  *	mem entry:  nop (patchable)
- *		    load flags		} if the block reads them; else both entries are one
- *	reg entry:  nop (patchable)	}
+ *		    load flags		} if the block reads them; else both entries are one, if
+ *	reg entry:  nop (patchable)	} all that lead here know it
  *		    instruction 0
  *		    instruction 1 ...
  *		    way out
@@ -484,7 +484,7 @@ static enum entries choose_entries(const struct translation *t)
 	if (t->crossing)
 		return ENTRIES_CROSSING;
 	if (!t->steps[0].live_before)
-		return ENTRIES_ONE;
+		return scans_find_no_flags(t) ? ENTRIES_ONE : ENTRIES_TWO;
 	return flags_are_clobbered_first(t) ? ENTRIES_SAVE : ENTRIES_LOAD;
 }
 
@@ -518,14 +518,14 @@ static void write_entries(struct translation *t)
 		emit_kick_entry(t);
 	CHECK(t->emit.at == t->start);
 	emit_patchable(&t->emit);
-	if (t->entries == ENTRIES_LOAD) {
+	if (t->entries == ENTRIES_LOAD)
 		emit_flags_load(&t->emit);
+	if (t->entries == ENTRIES_LOAD || t->entries == ENTRIES_TWO) {
 		emit_align(&t->emit, 8);
 		t->reg_entry = t->emit.at;
 		emit_patchable(&t->emit);
 	}
-	t->state = t->entries == ENTRIES_ONE || t->entries == ENTRIES_LOAD ? FLAGS_IN_REG
-									   : FLAGS_IN_MEM;
+	t->state = t->entries <= ENTRIES_LOAD ? FLAGS_IN_REG : FLAGS_IN_MEM;
 }
 
 static void write(struct translation *t)

@@ -13,6 +13,18 @@
 
 #define SCAN_INSNS 4
 
+/* The instruction as the next one of a scan; false: it ends here. */
+static bool scan_insn(const struct insn *insn, unsigned *wanted, unsigned *left)
+{
+	*wanted |= insn_flags_read(insn) & *left;
+	if (insn->op->class == CLASS_BRANCH || insn->op->class == CLASS_END) {
+		*wanted |= *left;
+		return false;
+	}
+	*left &= ~insn_flags_killed(insn);
+	return *left;
+}
+
 /*
  * The flags that the instructions at target may read before they set them. Looking a few
  * instructions ahead is enough nearly always; what is not known is wanted. The block then depends
@@ -21,10 +33,11 @@
 unsigned scan_flags(struct translation *t, int64_t target)
 {
 	unsigned wanted = 0, left = FLAG_STATUS, offset = (unsigned)target;
+	bool more = true;
 
 	if (target < 0 || target >= 4096)
 		return FLAG_STATUS;
-	for (unsigned i = 0; left; i++) {
+	for (unsigned i = 0; more; i++) {
 		struct insn insn;
 		uint8_t bytes[16];
 		unsigned room = 4096 - offset;
@@ -34,10 +47,9 @@ unsigned scan_flags(struct translation *t, int64_t target)
 		bytes_copy(bytes, t->page.bytes + offset, room < 15 ? room : 15);
 		if (insn_decode(&insn, bytes, room < 15 ? room : 15, CODE_64) != DECODE_OK)
 			return wanted | left;
-		wanted |= insn_flags_read(&insn) & left;
-		if (insn.op->class == CLASS_BRANCH || insn.op->class == CLASS_END)
-			return wanted | left;
-		left &= ~insn_flags_killed(&insn);
+		more = scan_insn(&insn, &wanted, &left);
+		if (!more && left)
+			return wanted;
 		if (offset < t->scan_low)
 			t->scan_low = offset;
 		offset += insn.length;
@@ -45,6 +57,16 @@ unsigned scan_flags(struct translation *t, int64_t target)
 			t->scan_high = offset;
 	}
 	return wanted;
+}
+
+bool scans_find_no_flags(const struct translation *t)
+{
+	unsigned wanted = 0, left = FLAG_STATUS, i = 0;
+
+	while (i < SCAN_INSNS && i < t->count && !t->steps[i].interpret &&
+	       scan_insn(&t->steps[i].insn, &wanted, &left))
+		i++;
+	return !wanted && !left;
 }
 
 /* Out of this page */

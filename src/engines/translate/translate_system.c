@@ -38,13 +38,14 @@ static bool translate_cli(struct translation *t)
 
 /*
  * Where an event is pending, the handler sees to it, and to the instruction behind that it must not
- * come before. One that comes later sets kick, which nothing tests before that instruction is done.
+ * come before. One that comes later sets kick, which nothing tests before that instruction is done,
+ * for it is in the same block; otherwise the handler, which knows of the shadow, does all.
  */
 bool translate_sti(struct translation *t)
 {
 	struct emit *emit = &t->emit;
 
-	if (!level_0(t))
+	if (t->current + 1 == t->count || !level_0(t))
 		return false;
 	translation_stub(t, STUB_END, emit_jcc_open(emit, CONDITION_NZ, false));
 	emit_cpu(emit, EMIT_LOAD, 8, T0, offsetof(struct cpu, vcpu));

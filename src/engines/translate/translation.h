@@ -102,7 +102,9 @@ struct window_known {
 
 /* What the entries do about status flags (translate.c). */
 enum entries {
-	ENTRIES_ONE,  /* nobody wants them: both are one */
+	ENTRIES_ONE, /* nobody wants them, and all that lead here know it: both are one */
+	ENTRIES_TWO, /* nobody does, now; who leads here has not looked far enough to know, and does
+			not depend on the bytes that say it */
 	ENTRIES_LOAD, /* the mem entry loads them */
 	ENTRIES_SAVE, /* the reg entry, in front of it, saves them */
 	ENTRIES_CROSSING
@@ -344,6 +346,8 @@ void emit_branch_stub(struct translation *t, const struct stub *stub);
 void emit_crossing(struct translation *t);
 /* Flags wanted at target by what is there (relative to the page). */
 unsigned scan_flags(struct translation *t, int64_t target);
+/* Does everybody find by scan_flags that nobody wants any at the block's beginning? */
+bool scans_find_no_flags(const struct translation *t);
 
 /* translate_return.c */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The entries of blocks with windows, and windows whose place is a constant in the code: whatever
- * becomes of the window, and whoever runs the code. */
+/* Windows whose place is a constant in the code: whatever becomes of the window, and whoever runs
+ * the code. */
+#include "engines/translate/exclusive.h"
 #include "translate_guest.h"
 
 #include <pthread.h>
@@ -196,12 +197,13 @@ static uint64_t run_at(unsigned vcpu, uint64_t address)
 	state->gpr[RBX] = 0;
 	state->rip = GUEST_CODE;
 	state->activity = VCPU_RUNNING;
+	engine_translate.reset(guest.vm.vcpus[vcpu]);
 	engine_translate.run(guest.vm.vcpus[vcpu], &guest.exit);
 	EXPECT_EQ(guest.exit.kind, EXIT_HALT);
 	return state->gpr[RBX];
 }
 
-/* Vcpu 1 still has the number, for PAGE_A's window, when vcpu 0 gets it, for another. */
+/* Vcpu 1 has had the number, for PAGE_A's window, when vcpu 0 gets it, for another. */
 TEST(numbers_are_given_out_again)
 {
 	create(2);
@@ -228,78 +230,69 @@ TEST(there_may_be_more_operands_than_numbers)
 	EXPECT_EQ(code()->fixed.count, 300 - FIXED_WINDOWS);
 }
 
-/* Entries */
-
-static void *kick(void *nothing)
-{
-	usleep(30000);
-	atomic_fetch_or(&guest.vm.vcpus[0]->pending, PENDING_PAUSE);
-	engine_translate.kick(guest.vm.vcpus[0]);
-	return nothing;
-}
-
-/* Two blocks, and the way back is a jcc, a jcc behind which flags are wanted, a jmp. */
-GUEST(by_jcc, "1: jmp 2f; nop; 2: mov $1, %eax; test %eax, %eax; jnz 1b; hlt");
-GUEST(by_jcc_with_flags, "1: adc $0, %rbx; jmp 2f; nop; 2: mov $1, %eax; cmp $2, %eax; jc 1b; hlt");
-GUEST(by_jmp, "1: jmp 2f; nop; 2: mov $1, %eax; jmp 1b; hlt");
-GUEST(in_one, "1: mov $1, %eax; test %eax, %eax; jnz 1b; hlt");
-
-TEST(ways_back_can_be_interrupted)
-{
-	const uint8_t *codes[][2] = {{by_jcc, by_jcc_end},
-				     {by_jcc_with_flags, by_jcc_with_flags_end},
-				     {by_jmp, by_jmp_end},
-				     {in_one, in_one_end}};
-
-	for (unsigned i = 0; i < 2 * sizeof(codes) / sizeof(codes[0]); i++) {
-		pthread_t thread;
-
-		create(1);
-		engine_windows(&guest.vm, i % 2 ? ENGINE_WINDOWS_ALL : 0);
-		put(GUEST_CODE, codes[i / 2][0], codes[i / 2][1]);
-		REQUIRE(pthread_create(&thread, NULL, kick, NULL) == 0);
-		engine_translate.run(guest.vm.vcpus[0], &guest.exit);
-		pthread_join(thread, NULL);
-		EXPECT_EQ(guest.exit.kind, EXIT_KICKED);
-	}
-}
-
 /*
- * The second block wants the first one's carry, but begins with what needs RFLAGS: its reg entry is
- * in front of the mem entry. It is rewritten each time, and so dropped. Each round adds 1, and the
- * lower byte of ecx.
+ * Two vcpus run the loop with pointers to any of 16 windows, and come to C in the middle of it: by
+ * pause, and by a locked instruction across two pages. Meanwhile the numbers are taken back, and
+ * the whole cache is emptied, again and again.
  */
-GUEST(rewrites,
-      "mov $0x150000, %esi; mov $1000, %ecx;"
-      "1: mov %cl, 3f+1(%rip); stc; jmp 2f; nop;"
-      "2: mov (%rsi), %rdx; adc $0, %rbx; 3: mov $0, %al; movzbl %al, %eax; add %rax, %rbx;"
-      "dec %ecx; jnz 1b; hlt");
+GUEST(shaken, "mov $0x110000, %edx; mov $300, %ecx; 1: add (%rsi), %rbx; call *%rdx;"
+	      "add %rax, %rbx; pause; add 16(%rsi), %rbx; lock incq 0xffc(%rdi);"
+	      "add (%rbp), %r12; add 8(%rbp), %r12; dec %ecx; jnz 1b; hlt");
+#define SHAKES 200u
 
-TEST(entries_of_dropped_blocks_lead_on)
+static _Atomic bool shaken_enough;
+
+static void *run_shaken(void *number)
 {
-	uint64_t sum = 0;
+	unsigned vcpu = (unsigned)(uintptr_t)number;
+	struct vcpu_state *state = &guest.vm.vcpus[vcpu]->state;
+	uint64_t random = vcpu + 5;
+	struct exit exit;
 
-	for (unsigned i = 1; i <= 1000; i++)
-		sum += 1 + (i & 255);
-	for (unsigned i = 0; i < 2; i++) {
-		create(1);
-		engine_windows(&guest.vm, i ? ENGINE_WINDOWS_ALL : 0);
-		EXPECT_EQ(RUN(rewrites)->gpr[RBX], sum);
+	while (!atomic_load(&shaken_enough)) {
+		uint64_t a, b;
+
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		a = random >> 60;
+		b = random >> 57 & 7;
+		state->gpr[RSI] = a << 32 | PAGE_A;
+		state->gpr[RBP] = b << 32 | PAGE_A;
+		state->gpr[RDI] = 0x180000 + vcpu * 0x2000;
+		state->gpr[RBX] = state->gpr[R12] = 0;
+		state->rip = GUEST_CODE;
+		state->activity = VCPU_RUNNING;
+		engine_translate.reset(guest.vm.vcpus[vcpu]);
+		engine_translate.run(guest.vm.vcpus[vcpu], &exit);
+		EXPECT_EQ(exit.kind, EXIT_HALT);
+		EXPECT_EQ(state->gpr[RBX], 6 * (a ? B : A) * 300);
+		EXPECT_EQ(state->gpr[R12], 3 * (b ? B : A) * 300);
 	}
+	return NULL;
 }
 
-/* The same two blocks, each with other ways in: forward with the flags in RFLAGS or in memory, and
- * back. rbx: the carries. */
-GUEST(ways_in, "mov $0x150000, %esi; mov $3000, %ecx; xor %edi, %edi;"
-	       "1: test $1, %cl; jz 3f; stc; jmp 2f; 3: stc; mov (%rsi), %rax; jmp 2f; nop;"
-	       "2: mov (%rsi), %rdx; adc $0, %rbx; xor $1, %edi; jz 4f; stc; jmp 2b;"
-	       "4: dec %ecx; jnz 1b; hlt");
-
-TEST(entries_agree_about_flags)
+TEST(numbers_are_taken_back_all_the_time)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		create(1);
-		engine_windows(&guest.vm, i ? ENGINE_WINDOWS_ALL : 0);
-		EXPECT_EQ(RUN(ways_in)->gpr[RBX], 6000);
+	struct machine_code *shaken_code;
+	pthread_t threads[2];
+
+	create(2);
+	PUT(CALLEE, loads_second);
+	PUT(GUEST_CODE, shaken);
+	shaken_code = guest_cpu(&guest, 0)->code;
+	atomic_store(&shaken_enough, false);
+	for (uintptr_t i = 0; i < 2; i++)
+		REQUIRE(pthread_create(&threads[i], NULL, run_shaken, (void *)i) == 0);
+	for (unsigned i = 0; i < SHAKES; i++) {
+		usleep(3000);
+		exclusive_begin_outside(shaken_code);
+		if (i % 64 == 63)
+			code_trim(shaken_code, true);
+		else
+			code_empty_callees(shaken_code);
+		exclusive_end_outside(shaken_code);
 	}
+	atomic_store(&shaken_enough, true);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	EXPECT(code()->count_fixed > 0);
 }
