@@ -327,6 +327,7 @@ bool translate_copy(struct translation *t);
 /* translate_branch.c */
 bool translate_branch(struct translation *t);
 bool translate_ac(struct translation *t, bool set);
+/* In front of the mem entry: a jump back leads there, with the flags in cpu->flags or nobody's. */
 void emit_kick_entry(struct translation *t);
 /* At a block's first instruction, before anything of it: where its jumps back to it lead. */
 void emit_loop_head(struct translation *t);

@@ -11,7 +11,15 @@
 
 static struct guest guest;
 
-#define RUN(code) guest_run(&guest, code, code##_end)
+/* What the code leaves in rbx, without windows and with them. */
+static void expect_sum(const uint8_t *code, const uint8_t *end, uint64_t sum)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		guest_create(&guest, 1);
+		engine_windows(&guest.vm, i ? ENGINE_WINDOWS_ALL : 0);
+		EXPECT_EQ(guest_run(&guest, code, end)->gpr[RBX], sum);
+	}
+}
 
 static void *kick(void *nothing)
 {
@@ -65,11 +73,7 @@ TEST(entries_of_dropped_blocks_lead_on)
 
 	for (unsigned i = 1; i <= 1000; i++)
 		sum += 1 + (i & 255);
-	for (unsigned i = 0; i < 2; i++) {
-		guest_create(&guest, 1);
-		engine_windows(&guest.vm, i ? ENGINE_WINDOWS_ALL : 0);
-		EXPECT_EQ(RUN(rewrites)->gpr[RBX], sum);
-	}
+	expect_sum(rewrites, rewrites_end, sum);
 }
 
 /* The same two blocks, each with other ways in: forward with the flags in RFLAGS or in memory, and
@@ -81,11 +85,7 @@ GUEST(ways_in, "mov $0x150000, %esi; mov $3000, %ecx; xor %edi, %edi;"
 
 TEST(entries_agree_about_flags)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		guest_create(&guest, 1);
-		engine_windows(&guest.vm, i ? ENGINE_WINDOWS_ALL : 0);
-		EXPECT_EQ(RUN(ways_in)->gpr[RBX], 6000);
-	}
+	expect_sum(ways_in, ways_in_end, 6000);
 }
 
 /*
@@ -99,11 +99,7 @@ GUEST(wants_none_at_first,
 
 TEST(a_block_may_come_to_want_flags)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		guest_create(&guest, 1);
-		engine_windows(&guest.vm, i ? ENGINE_WINDOWS_ALL : 0);
-		EXPECT_EQ(RUN(wants_none_at_first)->gpr[RBX], 50);
-	}
+	expect_sum(wants_none_at_first, wants_none_at_first_end, 50);
 }
 
 /* Interrupts: COUNTS has how many came right behind a sti, and how many there were. */
