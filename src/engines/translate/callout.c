@@ -421,7 +421,8 @@ const void *translate_window(struct cpu *cpu, const struct words *words, uint64_
 	return go_on(cpu);
 }
 
-/* words: info, number. The operand is not where fixed_window.h has its window. */
+/* words: info, number, where to go on in the block's code. The operand is not where fixed_window.h
+ * has its window. */
 const void *translate_fixed(struct cpu *cpu, const struct words *words, uint64_t linear)
 {
 	struct place place = find_place(cpu, words->at[0]);
@@ -429,7 +430,7 @@ const void *translate_fixed(struct cpu *cpu, const struct words *words, uint64_t
 	timing_switch(cpu, TIMING_WINDOW);
 	cpu->count_slot_misses++;
 	if (window_fill_fixed(cpu, words->at[1], linear))
-		return resume(cpu, code_entry(cpu->code, place.block) + place.note->host);
+		return resume(cpu, code_entry(cpu->code, place.block) + words->at[2]);
 	fixed_window_missed(cpu->code, place.block, words->at[1]);
 	return interpret_here(cpu, &place);
 }

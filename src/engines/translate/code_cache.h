@@ -184,7 +184,7 @@ struct machine_code {
 
 	/* Statistics; lock. */
 	uint64_t count_flushes, count_dropped, count_links, count_insns, count_wanderers;
-	uint64_t count_inlined, count_fixed;
+	uint64_t count_inlined, count_fixed, count_rounds;
 };
 
 /*

@@ -36,6 +36,7 @@ unsigned statistics_vm(const struct machine_code *code, struct engine_counter *c
 	add(&at, "operands that leave windows", ENGINE_EVENTS, code->count_wanderers);
 	add(&at, "calls inlined", ENGINE_EVENTS, code->count_inlined);
 	add(&at, "windows fixed in code", ENGINE_EVENTS, code->count_fixed);
+	add(&at, "loops within blocks", ENGINE_EVENTS, code->count_rounds);
 	add(&at, "code cache flushes", ENGINE_EVENTS, code->count_flushes);
 	add(&at, "trims while idle", ENGINE_EVENTS, atomic_load(&code->trims));
 	return (unsigned)(at - counters);

@@ -534,11 +534,12 @@ static void write(struct translation *t)
 
 	write_entries(t);
 	windows_begin(t);
-	emit_loop_head(t);
+	loop_begin(t);
 	for (t->current = 0; t->current < t->count; t->current++) {
 		translation_turn(t, t->current);
 		callee_join(t);
 		translation_note(t, t->current, t->steps[t->current].offset);
+		loop_before_step(t);
 		t->ended = t->looked_up = false;
 		first = t->current;
 		if (t->stack)
@@ -556,6 +557,7 @@ static void write(struct translation *t)
 		stack_at_end(t);
 	if (!t->ended)
 		emit_goto(t, t->next, translation_step(t)->live_after);
+	loop_end(t);
 	for (unsigned i = 0; i < t->stub_count; i++)
 		write_stub(t, &t->stubs[i]);
 }
@@ -574,7 +576,8 @@ static void fill_block(struct translation *t)
 	block->scan_low = (uint16_t)t->scan_low;
 	block->scan_high = (uint16_t)t->scan_high;
 	block->count = (t->count - t->callee.count) & 127;
-	block->loops = t->loop_head && !mode_has_kick_entry(t->mode);
+	t->code->count_rounds += t->goes_round;
+	block->loops = t->goes_round || (t->loop_head && !mode_has_kick_entry(t->mode));
 	t->code->note_count += note_write(t->code->notes + block->notes, t->notes, block->count);
 }
 

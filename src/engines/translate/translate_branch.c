@@ -224,16 +224,6 @@ static void emit_link(struct translation *t, unsigned condition, int64_t target,
 		     (t->state & FLAGS_IN_REG) || !live ? LINK_REG : LINK_MEM);
 }
 
-static int64_t relative_target(const struct step *step)
-{
-	return step->insn.immediate + step->offset + step->insn.length;
-}
-
-static bool is_loop(const struct translation *t, int64_t target)
-{
-	return t->loop_head && target == t->steps[0].offset;
-}
-
 void emit_kick_test(struct translation *t, int64_t target)
 {
 	struct stub *stub;
@@ -284,12 +274,14 @@ void emit_goto(struct translation *t, int64_t target, unsigned live)
 		emit_far(t, target, is_back(t, target) ? JUMP_ANYWHERE : JUMP_FORWARD);
 		return;
 	}
-	if (is_loop(t, target)) {
-		emit_jump(&t->emit, t->loop_head);
+	if (loop_leads_to(t, target)) {
+		emit_jump(&t->emit, loop_way(t));
 		return;
 	}
 	if (is_back(t, target)) {
 		flags_clobber(t, live);
+		if (emit_way_round(t, target))
+			return;
 		if (mode_has_kick_entry(t->mode)) {
 			emit_link_to(t, ALWAYS, target, live, LINK_KICK);
 			return;
@@ -297,46 +289,6 @@ void emit_goto(struct translation *t, int64_t target, unsigned live)
 		emit_kick_test(t, target);
 	}
 	emit_link(t, ALWAYS, target, live);
-}
-
-/*
- * A block that jumps back to its own beginning, where no flags are wanted, has the test of kick
- * there, and the jumps need nothing but themselves: that is the kick entry, or else out of the way
- * of its entries. As the way round does not pass those then, dropping such a block kicks all vcpus
- * (code_cache.c). Where the head lies makes a difference to short loops (docs/translate.md,
- * "Measured").
- */
-#define LOOP_OFFSET 32 /* of 64 bytes */
-
-void emit_loop_head(struct translation *t)
-{
-	int64_t target = t->steps[0].offset;
-	bool found = false;
-	uint8_t *over;
-
-	t->loop_head = NULL;
-	for (unsigned i = 0; i < t->count; i++) {
-		const struct step *step = &t->steps[i];
-
-		found |= !is_callees(t, i) && !step->interpret &&
-			 step->insn.op->class == CLASS_BRANCH &&
-			 (step->insn.op->handler == HANDLER_JCC ||
-			  step->insn.op->handler == HANDLER_JMP) &&
-			 step->insn.operand_size != 2 && relative_target(step) == target;
-	}
-	if (!found || t->steps[0].live_before)
-		return;
-	if (mode_has_kick_entry(t->mode)) {
-		t->loop_head = t->start - KICK_ENTRY_BYTES;
-		return;
-	}
-	over = t->emit.at;
-	emit_u16(&t->emit, 0x00eb); /* jmp over it */
-	while ((uintptr_t)t->emit.at % 64 != LOOP_OFFSET)
-		emit_u8(&t->emit, 0xcc);
-	t->loop_head = t->emit.at;
-	emit_kick_test(t, target);
-	over[1] = (uint8_t)(t->emit.at - (over + 2));
 }
 
 /* In front of the mem entry, to which it leads. The flags are in cpu->flags, or nobody's. */
@@ -370,14 +322,14 @@ static void open_branch(struct translation *t, uint8_t *place, int64_t target)
  */
 static void translate_jcc(struct translation *t, const struct step *step)
 {
-	int64_t target = relative_target(step);
+	int64_t target = step_target(step);
 	unsigned condition = step->insn.opcode & 15;
 
 	flags_need(t);
 	if (!is_in_page(target)) {
 		open_branch(t, emit_jcc_open(&t->emit, condition, false), target);
-	} else if (is_loop(t, target)) {
-		emit_close(emit_jcc_open(&t->emit, condition, false), t->loop_head);
+	} else if (loop_leads_to(t, target)) {
+		emit_close(emit_jcc_open(&t->emit, condition, false), loop_way(t));
 	} else if (is_back(t, target) && mode_has_kick_entry(t->mode) && !step->live_target) {
 		emit_link_to(t, condition, target, 0, LINK_KICK);
 	} else if (is_back(t, target)) {
@@ -410,7 +362,7 @@ static bool translate_count(struct translation *t, const struct step *step)
 		emit_u16(emit, 0x02e3); /* jrcxz to the jump */
 		emit_u16(emit, 0x05eb); /* jmp over it */
 	}
-	open_branch(t, emit_jump_open(emit, false), relative_target(step));
+	open_branch(t, emit_jump_open(emit, false), step_target(step));
 	return true;
 }
 
@@ -456,7 +408,7 @@ static bool translate_indirect(struct translation *t, const struct step *step, b
  */
 static void translate_call(struct translation *t, const struct step *step)
 {
-	int64_t target = relative_target(step);
+	int64_t target = step_target(step);
 	bool back = is_back(t, target), in_page = is_in_page(target);
 
 	if (!t->stack || step->counted)
@@ -539,7 +491,7 @@ bool translate_branch(struct translation *t)
 	case HANDLER_JCXZ:
 		return translate_count(t, step);
 	case HANDLER_JMP:
-		emit_goto(t, relative_target(step), step->live_target);
+		emit_goto(t, step_target(step), step->live_target);
 		break;
 	case HANDLER_CALL_NEAR:
 		translate_call(t, step);

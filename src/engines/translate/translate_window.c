@@ -65,6 +65,9 @@
  *
  * A number is emptied when a window goes; then nothing comes back into the middle of a block, for
  * those that rely on the check do not look (resume, in callout.c).
+ *
+ * An access is as good as a check: what has not faulted was in the window, so the base is no
+ *farther from it than the displacement. Thus loops need no checks but the first (translate_loop.c).
  */
 #include "engines/translate/translation.h"
 
@@ -191,7 +194,7 @@ static unsigned bases_written(const struct step *step)
 		return 0;
 	if (insn->op->class == CLASS_COPY)
 		return insn_registers(insn).written;
-	if (insn->op->class == CLASS_BRANCH && insn->op->handler == HANDLER_JCC)
+	if (insn->op->handler == HANDLER_JCC || insn->op->handler == HANDLER_JMP)
 		return 0;
 	if (insn->op->class == CLASS_INLINE && insn->op->handler == HANDLER_LEA)
 		return 1u << insn->reg;
@@ -317,10 +320,21 @@ bool window_is_known(const struct translation *t, const struct insn *insn)
 	return shares(step) && uses_window(t, step) && t->known[insn->base].valid;
 }
 
+/* The base is no farther from its window now than by the displacement: beyond is a fault, and C
+ * does not come back from that. All that are copied do go there (masked moves are not). */
+static void touch(struct translation *t, const struct insn *insn)
+{
+	int64_t by = insn->displacement;
+	struct window_known *known = &t->known[insn->base];
+
+	known->moved = t->known[known->same].moved = (uint32_t)(by < 0 ? -by : by);
+}
+
 void emit_window_known(struct translation *t, const struct insn *insn, struct insn_address *address)
 {
 	const struct window_known *known = &t->known[insn->base];
 
+	touch(t, insn);
 	if (known->fixed)
 		emit_constant(&t->emit, T0, t->code->fixed.at[known->slot].delta);
 	else
@@ -358,12 +372,12 @@ void windows_begin(struct translation *t)
 	}
 }
 
-/* The operand's window as a constant. False, with nothing written, if it is not likely to be one.
- */
-static bool emit_fixed(struct translation *t, const struct insn *insn, bool shared,
-		       struct insn_address *address)
+/* The register that an operand is based on is in its window, whose place is a constant: goes on
+ * only where that holds; where it does not, and C can help, at the offset of the block's code.
+ * False, with nothing written, if it is not likely to be one. */
+static bool emit_fixed_check(struct translation *t, unsigned base, bool shared, unsigned back)
 {
-	const struct window_known *known = &t->known[insn->base];
+	const struct window_known *known = &t->known[base];
 	struct stub *stub;
 	int number;
 
@@ -373,12 +387,23 @@ static bool emit_fixed(struct translation *t, const struct insn *insn, bool shar
 	if (number < 0)
 		return false;
 	if (shared)
-		know(t, insn->base, (unsigned)number, true);
-	emit_number(t, base_register(insn));
+		know(t, base, (unsigned)number, true);
+	emit_number(t, host_register(base));
 	emit_cpu(&t->emit, EMIT_CMP, 4, T1, fixed_offset((unsigned)number));
 	stub = translation_stub(t, STUB_FIXED, emit_jcc_open(&t->emit, CONDITION_NZ, false));
 	stub->slot = (uint16_t)number;
-	emit_constant(&t->emit, T0, known->likely_delta);
+	stub->checked = (uint8_t)host_register(base);
+	stub->target = back;
+	return true;
+}
+
+/* The operand's window as a constant; likewise. */
+static bool emit_fixed(struct translation *t, const struct insn *insn, bool shared,
+		       struct insn_address *address)
+{
+	if (!emit_fixed_check(t, insn->base, shared, t->notes[t->current].host))
+		return false;
+	emit_constant(&t->emit, T0, t->known[insn->base].likely_delta);
 	*address = (struct insn_address){.base = (uint8_t)base_register(insn),
 					 .index = T0,
 					 .displacement = (int32_t)insn->displacement};
@@ -387,10 +412,78 @@ static bool emit_fixed(struct translation *t, const struct insn *insn, bool shar
 
 void emit_fixed_stub(struct translation *t, const struct stub *stub)
 {
-	emit_move(&t->emit, T0, base_register(&t->steps[stub->step].insn));
+	emit_move(&t->emit, T0, stub->checked);
 	emit_call(&t->emit, translation_trampoline(t, TRAMPOLINE_FIXED));
 	emit_u32(&t->emit, translation_info(t, stub->step));
 	emit_u32(&t->emit, stub->slot);
+	emit_u32(&t->emit, (uint32_t)stub->target);
+}
+
+/* Loops */
+
+/* Registers that operands of the steps before `end` are based on, by way of copies too, as they are
+ * when the block begins, but for being moved. */
+static unsigned loop_bases(const struct translation *t, unsigned end)
+{
+	unsigned bases = 0, changed = 0, to, from;
+	uint8_t origin[16];
+
+	for (unsigned i = 0; i < 16; i++)
+		origin[i] = (uint8_t)i;
+	for (unsigned i = 0; i < end; i++) {
+		const struct step *step = &t->steps[i];
+
+		if (shares(step) && uses_window(t, step))
+			bases |= 1u << origin[step->insn.base];
+		for (unsigned written = bases_written(step); written; written &= written - 1) {
+			unsigned base = (unsigned)__builtin_ctz(written);
+
+			if (moves_by(step, base))
+				continue;
+			origin[base] = RSP;
+			changed |= 1u << base;
+		}
+		if (is_copy(step, &to, &from))
+			origin[to] = origin[from];
+	}
+	return bases & ~changed & SHARED_BASES;
+}
+
+bool windows_begin_loop(struct translation *t, unsigned end)
+{
+	bool any = false;
+
+	for (unsigned bases = loop_bases(t, end); bases; bases &= bases - 1) {
+		unsigned base = (unsigned)__builtin_ctz(bases);
+
+		any |= emit_fixed_check(t, base, true, 0);
+	}
+	return any;
+}
+
+#define ROUND_MOVES (WINDOW_REACH / 2u)
+
+void windows_begin_round(struct translation *t, struct window_known known[16])
+{
+	for (unsigned i = 0; i < 16; i++) {
+		if (t->known[i].moved < ROUND_MOVES)
+			t->known[i].moved = ROUND_MOVES;
+		known[i] = t->known[i];
+	}
+}
+
+bool windows_hold(const struct translation *t, const struct window_known known[16])
+{
+	for (unsigned i = 0; i < 16; i++) {
+		const struct window_known *here = &t->known[i];
+
+		if (known[i].same != i && here->same != known[i].same)
+			return false;
+		if (known[i].valid && (!here->valid || here->fixed != known[i].fixed ||
+				       here->slot != known[i].slot || here->moved > known[i].moved))
+			return false;
+	}
+	return true;
 }
 
 /* Has the operand's check to leave the flags where they are, in RFLAGS, and can it? */

@@ -2,8 +2,8 @@
 /*
  * One block being translated. Private to the translator: translate.c (the whole),
  * translate_memory.c (memory operands, flags), translate_branch.c (ways out of a block),
- * translate_inline.c (instructions written out), translate_callee.c (short functions in their
- * callers' blocks), callout.c (what its code calls).
+ * translate_loop.c (ways back into it), translate_inline.c (instructions written out),
+ * translate_callee.c (short functions in their callers' blocks), callout.c (what its code calls).
  */
 #ifndef TRANSLATE_TRANSLATION_H
 #define TRANSLATE_TRANSLATION_H
@@ -70,6 +70,7 @@ struct stub {
 	uint16_t slot;
 	bool write, again;
 	bool shared;	 /* STUB_WINDOW: others rely on it */
+	uint8_t checked; /* STUB_FIXED: the host register; target: where to go on in the code */
 	bool keep_flags; /* STUB_WINDOW: RFLAGS has them; guest rcx is in T0 */
 	uint8_t maker; /* STUB_CALLEE, STUB_OTHER_CALLEE: makes the flags again; a step + 1, or 0 */
 };
@@ -135,7 +136,14 @@ struct translation {
 	uint8_t *start;	    /* likewise: the mem entry */
 	uint8_t *reg_entry; /* likewise */
 	enum entries entries;
-	uint8_t *loop_head;   /* or NULL */
+	uint8_t *loop_head; /* or NULL */
+	struct round {
+		unsigned step; /* that a jump leads back to */
+		uint8_t *at;   /* in the block, for ways there on which `known` is known; NULL: none
+				*/
+		struct window_known known[16];
+	} rounds[2];	      /* the first from the loop's head, the other from a later step */
+	bool goes_round;      /* by one of them */
 	unsigned state;	      /* FLAGS_IN_* at emit.at */
 	unsigned current;     /* step */
 	bool looked_up;	      /* the current step has had a TLB look-up */
@@ -165,6 +173,12 @@ struct translation {
 static inline struct step *translation_step(struct translation *translation)
 {
 	return &translation->steps[translation->current];
+}
+
+/* Where a jump leads, relative to the page. */
+static inline int64_t step_target(const struct step *step)
+{
+	return step->insn.immediate + step->offset + step->insn.length;
 }
 
 static inline bool is_callees(const struct translation *t, unsigned step)
@@ -298,6 +312,14 @@ bool window_is_known(const struct translation *t, const struct insn *insn);
 /* Then: makes *address its host address. Uses T0 alone, and leaves flags alone. */
 void emit_window_known(struct translation *t, const struct insn *insn,
 		       struct insn_address *address);
+/* At the head of a loop, of the steps before `end`: checks the windows of registers that are only
+ * moved in it. False: there are none, and nothing is written. */
+bool windows_begin_loop(struct translation *t, unsigned end);
+/* Where ways come back on which windows_hold: they may have moved registers by some more than those
+ * that come here first. known: what is known here, from now on too. */
+void windows_begin_round(struct translation *t, struct window_known known[16]);
+/* Is all of that known here as well? */
+bool windows_hold(const struct translation *t, const struct window_known known[16]);
 /* Behind the steps from `first` to the current one: forgets the registers that they write. */
 void windows_forget(struct translation *t, unsigned first);
 /* Where another way comes in, on which `known` is known: knows what both do. */
@@ -329,8 +351,6 @@ bool translate_branch(struct translation *t);
 bool translate_ac(struct translation *t, bool set);
 /* In front of the mem entry: a jump back leads there, with the flags in cpu->flags or nobody's. */
 void emit_kick_entry(struct translation *t);
-/* At a block's first instruction, before anything of it: where its jumps back to it lead. */
-void emit_loop_head(struct translation *t);
 /* Out of the block, to target (relative to the page), where the flags `live` are wanted. */
 void emit_goto(struct translation *t, int64_t target, unsigned live);
 /* Out of the block, to the linear address in T0; flags are clobbered already. ANYWHERE tests kick;
@@ -349,6 +369,21 @@ void emit_crossing(struct translation *t);
 unsigned scan_flags(struct translation *t, int64_t target);
 /* Does everybody find by scan_flags that nobody wants any at the block's beginning? */
 bool scans_find_no_flags(const struct translation *t);
+
+/* translate_loop.c */
+
+/* At a block's first instruction, before anything of it: where its jumps back to it lead. */
+void loop_begin(struct translation *t);
+/* Before each step, and behind the last: stubs do not go round. */
+void loop_before_step(struct translation *t);
+void loop_end(struct translation *t);
+/* Is target, relative to the page, the beginning of a block that loops? Then: where a jump there
+ * leads, with what is known of windows now. */
+bool loop_leads_to(const struct translation *t, int64_t target);
+const uint8_t *loop_way(struct translation *t);
+/* To target, in the middle of the block; flags are clobbered already. False, with nothing written,
+ * if there is no way. */
+bool emit_way_round(struct translation *t, int64_t target);
 
 /* translate_return.c */
 

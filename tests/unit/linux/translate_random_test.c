@@ -355,21 +355,52 @@ static uint8_t *make_loads(uint8_t *at, unsigned registers)
 	return at;
 }
 
-/* What is written is loaded anew each time; what isn't may be loaded before the loop. */
+/* Some registers walk; what leaves the data faults, or finds what it may only read. */
+static unsigned make_moves(uint8_t *code)
+{
+	static const int32_t distances[] = {8, -8, 64, -72, 0x180, -0x1000, 0x10000};
+	uint8_t *at = code;
+
+	for (unsigned i = random64() % 3; i > 0; i--) {
+		unsigned reg = random64() & 15, choice = random64() % 3;
+		int32_t distance = distances[random64() % (random64() & 3 ? 4 : 7)];
+
+		if (reg == RSP || reg == RAX || reg == RCX)
+			continue;
+		*at++ = 0x48 | (reg >> 3) | (choice == 2 ? (reg >> 3) << 2 : 0);
+		*at++ = choice == 2 ? 0x8d : 0x81; /* add, sub, lea */
+		*at++ = (uint8_t)(choice == 2 ? 0x80 | (reg & 7) << 3 | (reg & 7)
+					      : 0xc0 | choice * 5 << 3 | (reg & 7));
+		if (choice == 2 && (reg & 7) == RSP)
+			*at++ = 0x24;
+		at = put32(at, (uint32_t)distance);
+	}
+	return (unsigned)(at - code);
+}
+
+/* What is written is loaded anew each time; what isn't may be loaded before the loop. Half of the
+ * loops go round in two ways, one of which leads to their middle. */
 static unsigned make_caller(uint8_t *code, const uint8_t *callee, unsigned callee_size,
 			    uint32_t address)
 {
-	uint8_t before[64], behind[64], *at = code, *loop;
+	uint8_t before[64], behind[64], first[64], moves[32], *at = code, *loop, *middle, *end;
 	unsigned before_size = make_simple_insns(before, random64() % 4);
 	unsigned behind_size = make_simple_insns(behind, random64() % 3);
+	unsigned first_size = make_simple_insns(first, random64() % 3);
+	unsigned moves_size = make_moves(moves);
+	bool two = random64() & 1;
 	unsigned anew = 1u << RAX | registers_written(before, before_size) |
 			registers_written(behind, behind_size) |
+			registers_written(first, first_size) |
 			registers_written(callee, callee_size);
 
 	if (random64() & 1)
 		anew = 0xffff;
 	at = loop = make_loads(at, ~anew);
 	at = make_loads(at, anew);
+	memcpy(at, first, first_size);
+	at += first_size;
+	middle = at;
 	memcpy(at, before, before_size);
 	at += before_size;
 	switch (random64() % 3) {
@@ -390,11 +421,27 @@ static unsigned make_caller(uint8_t *code, const uint8_t *callee, unsigned calle
 	}
 	memcpy(at, behind, behind_size);
 	at += behind_size;
+	memcpy(at, moves, moves_size);
+	at += moves_size;
 	memcpy(at, (const uint8_t[]){0xff, 0x0c, 0x25}, 3); /* decl COUNTER */
 	at = put32(at + 3, COUNTER);
+	end = at;
+	if (two) { /* jz end; testb $2, COUNTER */
+		at += 2;
+		memcpy(at, (const uint8_t[]){0xf6, 0x04, 0x25}, 3);
+		at = put32(at + 3, COUNTER);
+		*at++ = 2;
+	}
 	*at++ = 0x0f; /* jnz loop */
 	*at++ = 0x85;
 	at = put32(at, 0u - ((uint32_t)(at - loop) + 4));
+	if (two) {
+		at += make_moves(at);
+		*at++ = 0xe9; /* jmp middle */
+		at = put32(at, 0u - ((uint32_t)(at - middle) + 4));
+		end[0] = 0x74;
+		end[1] = (uint8_t)(at - (end + 2));
+	}
 	*at++ = 0xf4;
 	return (unsigned)(at - code);
 }
@@ -453,8 +500,10 @@ TEST(random_callees_end_alike)
 	}
 	EXPECT(guest_cpu(&windowed, 0)->code->count_inlined > 50);
 	EXPECT(guest_cpu(&windowed, 0)->code->count_fixed > 50);
+	EXPECT(guest_cpu(&windowed, 0)->code->count_rounds > 20);
 	if (given)
-		printf("%u of %u without a fault, %lu inlined, %lu with constants\n", whole,
-		       callers, guest_cpu(&windowed, 0)->code->count_inlined,
-		       guest_cpu(&windowed, 0)->code->count_fixed);
+		printf("%u of %u without a fault, %lu inlined, %lu with constants, %lu loops\n",
+		       whole, callers, guest_cpu(&windowed, 0)->code->count_inlined,
+		       guest_cpu(&windowed, 0)->code->count_fixed,
+		       guest_cpu(&windowed, 0)->code->count_rounds);
 }
