@@ -9,13 +9,14 @@ function figure_of(text,    number) {
 	return text == "MiB/s" ? 1000000000 / number : number * figure_scale[text]
 }
 
-# The median, over the pairs that held, of the engine's time of row `other` over that of row `name`; "" for none.
-function row_ratio(section, name, other, engine,    round, list, count) {
+# The median, over the pairs that held, of what row `over` took with engine over_engine over what row `name` took
+# with engine; "" for none.
+function row_ratio(section, name, engine, over, over_engine,    round, list, count) {
 	for (round = 1; round <= rounds[section]; round++) {
 		if (!counts(section, round, 0) || !((section, name, round, engine) in value) ||
-		    !((section, other, round, engine) in value))
+		    !((section, over, round, over_engine) in value))
 			continue
-		list[++count] = value[section, other, round, engine] / value[section, name, round, engine]
+		list[++count] = value[section, over, round, over_engine] / value[section, name, round, engine]
 	}
 	return count ? median(list, count) : ""
 }
@@ -32,7 +33,7 @@ function judge_reached(section, name, what,    other, here) {
 	if (what == "value")
 		return here
 	if (what ~ /^row:/)
-		return row_ratio(section, name, substr(what, 5), "lodge")
+		return row_ratio(section, name, "lodge", substr(what, 5), "lodge")
 	other = middle(substr(what, 4), name, "lodge", 0)
 	return other == "" || here == "" ? "" : other / here
 }
@@ -93,11 +94,17 @@ function floor_shown(i) {
 	return sprintf("%.2f", floor_reached[i])
 }
 
-# What the same program reaches without any hypervisor.
+# What the same program reaches without any hypervisor, or "".
+function native_reached(i) {
+	if (floor_what[i] == "ratio" && floor_name[i] != "mean")
+		return row_ratio(floor_section[i], floor_name[i], "native", floor_name[i], "qemu")
+	if (floor_what[i] ~ /^row:/)
+		return row_ratio(floor_section[i], floor_name[i], "native", floor_other(i), "native")
+	return ""
+}
+
 function native_shown(i,    ratio) {
-	if (floor_what[i] !~ /^row:/)
-		return ""
-	ratio = row_ratio(floor_section[i], floor_name[i], floor_other(i), "native")
+	ratio = native_reached(i)
 	return ratio == "" ? "" : sprintf(" (native %.2f)", ratio)
 }
 
@@ -106,7 +113,7 @@ function floor_other(i) {
 	return substr(floor_what[i], index(floor_what[i], ":") + 1)
 }
 
-function floor_judge(i) {
+function floor_judge(i,    reached) {
 	floor_reached[i] = judge_reached(floor_section[i], floor_name[i], floor_what[i])
 	if (floor_reached[i] == "") {
 		floor_verdict[i] = "unknown"
@@ -121,6 +128,8 @@ function floor_judge(i) {
 		printf "floor missed: %s %s is %s%s%s, floor %s, goal %s\n", floor_section[i], floor_name[i],
 			floor_shown(i), (floor_what[i] ~ /^(of|row):/ ? " of " floor_other(i) : ""),
 			native_shown(i), floor_least[i], floor_goal[i]
+		reached = native_reached(i)
+		missed_natively += reached != "" && !meets(reached, floor_what[i], floor_least[i])
 	}
 	floor_verdicts[floor_verdict[i]]++
 	if (floor_goal[i] != "-" && floor_reached[i] != "") {
@@ -145,7 +154,8 @@ END {
 	print ""
 	for (i = 1; i <= floor_count; i++)
 		floor_judge(i)
-	printf "%d floors hold, %d missed, %d not judged (not run, or no pair held); %d of %d goals reached\n",
-		floor_verdicts["holds"], floor_verdicts["missed"], floor_verdicts["unknown"], goals_reached,
-		goals_judged
+	printf "%d floors hold, %d missed%s, %d not judged (not run, or no pair held); %d of %d goals reached\n",
+		floor_verdicts["holds"], floor_verdicts["missed"],
+		(missed_natively ? sprintf(" (%d of them natively, too)", missed_natively) : ""),
+		floor_verdicts["unknown"], goals_reached, goals_judged
 }
