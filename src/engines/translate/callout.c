@@ -184,13 +184,14 @@ static const void *leave(struct cpu *cpu)
 	return (const void *)translate_leave;
 }
 
-/* On at cpu->rip, where translated code may run, and does not leave before it has begun: mem
- * entries do not test kick. */
-static const void *go_to(struct cpu *cpu)
+/* On at cpu->rip, wherever that is. */
+static const void *go_on(struct cpu *cpu)
 {
 	const struct jump_entry *entry = &cpu->jump[cpu->view][jump_index(cpu->rip)];
 	struct block *block;
 
+	if (is_kicked(cpu) || !translate_possible(cpu))
+		return leave(cpu);
 	if (entry->address != cpu->rip)
 		entry = &cpu->jump[cpu->view][jump_other(jump_index(cpu->rip))];
 	if (entry->address == cpu->rip) {
@@ -199,12 +200,6 @@ static const void *go_to(struct cpu *cpu)
 	}
 	block = find_block(cpu);
 	return block ? enter(cpu, code_entry(cpu->code, block)) : leave(cpu);
-}
-
-/* On at cpu->rip, wherever that is. */
-static const void *go_on(struct cpu *cpu)
-{
-	return is_kicked(cpu) || !translate_possible(cpu) ? leave(cpu) : go_to(cpu);
 }
 
 /* Behind an instruction that may have made an event deliverable. */
@@ -421,8 +416,8 @@ const void *translate_window(struct cpu *cpu, const struct words *words, uint64_
 	return go_on(cpu);
 }
 
-/* words: info, number, where to go on in the block's code. The operand is not where fixed_window.h
- * has its window. */
+/* words: info, number, where to go on in the block's code. The operand, or the register that a loop
+ * checks in front of it, is not where fixed_window.h has its window. */
 const void *translate_fixed(struct cpu *cpu, const struct words *words, uint64_t linear)
 {
 	struct place place = find_place(cpu, words->at[0]);
@@ -460,17 +455,7 @@ const void *translate_end(struct cpu *cpu, const struct words *words)
 {
 	find_call(cpu, words);
 	run_handler(cpu, words->at[1]);
-	if (has_event(cpu))
-		return leave(cpu);
-	/* Nothing tests kick before the first instruction of a block is done: that keeps sti's
-	 * shadow. */
-	if (cpu->interrupt_shadow == SHADOW_STI && !is_kicked(cpu)) {
-		cpu->interrupt_shadow = 0;
-		if (translate_possible(cpu))
-			return go_to(cpu);
-		cpu->interrupt_shadow = SHADOW_STI;
-	}
-	return go_on(cpu);
+	return has_event(cpu) ? leave(cpu) : go_on(cpu);
 }
 
 /* words: offset in the page. */

@@ -14,9 +14,8 @@
  *		  rorx T1, base, 31
  *		  cmp  T1d, gs:[fixed_number]	; for each of those registers
  *		  jne  miss			; C, which comes back to the entry
- *		  jmp  over
  *	round:	  test kick
- *	over:	  ...				; their operands, unchecked
+ *		  ...				; their operands, unchecked
  *		  jcc  round
  *
  * A round may begin where each of them is known to be in its window or close to it: whatever has
@@ -73,35 +72,22 @@ static void begin_round(struct translation *t, struct round *round)
 	windows_begin_round(t, round->known);
 }
 
-/* The test of kick is for those that come back: a block's first instruction follows what was before
- * it without one (sti's shadow). */
-static uint8_t *begin_over(struct translation *t)
-{
-	emit_u16(&t->emit, 0x00eb); /* jmp */
-	return t->emit.at;
-}
-
-static void end_over(struct translation *t, uint8_t *over)
-{
-	emit_kick_test(t, t->steps[0].offset);
-	over[-1] = (uint8_t)(t->emit.at - over);
-}
-
-/* Beside the entries. */
+/* Beside the entries, which jump over it. */
 static void write_head(struct translation *t)
 {
-	uint8_t *over = begin_over(t);
+	uint8_t *over = t->emit.at;
 
+	emit_u16(&t->emit, 0x00eb); /* jmp */
 	while ((uintptr_t)t->emit.at % 64 != LOOP_OFFSET)
 		emit_u8(&t->emit, 0xcc);
 	t->loop_head = t->emit.at;
-	end_over(t, over);
+	emit_kick_test(t, t->steps[0].offset);
+	over[1] = (uint8_t)(t->emit.at - (over + 2));
 }
 
 void loop_begin(struct translation *t)
 {
 	unsigned end = find_loop(t);
-	uint8_t *over;
 
 	t->loop_head = NULL;
 	t->goes_round = false;
@@ -115,9 +101,8 @@ void loop_begin(struct translation *t)
 	}
 	t->loop_head = t->start - KICK_ENTRY_BYTES;
 	if (windows_begin_loop(t, t->rounds[1].step ? t->count : end)) {
-		over = begin_over(t);
 		begin_round(t, &t->rounds[0]);
-		end_over(t, over);
+		emit_kick_test(t, t->steps[0].offset);
 	}
 }
 

@@ -59,7 +59,7 @@
  *
  *	rorx T1, base, 31
  *	cmp  T1d, gs:[fixed_number]
- *	jne  miss				; STUB_FIXED: C does the instruction, and leaves
+ *	jne  miss				; STUB_FIXED: C fills it in, or leaves
  *	mov  T0, delta
  *	op   [base + T0 + displacement]
  *
@@ -67,7 +67,7 @@
  * those that rely on the check do not look (resume, in callout.c).
  *
  * An access is as good as a check: what has not faulted was in the window, so the base is no
- *farther from it than the displacement. Thus loops need no checks but the first (translate_loop.c).
+ * farther from it than the displacement. So loops need no checks but the first (translate_loop.c).
  */
 #include "engines/translate/translation.h"
 
@@ -194,11 +194,17 @@ static unsigned bases_written(const struct step *step)
 		return 0;
 	if (insn->op->class == CLASS_COPY)
 		return insn_registers(insn).written;
-	if (insn->op->handler == HANDLER_JCC || insn->op->handler == HANDLER_JMP)
+	switch (insn->op->handler) {
+	case HANDLER_JCC:
+	case HANDLER_JMP:
+	case HANDLER_NOP:
+	case HANDLER_PREFETCH:
 		return 0;
-	if (insn->op->class == CLASS_INLINE && insn->op->handler == HANDLER_LEA)
+	case HANDLER_LEA:
 		return 1u << insn->reg;
-	return SHARED_BASES;
+	default:
+		return SHARED_BASES;
+	}
 }
 
 /* By how much the step moves its SHARED_BASE `base`, if it does nothing else to it; else, or if it
@@ -321,7 +327,7 @@ bool window_is_known(const struct translation *t, const struct insn *insn)
 }
 
 /* The base is no farther from its window now than by the displacement: beyond is a fault, and C
- * does not come back from that. All that are copied do go there (masked moves are not). */
+ * does not come back from that. All of CLASS_COPY do go there (masked moves are not of it). */
 static void touch(struct translation *t, const struct insn *insn)
 {
 	int64_t by = insn->displacement;

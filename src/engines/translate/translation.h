@@ -62,7 +62,7 @@ enum link_entry { LINK_MEM, LINK_REG, LINK_KICK };
 
 struct stub {
 	uint8_t *place;
-	int64_t target; /* relative to the page */
+	int64_t target; /* relative to the page; STUB_FIXED: where to go on in the block's code */
 	uint8_t kind, step, state;
 	uint8_t size; /* of the access; 0: to be interpreted */
 	uint16_t live;
@@ -70,7 +70,7 @@ struct stub {
 	uint16_t slot;
 	bool write, again;
 	bool shared;	 /* STUB_WINDOW: others rely on it */
-	uint8_t checked; /* STUB_FIXED: the host register; target: where to go on in the code */
+	uint8_t checked; /* STUB_FIXED: the host register */
 	bool keep_flags; /* STUB_WINDOW: RFLAGS has them; guest rcx is in T0 */
 	uint8_t maker; /* STUB_CALLEE, STUB_OTHER_CALLEE: makes the flags again; a step + 1, or 0 */
 };
@@ -139,8 +139,7 @@ struct translation {
 	uint8_t *loop_head; /* or NULL */
 	struct round {
 		unsigned step; /* that a jump leads back to */
-		uint8_t *at;   /* in the block, for ways there on which `known` is known; NULL: none
-				*/
+		uint8_t *at;   /* where, if `known` is known on its way; or NULL */
 		struct window_known known[16];
 	} rounds[2];	      /* the first from the loop's head, the other from a later step */
 	bool goes_round;      /* by one of them */

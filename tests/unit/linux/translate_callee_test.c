@@ -4,9 +4,6 @@
 #include "lib/bytes.h"
 #include "translate_guest.h"
 
-#include <pthread.h>
-#include <unistd.h>
-
 #define CALLEE 0x110000u
 #define OTHER  0x160000u
 
@@ -302,25 +299,12 @@ TEST(ways_through_a_function_know_what_both_do)
 /* Without an end: only a kick helps. */
 GUEST(endless, "mov $0x110000, %edx; 1: call *%rdx; jmp 1b");
 
-static void *kick(void *nothing)
-{
-	usleep(30000);
-	atomic_fetch_or(&guest.vm.vcpus[0]->pending, PENDING_PAUSE);
-	engine_translate.kick(guest.vm.vcpus[0]);
-	return nothing;
-}
-
 TEST(loops_of_inlined_calls_can_be_interrupted)
 {
-	pthread_t thread;
-
 	create();
 	PUT(CALLEE, returns_1);
 	PUT(GUEST_CODE, endless);
-	REQUIRE(pthread_create(&thread, NULL, kick, NULL) == 0);
-	engine_translate.run(guest.vm.vcpus[0], &guest.exit);
-	pthread_join(thread, NULL);
-	EXPECT_EQ(guest.exit.kind, EXIT_KICKED);
+	guest_run_kicked(&guest);
 	EXPECT(inlined() > 0);
 }
 

@@ -21,14 +21,6 @@ static void expect_sum(const uint8_t *code, const uint8_t *end, uint64_t sum)
 	}
 }
 
-static void *kick(void *nothing)
-{
-	usleep(30000);
-	atomic_fetch_or(&guest.vm.vcpus[0]->pending, PENDING_PAUSE);
-	engine_translate.kick(guest.vm.vcpus[0]);
-	return nothing;
-}
-
 /* Two blocks, and the way back is a jcc, a jcc behind which flags are wanted, a jmp. */
 GUEST(by_jcc, "1: jmp 2f; nop; 2: mov $1, %eax; test %eax, %eax; jnz 1b; hlt");
 GUEST(by_jcc_with_flags, "1: adc $0, %rbx; jmp 2f; nop; 2: mov $1, %eax; cmp $2, %eax; jc 1b; hlt");
@@ -43,16 +35,11 @@ TEST(ways_back_can_be_interrupted)
 				     {in_one, in_one_end}};
 
 	for (unsigned i = 0; i < 2 * sizeof(codes) / sizeof(codes[0]); i++) {
-		pthread_t thread;
-
 		guest_create(&guest, 1);
 		engine_windows(&guest.vm, i % 2 ? ENGINE_WINDOWS_ALL : 0);
 		memcpy(guest_at(&guest, GUEST_CODE), codes[i / 2][0],
 		       (size_t)(codes[i / 2][1] - codes[i / 2][0]));
-		REQUIRE(pthread_create(&thread, NULL, kick, NULL) == 0);
-		engine_translate.run(guest.vm.vcpus[0], &guest.exit);
-		pthread_join(thread, NULL);
-		EXPECT_EQ(guest.exit.kind, EXIT_KICKED);
+		guest_run_kicked(&guest);
 	}
 }
 
@@ -156,30 +143,33 @@ static void run_interrupted(const uint8_t *code, const uint8_t *end)
 	EXPECT(counted[1] > 0);
 }
 
-/* User code that may use sti; each block behind one is new, and saves flags at its reg entry. */
+/* The vcpu runs user code that may use sti, and finds data at rsi. */
+static void make_user(void)
+{
+	static const struct segment user_code = {0x1b, 0xa0fb, 0xffffffff, 0},
+				    user_data = {0x23, 0xc0f3, 0xffffffff, 0};
+	struct vcpu_state *state = &guest.vm.vcpus[0]->state;
+	uint64_t *gdt = guest_at(&guest, GUEST_GDT);
+
+	gdt[3] = 0x00affb000000ffff;
+	gdt[4] = 0x00cff3000000ffff;
+	for (unsigned i = 0; i < 6; i++)
+		state->segment[i] = user_data;
+	state->segment[SEGMENT_CS] = user_code;
+	state->gdtr.limit = 39;
+	state->rflags |= 3 << 12;
+	state->gpr[RSI] = 0x150000;
+}
+
+/* Each block behind a sti is new, and saves flags at its reg entry. */
 GUEST(shadows, ".rept 20000; sti; mov (%rsi), %rdx; adc $0, %rbx; cli; .endr; hlt");
 
 TEST(no_interrupt_comes_right_behind_sti)
 {
-	static const struct segment user_code = {0x1b, 0xa0fb, 0xffffffff, 0},
-				    user_data = {0x23, 0xc0f3, 0xffffffff, 0};
-
 	for (unsigned i = 0; i < 2; i++) {
-		struct vcpu_state *state;
-		uint64_t *gdt;
-
 		create_interrupted();
 		engine_windows(&guest.vm, i ? ENGINE_WINDOWS_ALL : 0);
-		gdt = guest_at(&guest, GUEST_GDT);
-		gdt[3] = 0x00affb000000ffff;
-		gdt[4] = 0x00cff3000000ffff;
-		state = &guest.vm.vcpus[0]->state;
-		for (unsigned k = 0; k < 6; k++)
-			state->segment[k] = user_data;
-		state->segment[SEGMENT_CS] = user_code;
-		state->gdtr.limit = 39;
-		state->rflags |= 3 << 12;
-		state->gpr[RSI] = 0x150000;
+		make_user();
 		run_interrupted(shadows, shadows_end);
 	}
 }
@@ -197,4 +187,34 @@ TEST(nor_where_sti_ends_a_page)
 		memcpy(guest_at(&guest, page << 12), a_page, 4096);
 	memcpy(guest_at(&guest, 0xffe000), last_page, (size_t)(last_page_end - last_page));
 	run_interrupted(first_page, first_page_end);
+}
+
+/*
+ * Behind a user's sti begins a loop that checks its windows in front of it, and is made anew each
+ * time, for a function elsewhere stores to it: its old entries lead to C. r9 is 1 until its first
+ * instruction is done.
+ */
+#define LOADS  0x110000u
+#define STORES 0x120000u
+GUEST(counts_first, "cmp $1, %r9d; jne 1f; incq 0x170000; 1: incq 0x170008; iretq");
+GUEST(loads, "mov 8(%rsi), %rax; ret");
+GUEST(stores, "movb $1, 1(%r8); ret");
+GUEST(loop, "mov $0x110000, %edx; mov $0x120000, %ebp; lea 3f(%rip), %r8; mov $400, %r12d;"
+	    "0: call *%rbp; mov $8, %ecx; mov $1, %r9d; sti; 1: mov $0, %r9d; mov (%rsi), %rbx;"
+	    "3: mov $1, %eax; xor %eax, %eax; call *%rdx; dec %ecx; jnz 1b; cli; dec %r12d;"
+	    "jnz 0b; hlt");
+
+TEST(nor_in_front_of_a_loop_that_is_made_anew)
+{
+	for (unsigned i = 0; i < 10; i++) {
+		create_interrupted();
+		engine_windows(&guest.vm, ENGINE_WINDOWS_ALL);
+		make_user();
+		memcpy(guest_at(&guest, HANDLER), counts_first,
+		       (size_t)(counts_first_end - counts_first));
+		memcpy(guest_at(&guest, LOADS), loads, (size_t)(loads_end - loads));
+		memcpy(guest_at(&guest, STORES), stores, (size_t)(stores_end - stores));
+		run_interrupted(loop, loop_end);
+		EXPECT(guest_cpu(&guest, 0)->code->count_rounds > 100);
+	}
 }

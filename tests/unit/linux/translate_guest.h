@@ -7,11 +7,13 @@
 #ifndef TESTS_TRANSLATE_GUEST_H
 #define TESTS_TRANSLATE_GUEST_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/engine.h"
 #include "core/vm.h"
@@ -143,6 +145,33 @@ static inline struct vcpu_state *guest_run(struct guest *guest, const uint8_t *c
 	engine_translate.run(vcpu, &guest->exit);
 	EXPECT_EQ(guest->exit.kind, EXIT_HALT);
 	return &vcpu->state;
+}
+
+/* Runs vcpu 0 from GUEST_CODE, while other(guest) runs in a thread of its own. */
+static inline void guest_run_beside(struct guest *guest, void *(*other)(void *guest))
+{
+	pthread_t thread;
+
+	REQUIRE(pthread_create(&thread, NULL, other, guest) == 0);
+	engine_translate.run(guest->vm.vcpus[0], &guest->exit);
+	pthread_join(thread, NULL);
+}
+
+static inline void *guest_kick(void *opaque)
+{
+	struct guest *guest = opaque;
+
+	usleep(30000);
+	atomic_fetch_or(&guest->vm.vcpus[0]->pending, PENDING_PAUSE);
+	engine_translate.kick(guest->vm.vcpus[0]);
+	return NULL;
+}
+
+/* For code without an end: runs vcpu 0 until it is kicked, some time later. */
+static inline void guest_run_kicked(struct guest *guest)
+{
+	guest_run_beside(guest, guest_kick);
+	EXPECT_EQ(guest->exit.kind, EXIT_KICKED);
 }
 
 #endif

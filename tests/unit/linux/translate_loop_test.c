@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Loops within a block (translate_branch.c, "Rounds"): what a round relies on is what the one
+/* Loops within a block (translate_loop.c): what a round relies on is what the one
  * before it has seen of the registers' windows. */
 #include "translate_guest.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #define CALLEE	 0x110000u
@@ -66,7 +65,8 @@ GUEST(loads, "mov 8(%rsi), %rax; ret");
 #define START "mov $0x110000, %edx; mov $4000, %ecx;"
 /* One pointer, from the loop's head to its end; and two, of which each round moves one. */
 #define WALK(step)                                                                                 \
-	START "1: add (%rsi), %rbx; call *%rdx; add %rax, %rbx; add $" step ", %rsi; dec %ecx;"    \
+	START "1: add (%rsi), %rbx; call *%rdx; nop; add %rax, %rbx; add $" step                   \
+	      ", %rsi; dec %ecx;"                                                                  \
 	      "jnz 1b; hlt"
 #define WALK_TWO(step)                                                                             \
 	START "jmp 2f; 1: add (%rsi), %rbx; lea " step                                             \
@@ -330,30 +330,12 @@ static void start_without_end(unsigned which)
 	guest.vm.vcpus[0]->state.gpr[RDI] = BOUNDARY;
 }
 
-static void run_beside(void *(*other)(void *))
-{
-	pthread_t thread;
-
-	REQUIRE(pthread_create(&thread, NULL, other, NULL) == 0);
-	engine_translate.run(guest.vm.vcpus[0], &guest.exit);
-	pthread_join(thread, NULL);
-	EXPECT(code()->count_rounds > 0);
-}
-
-static void *kick(void *nothing)
-{
-	usleep(30000);
-	atomic_fetch_or(&guest.vm.vcpus[0]->pending, PENDING_PAUSE);
-	engine_translate.kick(guest.vm.vcpus[0]);
-	return nothing;
-}
-
 TEST(loops_within_blocks_can_be_interrupted)
 {
 	for (unsigned i = 0; i < WITHOUT_END; i++) {
 		start_without_end(i);
-		run_beside(kick);
-		EXPECT_EQ(guest.exit.kind, EXIT_KICKED);
+		guest_run_kicked(&guest);
+		EXPECT(code()->count_rounds > 0);
 	}
 }
 
@@ -378,7 +360,8 @@ TEST(and_be_rewritten)
 			if (i == 1 && k == 0)
 				written += 2; /* behind the jmp that it begins with */
 			start_without_end(i);
-			run_beside(write_hlt);
+			guest_run_beside(&guest, write_hlt);
+			EXPECT(code()->count_rounds > 0);
 			EXPECT_EQ(guest.exit.kind, EXIT_HALT);
 			EXPECT_EQ(guest.vm.vcpus[0]->state.rip, written + 1);
 		}

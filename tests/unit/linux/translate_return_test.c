@@ -5,9 +5,6 @@
 
 #include "translate_guest.h"
 
-#include <pthread.h>
-#include <unistd.h>
-
 static struct guest guest;
 
 static void create(void)
@@ -295,14 +292,6 @@ GUEST(endless_near, "1: add $8, %rsp; call 1b");
 GUEST(endless_with_callouts,
       "lea 1f(%rip), %rbp; 1: add $8, %rsp; xor %eax, %eax; cpuid; call *%rbp");
 
-static void *kick(void *nothing)
-{
-	usleep(30000);
-	atomic_fetch_or(&guest.vm.vcpus[0]->pending, PENDING_PAUSE);
-	engine_translate.kick(guest.vm.vcpus[0]);
-	return nothing;
-}
-
 TEST(calls_without_end_can_be_interrupted)
 {
 	const uint8_t *codes[][2] = {{endless, endless_end},
@@ -310,16 +299,11 @@ TEST(calls_without_end_can_be_interrupted)
 				     {endless_with_callouts, endless_with_callouts_end}};
 
 	for (unsigned i = 0; i < 3; i++) {
-		pthread_t thread;
-
 		create();
 		memcpy(guest_at(&guest, GUEST_CODE), codes[i][0],
 		       (size_t)(codes[i][1] - codes[i][0]));
 		guest.vm.vcpus[0]->state.gpr[RSP] = GUEST_STACK - 8;
-		REQUIRE(pthread_create(&thread, NULL, kick, NULL) == 0);
-		engine_translate.run(guest.vm.vcpus[0], &guest.exit);
-		pthread_join(thread, NULL);
-		EXPECT_EQ(guest.exit.kind, EXIT_KICKED);
+		guest_run_kicked(&guest);
 	}
 }
 
