@@ -7,6 +7,7 @@
  *	mem entry:  nop (patchable)
  *		    load flags		} if the block reads them; else both entries are one, if
  *	reg entry:  nop (patchable)	} all that lead here know it
+ *		    checks of windows	(a loop's: translate_loop.c)
  *		    instruction 0
  *		    instruction 1 ...
  *		    way out
