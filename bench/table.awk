@@ -39,7 +39,7 @@ function section_print(section,    i) {
 		printf "\n"
 	}
 	if (outcomes[section, "moved"] || outcomes[section, "failed"])
-		printf "  (of %d pairs %d dropped, for the host's speed moved; failures: %d)\n",
+		printf "  (of %d pairs %d dropped, for the host moved; failures: %d)\n",
 			rounds[section], outcomes[section, "moved"], outcomes[section, "failed"]
 	if (!name_count[section]) {
 		print "  no results"
