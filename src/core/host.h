@@ -45,6 +45,13 @@ void host_vcpu_wake(struct vcpu *vcpu);
  */
 bool host_vcpu_poll(struct vcpu *vcpu, uint32_t bits, uint64_t nanoseconds, bool *crowded);
 
+/*
+ * Looks whether *word gets any of `bits`, for nanoseconds at the most. The processor is kept
+ * meanwhile, and given up soon where others want it; then *crowded is true. Whether a bit is there.
+ * Any thread; no lock. Of hosted images only.
+ */
+bool host_poll(const _Atomic uint32_t *word, uint32_t bits, uint64_t nanoseconds, bool *crowded);
+
 /* The thread that looks after the vm should look at vm->stop and vm_paused(). Cheap; any thread,
  * any lock state. */
 void host_vm_notify(struct vm *vm);

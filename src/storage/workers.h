@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "core/halt.h"
 #include "core/plug.h"
 
 #define WORKERS_THREADS 2
@@ -21,7 +22,10 @@ struct workers {
 	pthread_mutex_t lock;
 	pthread_cond_t work, idle;
 	struct plug_link *first, **last;
-	unsigned pending; /* queued or on a thread */
+	_Atomic uint32_t pending; /* queued or on a thread; read without the lock, too */
+	struct halt rest;	  /* for how long a thread looks out for more, */
+	uint64_t resting_since;	  /* host_now() when the last one was done */
+	bool looking;		  /* it does */
 	bool ending;
 };
 

@@ -125,17 +125,15 @@ static bool processors_suffice(const struct vm *vm)
 
 /*
  * Now and then the processor is offered to whoever is ready to run on it. If we get it back late,
- * somebody was; and it may have been whom the other vcpu's thread waits for.
+ * somebody was; and it may have been whom the caller waits for.
  */
-bool host_vcpu_poll(struct vcpu *vcpu, uint32_t bits, uint64_t nanoseconds, bool *crowded)
+bool host_poll(const _Atomic uint32_t *word, uint32_t bits, uint64_t nanoseconds, bool *crowded)
 {
 	uint64_t begin = host_now(), last = begin, now = begin;
 
 	*crowded = false;
-	if (!processors_suffice(vcpu->vm))
-		return false;
 	for (;;) {
-		if (atomic_load_explicit(&vcpu->pending, memory_order_acquire) & bits)
+		if (atomic_load_explicit(word, memory_order_acquire) & bits)
 			return true;
 		if (now - last > OFFER_EVERY) {
 			sched_yield();
@@ -147,6 +145,13 @@ bool host_vcpu_poll(struct vcpu *vcpu, uint32_t bits, uint64_t nanoseconds, bool
 		__builtin_ia32_pause();
 		now = host_now();
 	}
+}
+
+bool host_vcpu_poll(struct vcpu *vcpu, uint32_t bits, uint64_t nanoseconds, bool *crowded)
+{
+	*crowded = false;
+	return processors_suffice(vcpu->vm) &&
+	       host_poll(&vcpu->pending, bits, nanoseconds, crowded);
 }
 
 void host_vcpu_wake(struct vcpu *vcpu)
