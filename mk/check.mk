@@ -22,7 +22,7 @@ check-run:
 		"layers:tools/check-layers" \
 		"format:tools/check-format" \
 		"headers compile alone:$(again) check-headers" \
-		"gcc, warnings are errors:$(again) O=$O/check-gcc CC=gcc WERROR=-Werror objects guests guests-metal check-tests" \
+		"gcc, warnings are errors:$(again) O=$O/check-gcc CC=gcc WERROR=-Werror objects guests guests-metal check-tests check-fuzz-link" \
 		"clang, warnings are errors:$(again) O=$O/check-clang CC=clang WERROR=-Werror objects check-tests" \
 		"cppcheck:$(again) check-cppcheck" \
 		"gcc's analyzer:$(again) check-analyzer"

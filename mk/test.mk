@@ -54,6 +54,12 @@ $O/fuzz/fake.a: $(call fuzz_objects,$(fuzz_sources))
 	$(Q)rm -f $@ && ar rcs $@ $^
 $O/fuzz/%: $O/fuzz/obj/tests/fuzz/%.o $O/fuzz/fake.a
 	$(Q)$(CLANG) -g -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(storage_libs) $(manage_libs)
+# Whether the fuzzers can be linked, for `make check`: to build them takes long. All in one, of the program's objects.
+check-fuzz-link: $(call objects_in,$O/obj,$(fuzz_sources))
+	$(Q)rm -f $O/fuzz-link.a && ar rcs $O/fuzz-link.a $^
+	$(Q)$(CC) $(common) -O0 -I. -D_GNU_SOURCE -pthread -Wl,--defsym=main=0,--allow-multiple-definition -o $O/fuzz-link \
+		$(fuzz_names:%=tests/fuzz/%.c) $O/fuzz-link.a $(storage_libs) $(manage_libs)
+.PHONY: check-fuzz-link
 -include $(wildcard $O/fuzz/obj/*/*.d $O/fuzz/obj/*/*/*.d $O/fuzz/obj/*/*/*/*.d)
 
 fuzz:

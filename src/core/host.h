@@ -48,7 +48,7 @@ bool host_vcpu_poll(struct vcpu *vcpu, uint32_t bits, uint64_t nanoseconds, bool
 /*
  * Looks whether *word gets any of `bits`, for nanoseconds at the most. The processor is kept
  * meanwhile, and given up soon where others want it; then *crowded is true. Whether a bit is there.
- * Any thread; no lock. Of hosted images only.
+ * Any thread; no lock. Not on bare metal, where nothing needs it.
  */
 bool host_poll(const _Atomic uint32_t *word, uint32_t bits, uint64_t nanoseconds, bool *crowded);
 
