@@ -22,7 +22,7 @@
 #include <string.h>
 #include <time.h>
 
-#define ROUNDS		   7
+#define ROUNDS		   15
 #define ROUND_MILLISECONDS 30
 #define TOTAL_MILLISECONDS 2000	    /* after so long a benchmark has no further round */
 #define NANOSECONDS	   1000000u /* in a millisecond */
